@@ -1,0 +1,36 @@
+/*
+ * limits.h - every limit by name: what comes from outside meets its limit
+ * here before it meets memory.
+ */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+enum {
+	LIMIT_NAME_LENGTH = 63,			/* RFC 1123 label. */
+	LIMIT_LABELS = 64,			/* Labels per object. */
+	LIMIT_LABEL_LENGTH = 253,		/* Key or value. */
+	LIMIT_BODY_BYTES = 1 << 20,		/* JSON request body. */
+	LIMIT_MANIFEST_BYTES = 4 << 20,		/* One YAML file. */
+	LIMIT_JSON_DEPTH = 32,
+	LIMIT_YAML_DEPTH = 32,
+	LIMIT_TEXT_BYTES = 64 << 10,		/* Any string field without a limit of its own. */
+	LIMIT_LIST_ITEMS = 1024,		/* Elements of any list field. */
+	LIMIT_URL_BYTES = 2048,
+	LIMIT_INSTANCES_PER_NODE = 10000,
+	LIMIT_DISKS_PER_INSTANCE = 16,
+	LIMIT_NICS_PER_INSTANCE = 8,
+	LIMIT_PUBLISHED_PORTS = 64,		/* Per instance. */
+	LIMIT_SNAPSHOTS_PER_INSTANCE = 256,
+	LIMIT_QMP_MESSAGE_BYTES = 4 << 20,
+	LIMIT_AGENT_MESSAGE_BYTES = 64 << 20,	/* The guest agent sends 16 MiB of output as base64. */
+	LIMIT_CONSOLE_LOG_BYTES = 1 << 20,	/* Kept per instance. */
+	LIMIT_CONSOLE_WATCHERS = 64,		/* Per instance. */
+	LIMIT_EXEC_SESSIONS = 32,		/* Per node. */
+	LIMIT_WORKERS = 16,			/* Threads for lifecycle steps. */
+	LIMIT_QUEUED_REQUESTS = 4096,
+	LIMIT_CONNECTIONS = 1024,
+	LIMIT_STORE_BATCH = 256,		/* Transactions in one commit. */
+	LIMIT_EVENTS_KEPT = 10000,
+};
+
+#endif

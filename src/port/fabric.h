@@ -1,0 +1,102 @@
+/*
+ * fabric.h - the fabric port: networks of this host and the nics of its instances.
+ *
+ * A driver makes networks and nics exist (bridge, ovs, ...).  What they are - names,
+ * addresses, policies - is decided above and handed down as a whole; every "up" brings the
+ * world to what it is given, whatever was there before, so that repeating it after a crash
+ * or with changed values is right.
+ *
+ * Errors:  -ENOENT, -EBUSY (an address or port of the host is in use; the message says by what), -EPERM,
+ *          -EOPNOTSUPP with the remedy.
+ * Memory:  arguments are borrowed; 'ret_x' passes to the caller.
+ * Threads: blocking, call from a worker; the driver serialises by itself.
+ */
+#ifndef PORT_FABRIC_H
+#define PORT_FABRIC_H
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/vec.h"
+
+struct fabric_params {
+	const char *node_tag;		/* 4 lower-case hex digits, unique per daemon on this host: part of
+					 * every interface, table and cgroup name. */
+	const char *directory;		/* For dnsmasq's files and pids. */
+	const char *cgroup;		/* Helpers (dnsmasq) run in this cgroup; null: ours. */
+	void *world;			/* Driver "sim": struct sim_fabric *. */
+	struct fault *fault;		/* Driver "sim". */
+};
+
+struct fabric_network {
+	const char *uid;
+	const char *name;		/* For people; DNS zone is "<name>.internal" unless 'domain' is set. */
+	const char *domain;
+	unsigned index;			/* Small number unique on this node: for the interface's name. */
+	struct in_addr ipv4;		/* The host's address in it = gateway. 0.0.0.0: no IPv4. */
+	unsigned ipv4_prefix;
+	struct in6_addr ipv6;		/* :: none. */
+	unsigned ipv6_prefix;
+	bool has_nat;			/* Masquerade towards the outside. */
+	bool has_dhcp;			/* DHCP, router advertisements and DNS on it. */
+	unsigned mtu;			/* 0: 1500. */
+};
+
+enum fabric_protocol { FABRIC_TCP, FABRIC_UDP };
+
+struct fabric_publish {
+	enum fabric_protocol protocol;
+	struct in6_addr host_address;	/* v4-mapped or v6; :: is every address of the host. */
+	uint16_t host_port, guest_port;
+};
+
+struct fabric_nic {
+	const char *instance;		/* uid */
+	const char *hostname;		/* DNS name in the network. */
+	const char *network;		/* uid; must be up. */
+	unsigned index;			/* Nic number within the instance. */
+	unsigned number;		/* Small number unique on this node: for the interface's name. */
+	uint8_t mac[6];
+	struct in_addr ipv4;		/* 0: none. Given by DHCP, and the only source the guest may use. */
+	struct in6_addr ipv6;
+	const struct fabric_publish *publish;
+	size_t publish_count;
+};
+
+struct fabric_name { char *uid; unsigned index; };	/* A network (index unused) or a nic. */
+struct fabric_inventory {
+	VEC(struct fabric_name) networks, nics;
+};
+void fabric_inventory_done(struct fabric_inventory *inventory);
+
+struct fabric_ops;
+struct fabric_driver { const struct fabric_ops *ops; };
+
+struct fabric_ops {
+	const char *name;
+	int (*open)(const struct fabric_params *params, struct fabric_driver **ret_driver, struct err *err);
+	void (*close)(struct fabric_driver *driver);	/* Leaves the world as it is. */
+	int (*network_up)(struct fabric_driver *driver, const struct fabric_network *network, struct err *err);
+	int (*network_down)(struct fabric_driver *driver, const char *uid, struct err *err);	/* Absent is fine. */
+	/* 'ret_ifname': the tap (or veth) to hand to the machine. */
+	int (*nic_up)(struct fabric_driver *driver, const struct fabric_nic *nic, char ret_ifname[IFNAMSIZ], struct err *err);
+	int (*nic_down)(struct fabric_driver *driver, const char *instance, unsigned index, struct err *err);	/* Absent is fine. */
+	/* What exists in the world under this daemon's tag, whoever made it. */
+	int (*inventory)(struct fabric_driver *driver, struct fabric_inventory *ret_inventory, struct err *err);
+	/* Is this IPv4 subnet free on the host (no address or route overlaps)? 0, or -EBUSY with what uses it. */
+	int (*check_subnet)(struct fabric_driver *driver, struct in_addr address, unsigned prefix, struct err *err);
+	/* Can this host do it? For `strata doctor`: 0, or what is missing and the remedy. */
+	int (*probe)(struct fabric_driver *driver, struct err *err);
+	/* Takes down everything with this daemon's tag (uninstall, demo-stop, tests). */
+	int (*clear)(struct fabric_driver *driver, struct err *err);
+};
+
+extern const struct fabric_ops fabric_bridge;
+extern const struct fabric_ops fabric_sim;
+
+#endif

@@ -1,0 +1,186 @@
+/*
+ * machine.h - the machine port: something that runs (a VM under QEMU, later a container).
+ *
+ * A machine is named by its instance's uid and outlives the daemon.  Nothing about it is
+ * remembered in the driver: the world (cgroup, sockets in its run directory) is asked.
+ *
+ * Life:    absent -> start -> running <-> paused -> (shutdown | kill | its own end) -> absent.
+ * Errors:  -ENOENT the machine does not run; -EOPNOTSUPP this machine cannot do it, with the reason and
+ *          what would; -ETIMEDOUT it did not answer; -ENODEV the guest agent is not there.
+ * Memory:  arguments are borrowed, 'ret_x' passes to the caller on success.
+ * Threads: operations block and are called from workers; two on the same machine may meet (exec beside
+ *          pause): the driver keeps its channels apart.  watch/unwatch and the events they
+ *          bring belong to the loop's thread.
+ */
+#ifndef PORT_MACHINE_H
+#define PORT_MACHINE_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/loop.h"
+#include "base/vec.h"
+#include "port/volume.h"
+
+struct machine_params {
+	const char *directory;		/* <directory>/<uid>/ holds a machine's sockets; 0700, ours. */
+	const char *node_tag;		/* As in fabric.h. */
+	const char *cgroup;		/* <cgroup>/<uid> is a machine's cgroup (v2 hierarchy, absolute path). */
+	const char *user;		/* Unprivileged user for machines; null: strata-qemu when it exists, else nobody. */
+	const char *program;		/* Driver "qemu": null: qemu-system-x86_64 from PATH. */
+	void *world;			/* Driver "sim": struct sim_machines *. */
+	struct fault *fault;		/* Driver "sim". */
+};
+
+enum machine_type { MACHINE_Q35, MACHINE_MICROVM };
+enum machine_boot { MACHINE_BOOT_KERNEL, MACHINE_BOOT_BIOS, MACHINE_BOOT_UEFI };
+
+struct machine_disk {
+	const char *id;			/* "root", "seed", or the volume's uid: stable for detach. */
+	const struct volume_layer *layers;	/* The chain, top first. */
+	size_t layer_count;
+	bool is_read_only;
+	bool is_root;			/* virtio-blk and first in boot order; others are virtio-scsi, which
+					 * can be plugged live on every machine type. */
+};
+
+struct machine_nic {
+	char ifname[IFNAMSIZ];		/* A tap that exists and is ours to open. */
+	uint8_t mac[6];
+	unsigned mtu;
+};
+
+struct machine_config {
+	const char *uid;
+	const char *name;		/* For `ps`. */
+	enum machine_type type;
+	enum machine_boot boot;
+	unsigned cpus, max_cpus;	/* max_cpus, max_memory: how far live growth may go (q35). */
+	uint64_t memory_bytes, max_memory_bytes;
+	const char *kernel, *initrd, *cmdline;	/* MACHINE_BOOT_KERNEL; initrd and cmdline may be null. */
+	const char *nvram;		/* MACHINE_BOOT_UEFI: this machine's variable store; made when missing. */
+	const struct machine_disk *disks;
+	size_t disk_count;
+	const struct machine_nic *nics;
+	size_t nic_count;
+	const char *console_log;	/* Every byte of the serial console is appended here, also while the daemon is down. */
+	bool has_vnc;			/* VNC on the unix socket <directory>/<uid>/vnc. */
+	uint32_t vsock_cid;		/* 0: none. */
+	const char *memory_snapshot;	/* Start from this snapshot's memory (and disk) state; null: boot. */
+	bool allow_kvm;			/* The probe said KVM works. */
+};
+
+enum machine_state { MACHINE_ABSENT, MACHINE_RUNNING, MACHINE_PAUSED };
+
+struct machine_status {
+	enum machine_state state;
+	pid_t pid;
+	int64_t started_at;		/* Wall ms. */
+	bool has_io_error;		/* Paused by a write error (a full disk). */
+};
+
+struct machine_usage {
+	uint64_t cpu_ns;		/* Consumed since start. */
+	uint64_t memory_bytes;		/* Resident on the host. */
+	uint64_t disk_read_bytes, disk_write_bytes;
+	uint64_t net_receive_bytes, net_transmit_bytes;	/* As the guest sees them; summed over nics. */
+};
+
+enum machine_event_kind {
+	MACHINE_EVENT_EXITED,		/* Gone; 'cause' says why. The watch is over. */
+	MACHINE_EVENT_PAUSED,
+	MACHINE_EVENT_RESUMED,
+	MACHINE_EVENT_IO_ERROR,		/* A disk write failed, the guest is paused; 'text' has the reason (ENOSPC ...). */
+	MACHINE_EVENT_AGENT_UP,		/* The guest agent opened its port: userspace is there. */
+	MACHINE_EVENT_AGENT_DOWN,
+	MACHINE_EVENT_PANICKED,		/* The guest's kernel said so. */
+};
+enum machine_exit { MACHINE_EXIT_GUEST_OFF, MACHINE_EXIT_GUEST_RESET, MACHINE_EXIT_HOST_OFF /* we asked */, MACHINE_EXIT_FAILED };
+
+struct machine_event {
+	enum machine_event_kind kind;
+	enum machine_exit cause;	/* EXITED */
+	char text[160];			/* In words: "killed by signal 9", "No space left on device". */
+};
+
+struct machine_capabilities {
+	char driver[32], version[64];
+	char accelerator[16];		/* "kvm", "tcg", "sim" */
+	char accelerator_reason[200];	/* Why not kvm; empty when it is. */
+	bool has_microvm, has_q35, has_uefi, has_vsock, has_live_migration;
+	VEC(char *) warnings;		/* What this version costs, one sentence each. */
+};
+void machine_capabilities_done(struct machine_capabilities *capabilities);
+
+/* One command inside the guest. */
+struct machine_exec {
+	const char *const *argv;	/* Null-terminated. */
+	const char *const *env;		/* "NAME=value", null-terminated; may be null. */
+	const char *directory;		/* May be null. */
+	bool has_terminal;		/* input/output are one terminal; error is unused. */
+	unsigned rows, columns;		/* 0: unknown. */
+	int input, output, error;	/* Our ends: read stdin from 'input' until end of file; write to the others. -1: none. */
+	/* A second channel for the terminal's size: 4 bytes (rows, columns: uint16_t host order) per change; -1: none. */
+	int resize;
+	const bool *is_cancelled;	/* The caller went away: end the command where possible. */
+};
+
+struct machine_uids { VEC(char *) items; };
+void machine_uids_done(struct machine_uids *uids);
+
+struct machine_ops;
+struct machine_driver { const struct machine_ops *ops; };
+struct machine_watch;
+typedef void machine_event_fn(void *data, const struct machine_event *event);
+
+struct machine_ops {
+	const char *name;
+	int (*open)(const struct machine_params *params, struct machine_driver **ret_driver, struct err *err);
+	void (*close)(struct machine_driver *driver);		/* Machines go on running. */
+	/* What can this host do? May take seconds (boots a probe guest where /dev/kvm looks usable). */
+	int (*probe)(struct machine_driver *driver, struct machine_capabilities *ret_capabilities, struct err *err);
+
+	/* Clears what an earlier, interrupted start left, then starts. On failure nothing is left. The guest runs when it returns. */
+	int (*start)(struct machine_driver *driver, const struct machine_config *config, struct err *err);
+	int (*status)(struct machine_driver *driver, const char *uid, struct machine_status *ret_status, struct err *err);
+	int (*shutdown)(struct machine_driver *driver, const char *uid, struct err *err);	/* Asks the guest; does not wait. */
+	/* Power off: returns when every process of it is gone and its run directory and cgroup are removed. Absent is fine. */
+	int (*kill)(struct machine_driver *driver, const char *uid, struct err *err);
+	int (*pause)(struct machine_driver *driver, const char *uid, struct err *err);
+	int (*resume)(struct machine_driver *driver, const char *uid, struct err *err);
+	/* Live change; 0 means "leave". -EOPNOTSUPP: only at the next start, with the reason. */
+	int (*resize)(struct machine_driver *driver, const char *uid, unsigned cpus, uint64_t memory_bytes, struct err *err);
+	int (*disk_attach)(struct machine_driver *driver, const char *uid, const struct machine_disk *disk, struct err *err);	/* There already is fine. */
+	int (*disk_detach)(struct machine_driver *driver, const char *uid, const char *disk, struct err *err);	/* Absent is fine; waits until the guest let go. */
+	int (*disk_resize)(struct machine_driver *driver, const char *uid, const char *disk, uint64_t size_bytes, struct err *err);
+	/* Snapshots of a running machine: all writable disks at one instant, with memory when asked. Same
+	 * names as the volume port's, so a stopped machine's volumes have them too. */
+	int (*snapshot_create)(struct machine_driver *driver, const char *uid, const char *snapshot, bool has_memory, struct err *err);
+	int (*snapshot_remove)(struct machine_driver *driver, const char *uid, const char *snapshot, struct err *err);
+
+	/* Runs to the end of the command. May block for as long as the guest likes: call from a thread of its own. */
+	int (*exec)(struct machine_driver *driver, const char *uid, const struct machine_exec *exec, int *ret_exit_code, struct err *err);
+	/* One regular file out of or into the guest. */
+	int (*file_read)(struct machine_driver *driver, const char *uid, const char *path, int to_fd, struct err *err);
+	int (*file_write)(struct machine_driver *driver, const char *uid, const char *path, unsigned mode, int from_fd, struct err *err);
+	/* A socket that takes console input; what it sends back is drained and thrown away: output is read from console_log. */
+	int (*console_open)(struct machine_driver *driver, const char *uid, int *ret_fd, struct err *err);
+	int (*usage)(struct machine_driver *driver, const char *uid, struct machine_usage *ret_usage, struct err *err);	/* Quick. */
+	/* Every machine of this daemon that has a process, a run directory or a cgroup. */
+	int (*list)(struct machine_driver *driver, struct machine_uids *ret_uids, struct err *err);
+
+	/* Begins to report events of a machine that runs; one watch per machine. Non-blocking, in the loop's thread. */
+	int (*watch)(struct machine_driver *driver, const char *uid, struct loop *loop, machine_event_fn *fn, void *data,
+		     struct machine_watch **ret_watch, struct err *err);
+	void (*unwatch)(struct machine_driver *driver, struct machine_watch *watch);		/* Null is fine. */
+};
+
+extern const struct machine_ops machine_qemu;
+extern const struct machine_ops machine_sim;
+
+#endif

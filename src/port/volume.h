@@ -1,0 +1,94 @@
+/*
+ * volume.h - the volume port: block devices by name, whatever they are stored on.
+ *
+ * A volume is named by the uid of its owner (an image, an instance's root disk, an extra
+ * volume) and lives in the place the driver was opened on.  Images are volumes too: a root
+ * disk is a copy-on-write child of its image's volume.
+ *
+ * Every operation is blocking (call it from a worker), safe to repeat after a crash, and
+ * leaves either the old or the new state: create and clone build beside and rename.
+ *
+ * Errors:  -ENOENT no such volume, -EEXIST (snapshots), -ENOSPC, -EINVAL (a file that is not what
+ *          it claims, with the reason in words), -EBUSY in use.
+ * Memory:  'ret_x' passes to the caller on success.
+ * Threads: any number of threads; operations on one volume are the caller's to keep apart.
+ */
+#ifndef PORT_VOLUME_H
+#define PORT_VOLUME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/vec.h"
+
+enum volume_format { VOLUME_RAW, VOLUME_QCOW2 };
+
+/* One layer (file) of the chain that makes up a volume, top first; only the first is written. */
+struct volume_layer {
+	char *path;
+	enum volume_format format;
+};
+
+struct volume_info {
+	uint64_t size_bytes;		/* As the guest sees it. */
+	uint64_t allocated_bytes;	/* On disk, without what it shares with its parent. */
+	VEC(struct volume_layer) layers;	/* For the machine driver. */
+	VEC(char *) snapshots;		/* Names, oldest first. */
+};
+void volume_info_done(struct volume_info *info);
+
+struct volume_names { VEC(char *) items; };
+void volume_names_done(struct volume_names *names);
+
+struct volume_params {
+	const char *directory;		/* Driver "file": where the volumes are. Made when missing. */
+	uid_t user;			/* Who may read and write the files (the machine's user); 0: root. */
+	gid_t group;
+	void *world;			/* Driver "sim": struct sim_volumes *, outlives the driver. */
+	struct fault *fault;		/* Driver "sim"; may be null. */
+};
+
+struct volume_ops;
+struct volume_driver { const struct volume_ops *ops; };	/* Embedded first in the driver's own struct. */
+
+struct volume_progress {		/* Optional in long operations; null members are skipped. */
+	void (*report)(void *data, uint64_t done, uint64_t total);
+	const bool *is_cancelled;
+	void *data;
+};
+
+struct volume_ops {
+	const char *name;
+	int (*open)(const struct volume_params *params, struct volume_driver **ret_driver, struct err *err);
+	void (*close)(struct volume_driver *driver);
+	/* An empty volume of 'size_bytes'; with 'parent' a copy-on-write child of that volume, at least
+	 * as large (size_bytes 0: as large).  The parent must not change as long as it has children. */
+	int (*create)(struct volume_driver *driver, const char *volume, const char *parent, uint64_t size_bytes, struct err *err);
+	/* An independent volume with the present content of 'from', or of its snapshot (then 'from' may be in
+	 * use by a running machine). Keeps sharing what 'from' shares with its parent. */
+	int (*clone)(struct volume_driver *driver, const char *volume, const char *from, const char *snapshot,
+		     const struct volume_progress *progress, struct err *err);
+	/* A volume from a foreign file (qcow2 or raw, by content; other formats, backing files,
+	 * external data files and encrypted images are refused). 'expected': the format the person named, or -1. */
+	int (*import)(struct volume_driver *driver, const char *volume, int file_fd, int expected,
+		      const struct volume_progress *progress, struct err *err);
+	/* The whole content as one standalone compressed qcow2 written to 'path' (a new file). Not in use. */
+	int (*export)(struct volume_driver *driver, const char *volume, const char *path,
+		      const struct volume_progress *progress, struct err *err);
+	int (*remove)(struct volume_driver *driver, const char *volume, struct err *err);	/* Absent is fine. */
+	int (*resize)(struct volume_driver *driver, const char *volume, uint64_t size_bytes, struct err *err);	/* Grow, not in use. */
+	int (*snapshot_create)(struct volume_driver *driver, const char *volume, const char *snapshot, struct err *err);	/* Not in use. */
+	int (*snapshot_restore)(struct volume_driver *driver, const char *volume, const char *snapshot, struct err *err);	/* Not in use. */
+	int (*snapshot_remove)(struct volume_driver *driver, const char *volume, const char *snapshot, struct err *err);	/* Not in use; absent is fine. */
+	int (*info)(struct volume_driver *driver, const char *volume, struct volume_info *ret_info, struct err *err);
+	/* Every volume there is, for finding leftovers. Also removes half-built ones. */
+	int (*list)(struct volume_driver *driver, struct volume_names *ret_names, struct err *err);
+};
+
+extern const struct volume_ops volume_file;
+extern const struct volume_ops volume_sim;
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * api.h - the door between the HTTP thread (floor 5) and the core (floor 4).
+ *
+ * The HTTP thread turns a request into a 'struct call' and gives it to api_call() from its own
+ * thread; the core answers each exactly once by call->reply (in the core's thread; the HTTP
+ * side posts it to itself).  Plain reads do not come here: they are answered from the view.
+ *
+ * Memory:  the call belongs to the core from api_call() until reply, which takes the reply's contents;
+ *          then call_free() by the HTTP side.  fds in a reply pass to the HTTP side.
+ */
+#ifndef SERVICE_API_H
+#define SERVICE_API_H
+
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "model/kind.h"
+
+enum call_op {
+	/* On a resource of 'kind', named 'name' (snapshots: 'name' is the instance, 'child' the snapshot). */
+	CALL_CREATE,		/* body: the object. 201 with the object. */
+	CALL_UPDATE,		/* body: RFC 7396 merge patch. 200 with the object. */
+	CALL_DELETE,		/* body optional: {"force": true}. 202 with the object, which goes when cleaned up. */
+	CALL_RENAME,		/* {"name": "new"} */
+	/* On instances. */
+	CALL_START, CALL_STOP /* {"force": bool, "timeout": "30s"} */, CALL_RESTART /* same */, CALL_PAUSE, CALL_RESUME,
+	CALL_CLONE,		/* {"name": "new", "snapshot": "s1" or absent} */
+	CALL_EXPORT,		/* Reply: fds.output is the file. */
+	CALL_RESTORE,		/* name, child */
+	CALL_ATTACH,		/* {"volume": "v1", "read_only": false} */
+	CALL_DETACH,		/* {"volume": "v1"} */
+	CALL_CONSOLE,		/* Reply: fds.input takes keys; path is the log to follow from 'offset'. */
+	CALL_LOGS,		/* Reply: path is the log to follow. */
+	CALL_EXEC,		/* {"argv": [...], "env": {...}, "directory": "", "terminal": bool, "rows": n, "columns": n, "stdin": bool};
+				 * reply: fds input, output, error, resize, result. */
+	CALL_FILE_READ,		/* {"path": "/etc/x"}: fds output, result. */
+	CALL_FILE_WRITE,	/* {"path": "/etc/x", "mode": 420}: fds input, result. */
+	/* On images. */
+	CALL_IMAGE_EXPORT,	/* Reply: fds.output is the file (qcow2). */
+	/* On the node. */
+	CALL_BACKUP,		/* Reply: fds.output is the file. */
+	CALL_CONFIG,		/* Merge patch of the config. */
+	CALL_DOCTOR,		/* Reply: body [{"check": "kvm", "state": "ok|warning|failed", "text": "...", "remedy": "..."}] */
+	CALL_OP_COUNT
+};
+
+struct call_fds {		/* -1: none. Ends of pipes/socketpairs or files; non-blocking is the receiver's business. */
+	int input;			/* Write end: stdin, keys, file content. Close for end of file. */
+	int output, error;		/* Read ends. */
+	int resize;			/* Write end: uint16_t rows, columns per change. */
+	int result;			/* Read end: one JSON line when the work has ended:
+					 * {"exit_code": 0} or {"error": "...", "code": -2}; then end of file. */
+};
+
+struct call_reply {
+	struct err err;			/* code 0: success. */
+	int http_status;		/* On success: 200, 201, 202. */
+	struct str body;		/* JSON; may be empty. */
+	struct call_fds fds;
+	char *path;
+};
+
+struct call {
+	enum call_op op;
+	const struct kind *kind;	/* For CREATE, UPDATE, DELETE, RENAME. */
+	char *name, *child;		/* From the path; null when absent. */
+	struct json *body;		/* Null when there was none. */
+	struct { uid_t uid; gid_t gid; pid_t pid; const char *channel; /* "unix", "tls" */ char *subject; /* TLS: certificate's CN */ } peer;
+	bool is_cancelled;		/* Set by the HTTP side when the client went away. */
+	void (*reply)(struct call *call, struct call_reply *reply);
+	void *data;			/* The HTTP side's. */
+};
+
+struct call *call_new(enum call_op op);
+void call_free(struct call *call);
+void call_reply_done(struct call_reply *reply);		/* Closes fds that were not taken (take_fd). */
+
+struct core;
+/* Any thread. */
+void api_call(struct core *core, struct call *call);
+
+#endif

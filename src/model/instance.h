@@ -1,0 +1,140 @@
+/*
+ * instance.h - the noun "instance": a virtual server.
+ *
+ * People write spec (through the API), the agent of its node writes status.
+ *
+ * A "start" is counted: every start or restart that a person asks for raises spec.start_serial.
+ * The machine should run when power is running (or paused) and the start of that serial has not
+ * come to its end (status.ended_serial), or the restart policy revives it.  A machine that runs
+ * for an older serial is restarted.  So kill -9, a guest's own power-off and `restart` need no
+ * memory outside the store.
+ */
+#ifndef MODEL_INSTANCE_H
+#define MODEL_INSTANCE_H
+
+#include "model/meta.h"
+
+enum instance_kind { INSTANCE_VM, INSTANCE_CONTAINER };
+enum instance_power { POWER_RUNNING, POWER_PAUSED, POWER_STOPPED /* asked nicely, then off */, POWER_OFF /* at once */ };
+enum instance_machine { INSTANCE_MACHINE_AUTO, INSTANCE_MACHINE_Q35, INSTANCE_MACHINE_MICROVM };
+enum instance_boot { INSTANCE_BOOT_AUTO, INSTANCE_BOOT_KERNEL, INSTANCE_BOOT_BIOS, INSTANCE_BOOT_UEFI };
+enum restart_policy { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS };
+
+enum instance_state {
+	INSTANCE_PENDING,		/* Accepted; nothing done yet. */
+	INSTANCE_CREATING,		/* Disks are being made. */
+	INSTANCE_STOPPED,
+	INSTANCE_STARTING,
+	INSTANCE_RUNNING,
+	INSTANCE_PAUSED,
+	INSTANCE_STOPPING,
+	INSTANCE_RESTORING,
+	INSTANCE_DELETING,
+	INSTANCE_FAILED,		/* Cannot go on without a person; 'reason' says why. */
+	INSTANCE_STATE_COUNT
+};
+extern const char *const instance_state_names[];	/* Null-terminated. */
+
+struct instance_nic {
+	char *network;			/* Name. */
+	char *network_uid;		/* Filled in. */
+	char *ipv4, *ipv6;		/* Filled in when not given. */
+	char *mac;			/* Filled in when not given. */
+	int64_t number;			/* Filled in: small, unique on the node. */
+};
+
+enum publish_protocol { PUBLISH_TCP, PUBLISH_UDP };
+struct instance_publish {
+	int protocol;
+	char *host_address;		/* Null: every address. */
+	int64_t host_port, guest_port;
+};
+
+struct instance_volume {
+	char *volume;			/* Name. */
+	char *volume_uid;		/* Filled in. */
+	bool read_only;
+};
+
+/* Where the root disk comes from, when not from 'image'. */
+struct instance_source {
+	char *instance;			/* Clone: uid of the instance to copy. */
+	char *snapshot;			/* Clone: uid of its snapshot, or null for its present state. */
+	char *upload;			/* Import: id of an uploaded export file. */
+};
+
+struct instance_restore {
+	char *snapshot;			/* uid */
+	int64_t serial;			/* Raised by each restore asked for. */
+};
+
+struct instance_spec {
+	int kind;
+	char *image;			/* Name, as given. */
+	char *image_uid;		/* Filled in. */
+	struct instance_source source;
+	char *node;			/* Filled in by the scheduler. */
+	int64_t cpus;
+	uint64_t memory;
+	uint64_t root_size;		/* 0: as large as the image. */
+	int machine;
+	int boot;
+	char *kernel_options;		/* Added to the image's kernel command line. */
+	struct field_list nics;		/* struct instance_nic */
+	struct field_list publish;	/* struct instance_publish */
+	struct field_list volumes;	/* struct instance_volume */
+	int power;
+	int64_t start_serial;
+	struct instance_restore restore;
+	int restart;
+	bool autostart;			/* Start again after the host has booted. */
+	int64_t stop_timeout;		/* ms to wait for the guest's own power-off. */
+	char *user_data;		/* For cloud-init (NoCloud). */
+	struct field_list ssh_keys;	/* char * */
+	bool vnc;
+	bool vsock;
+};
+
+struct instance_usage {			/* Kept by the agent in memory, never stored. */
+	uint64_t cpu_ns;
+	int64_t cpu_permille;		/* Of one cpu, over the last sampling period. */
+	uint64_t memory_bytes;
+	uint64_t disk_read_bytes, disk_write_bytes, net_receive_bytes, net_transmit_bytes;
+	int64_t sampled_at;
+};
+
+struct instance_status {
+	int state;
+	char *reason;			/* In words; null when all is well. */
+	bool disk_ready;		/* Root disk and files exist. */
+	int64_t pid;
+	int64_t started_at;
+	int64_t started_serial;		/* spec.start_serial the machine was last started for. */
+	int64_t ended_serial;		/* The start that came to its end by itself and is not revived. */
+	int64_t restore_serial;		/* The last restore done. */
+	char *exit_reason;		/* How the last run ended. */
+	int64_t exited_at;
+	int64_t restarts;		/* By the restart policy, since the last start asked for. */
+	int64_t next_start_at;		/* Back-off: not before. */
+	char *boot_id;			/* Host boot in which it was started. */
+	char *machine;			/* "microvm", "q35": as started. */
+	int64_t cpus;			/* In force now. */
+	uint64_t memory;		/* In force now. */
+	struct field_list pending;	/* char *: what changes at the next start ("cpus: 2, now 1"). */
+	struct field_list attached;	/* char *: uids of the volumes plugged in now. */
+	bool agent;			/* The guest agent answers. */
+	struct instance_usage usage;
+};
+
+struct instance {
+	struct meta meta;
+	struct instance_spec spec;
+	struct instance_status status;
+};
+
+extern const struct field_table instance_spec_table, instance_status_table, instance_usage_table;
+
+/* May an instance go from one state to the other?  The table is in instance.c. */
+bool instance_may_move(enum instance_state from, enum instance_state to);
+
+#endif

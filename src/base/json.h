@@ -2,13 +2,16 @@
  * json.h - JSON texts (RFC 8259), strictly.
  *
  * json_parse() refuses, with line and column: anything but one value, duplicate
- * keys, nesting beyond LIMIT_JSON_DEPTH, numbers that fit neither int64, uint64
- * nor a finite double, text that is not UTF-8, zero bytes ("\u0000") in strings.
- * json-c is used inside json.c and nowhere else.
+ * keys, nesting beyond LIMIT_JSON_DEPTH, whole numbers that fit neither int64 nor
+ * uint64, other numbers that are no finite double, text that is not UTF-8, zero
+ * bytes ("\u0000") in strings.  json-c is used inside json.c and nowhere else.
  *
  * Two halves: 'struct json' is a parsed, read-only value (borrowed children live
  * as long as the root); 'struct json_writer' writes into a 'struct str'.
  *
+ * Errors:  -EINVAL: "line 3, column 7: key 'cpus' appears twice: remove one".
+ *          Columns count characters. The caller limits the size of the text.
+ * Memory:  a root is freed with json_free(); everything got from it is borrowed.
  * Threads: a parsed value may be read by several threads; a writer belongs to one.
  */
 #ifndef BASE_JSON_H
@@ -46,21 +49,37 @@ const struct json *json_get(const struct json *object, const char *key);
 const struct json *json_path(const struct json *object, const char *path);
 size_t json_count(const struct json *json);		/* Elements or members. */
 const struct json *json_at(const struct json *array, size_t index);
-/* Member 'index' of an object, in the order of the text. */
+/* Member 'index' of an object, in the order of the text. Walks there: for all members use json_next(). */
 const struct json *json_member(const struct json *object, size_t index, const char **ret_key);
+
+/* for (struct json_cursor at = { 0 }; json_next(object, &at); ) use(at.key, at.value); */
+struct json_cursor {
+	const char *key;
+	const struct json *value;
+	const void *position;			/* Private. */
+	bool is_begun;				/* Private. */
+};
+bool json_next(const struct json *object, struct json_cursor *cursor);
 
 /* Building a value by hand (YAML, command line): each takes ownership of what it is given. */
 struct json *json_new_object(void);
 struct json *json_new_array(void);
-struct json *json_new_string(const char *text);
+struct json *json_new_string(const char *text);	/* Broken UTF-8 becomes U+FFFD. */
 struct json *json_new_int(int64_t number);
 struct json *json_new_uint(uint64_t number);
 struct json *json_new_double(double number);
 struct json *json_new_bool(bool value);
 struct json *json_new_null(void);
+/* -EINVAL when 'text' is no JSON number, -ERANGE when it fits no type we have. */
+int json_new_number(const char *text, size_t size, struct json **ret_json, struct err *err);
 void json_set(struct json *object, const char *key, struct json *value);	/* Replaces. */
+bool json_add(struct json *object, const char *key, struct json *value);	/* False: was there; 'value' is not taken. */
 void json_push(struct json *array, struct json *value);
 
+/*
+ * The writer appends to 'out' and cannot fail: broken UTF-8 becomes U+FFFD, numbers that
+ * are not finite become null.  { .out = &text } begins one value.  Keys are null in arrays and at the top.
+ */
 struct json_writer {
 	struct str *out;
 	bool needs_comma;		/* Private. */
@@ -68,7 +87,7 @@ struct json_writer {
 	int depth;			/* Private. */
 };
 
-void json_write_object(struct json_writer *writer, const char *key);	/* Begin; key null in arrays. */
+void json_write_object(struct json_writer *writer, const char *key);	/* Begins one. */
 void json_write_array(struct json_writer *writer, const char *key);
 void json_write_end_object(struct json_writer *writer);
 void json_write_end_array(struct json_writer *writer);

@@ -11,8 +11,9 @@
  * Memory:  a source lives until loop_remove(), or until loop_free(); a
  *          one-shot source (timer, child) removes itself before its callback runs,
  *          and sets the caller's pointer to it to null when one was registered
- *          ('ret_source').  loop_free() drops undelivered messages: their
- *          'drop' is called so that they can free what they carry.
+ *          ('ret_source', which therefore must stay where it is); loop_remove()
+ *          does so too. loop_free() drops undelivered messages: their 'drop' is
+ *          called so that they can free what they carry.
  * Threads: loop_post() from any thread; everything else from the loop's own.
  * Order:   messages are delivered in the order posted; timers by due time,
  *          then by order of creation.
@@ -50,7 +51,7 @@ typedef void loop_timer_fn(void *data);
 void loop_add_timer(struct loop *loop, uint64_t delay_ms, loop_timer_fn *fn, void *data,
 		    struct loop_source **ret_source);
 
-/* The signal is blocked in the calling thread and read through signalfd(2). */
+/* The signal is blocked in the calling thread, for good, and read through signalfd(2). */
 typedef void loop_signal_fn(void *data, int signal);
 int loop_add_signal(struct loop *loop, int signal, loop_signal_fn *fn, void *data,
 		    struct loop_source **ret_source, struct err *err);
@@ -71,13 +72,15 @@ void loop_remove(struct loop_source *source);
 typedef void loop_message_fn(void *data);
 void loop_post(struct loop *loop, loop_message_fn *fn, loop_message_fn *drop, void *data);
 
-void loop_run(struct loop *loop);		/* Until loop_stop(). */
+/* Until loop_stop(); with the virtual clock also until nothing is left that could happen. */
+void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);		/* From a callback; the current turn ends first. */
 
 /*
  * One turn: waits at most 'timeout_ms' (-1: for ever) and runs what is ready.
- * Returns whether anything ran. With the virtual clock it never sleeps; it
- * returns false when neither messages, fds nor timers are left.
+ * Returns whether anything ran. With the virtual clock it never sleeps,
+ * whatever 'timeout_ms' says; it returns false when no fd is ready and neither
+ * messages nor timers are left.
  */
 bool loop_step(struct loop *loop, int timeout_ms);
 

@@ -30,15 +30,20 @@ struct spawn_params {
 	size_t fd_count;
 	const char *cgroup;		/* Folder the child joins before it runs; null: ours. */
 	bool has_own_session;		/* setsid(): survives us. */
+	bool has_own_group;		/* setpgid(): kill(-pid) reaches its children too. */
 	bool has_user;			/* Run as user:group with only 'groups' beside. */
 	uid_t user;
 	gid_t group;
 	const gid_t *groups;
 	size_t group_count;
-	bool ends_with_parent;		/* SIGKILL when the calling thread ends. */
+	bool ends_with_parent;		/* SIGKILL when the calling thread ends: not for pool threads. */
 };
 
-/* 'ret_pidfd' is the caller's to close. Failure of exec itself is reported here too. */
+/*
+ * 'ret_pidfd' is the caller's to close. Failure of exec itself is reported here too.
+ * With 'has_user' our own process stops being dumpable: the kernel sees to it
+ * that the child cannot be traced by its new user while it still shares our memory.
+ */
 int spawn_start(const struct spawn_params *params, pid_t *ret_pid, int *ret_pidfd, struct err *err);
 
 struct spawn_io {

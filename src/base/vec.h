@@ -1,7 +1,7 @@
 /*
  * vec.h - a growing array of any one type, written where it is used:
  *
- *	struct nics VEC(struct nic *);      or    VEC(int) numbers = { 0 };
+ *	VEC(int) numbers = { 0 };      or    struct nics { VEC(struct nic *) list; };
  *	*vec_push(&numbers) = 7;
  *	for (size_t i = 0; i < numbers.count; i++) use(numbers.items[i]);
  *	vec_done(&numbers);

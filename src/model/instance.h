@@ -134,6 +134,9 @@ struct instance {
 
 extern const struct field_table instance_spec_table, instance_status_table, instance_usage_table;
 
+/* What no single field can check. */
+int instance_spec_check(const struct instance_spec *spec, struct err *err);
+
 /* May an instance go from one state to the other?  The table is in instance.c. */
 bool instance_may_move(enum instance_state from, enum instance_state to);
 

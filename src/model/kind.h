@@ -37,7 +37,7 @@ void *kind_copy(const struct kind *kind, const void *object);
 void kind_encode(const struct kind *kind, const void *object, struct json_writer *writer, const char *key);
 
 /* Takes "kind" (optional, must fit), "meta", "spec", "status" from 'json'; 'object' holds defaults or the
- * present state. With CREATE and PATCH a "status" is checked for equality like any read-only field. */
+ * present state. With CREATE and PATCH a "status" is left out: it is not a person's to write. */
 int kind_decode(const struct kind *kind, const struct json *json, enum field_mode mode, void *object, struct err *err);
 
 #endif

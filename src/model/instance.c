@@ -1,0 +1,201 @@
+#include "model/instance.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "base/str.h"
+
+static const char *const kind_names[] = { "vm", "container", NULL };
+static const char *const power_names[] = { "running", "paused", "stopped", "off", NULL };
+static const char *const machine_names[] = { "auto", "q35", "microvm", NULL };
+static const char *const boot_names[] = { "auto", "kernel", "bios", "uefi", NULL };
+static const char *const restart_names[] = { "no", "on-failure", "always", NULL };
+static const char *const protocol_names[] = { "tcp", "udp", NULL };
+const char *const instance_state_names[] = {
+	"pending", "creating", "stopped", "starting", "running", "paused", "stopping", "restoring",
+	"deleting", "failed", NULL,
+};
+
+static int ipv4_check(const void *value, struct err *err)
+{
+	struct in_addr address;
+
+	if (inet_pton(AF_INET, value, &address) != 1)
+		return err_set(err, -EINVAL, "'%s' is not an IPv4 address: use one like 10.1.2.3", shown((const char *)value));
+	return 0;
+}
+
+static int ipv6_check(const void *value, struct err *err)
+{
+	struct in6_addr address;
+
+	if (inet_pton(AF_INET6, value, &address) != 1)
+		return err_set(err, -EINVAL, "'%s' is not an IPv6 address: use one like fd00::3", shown((const char *)value));
+	return 0;
+}
+
+static int address_check(const void *value, struct err *err)
+{
+	struct in6_addr six;
+	struct in_addr four;
+
+	if (inet_pton(AF_INET, value, &four) != 1 && inet_pton(AF_INET6, value, &six) != 1)
+		return err_set(err, -EINVAL, "'%s' is not an address: use one like 192.0.2.1 or ::1", shown((const char *)value));
+	return 0;
+}
+
+static int mac_check(const void *value, struct err *err)
+{
+	const char *text = value;
+	unsigned byte[6];
+	int end = 0;
+
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4], &byte[5], &end) != 6 ||
+	    text[end])
+		return err_set(err, -EINVAL, "'%s' is not a MAC address: use one like 52:54:00:12:34:56", shown(text));
+	if (byte[0] & 1)
+		return err_set(err, -EINVAL, "'%s' is a multicast MAC address: use one whose first byte is even", shown(text));
+	return 0;
+}
+
+FIELD_TABLE(nic_table, instance_nic, "A network interface.",
+	FIELD(STRING, instance_nic, network, .fallback = "default", .check = name_check, .doc = "Network it is plugged into."),
+	FIELD(STRING, instance_nic, network_uid, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "That network's uid."),
+	FIELD(STRING, instance_nic, ipv4, .flags = FIELD_OMIT_EMPTY, .check = ipv4_check,
+	      .doc = "IPv4 address; a free one of the network when not given."),
+	FIELD(STRING, instance_nic, ipv6, .flags = FIELD_OMIT_EMPTY, .check = ipv6_check,
+	      .doc = "IPv6 address; a free one of the network when not given."),
+	FIELD(STRING, instance_nic, mac, .flags = FIELD_OMIT_EMPTY, .check = mac_check,
+	      .doc = "MAC address; a free one when not given."),
+	FIELD(INT, instance_nic, number, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "Number of the tap on the node."),
+);
+
+FIELD_TABLE(publish_table, instance_publish, "A port of the host that leads to a port of the instance.",
+	FIELD(ENUM, instance_publish, protocol, .choices = protocol_names, .fallback = "tcp", .doc = "tcp or udp."),
+	FIELD(STRING, instance_publish, host_address, .flags = FIELD_OMIT_EMPTY, .check = address_check,
+	      .doc = "Address of the host; every address when not given."),
+	FIELD(INT, instance_publish, host_port, .flags = FIELD_REQUIRED, .min = 1, .max = 65535, .doc = "Port of the host."),
+	FIELD(INT, instance_publish, guest_port, .flags = FIELD_REQUIRED, .min = 1, .max = 65535, .doc = "Port of the instance."),
+);
+
+FIELD_TABLE(attachment_table, instance_volume, "A volume plugged into the instance.",
+	FIELD(STRING, instance_volume, volume, .flags = FIELD_REQUIRED, .check = name_check, .doc = "The volume."),
+	FIELD(STRING, instance_volume, volume_uid, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "Its uid."),
+	FIELD(BOOL, instance_volume, read_only, .flags = FIELD_OMIT_EMPTY, .doc = "The guest may only read it."),
+);
+
+FIELD_TABLE(source_table, instance_source, "Where the root disk comes from when not from an image.",
+	FIELD(STRING, instance_source, instance, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .doc = "uid of the instance it is a clone of."),
+	FIELD(STRING, instance_source, snapshot, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .doc = "uid of the snapshot it is a clone of."),
+	FIELD(STRING, instance_source, upload, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .doc = "Id of an uploaded export file."),
+);
+
+FIELD_TABLE(restore_table, instance_restore, "The last restore that was asked for.",
+	FIELD(STRING, instance_restore, snapshot, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "uid of the snapshot."),
+	FIELD(INT, instance_restore, serial, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "Counts the restores."),
+);
+
+FIELD_TABLE(instance_spec_table, instance_spec, "What an instance should be.",
+	FIELD(ENUM, instance_spec, kind, .choices = kind_names, .fallback = "vm", .flags = FIELD_FIXED,
+	      .doc = "vm: a virtual machine. container: an OCI container."),
+	FIELD(STRING, instance_spec, image, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .check = image_name_check,
+	      .doc = "Image it is made from."),
+	FIELD(STRING, instance_spec, image_uid, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "That image's uid."),
+	FIELD(OBJECT, instance_spec, source, .table = &source_table, .flags = FIELD_OMIT_EMPTY,
+	      .doc = "Set by clone and import."),
+	FIELD(STRING, instance_spec, node, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "Node it runs on; chosen by the scheduler."),
+	FIELD(INT, instance_spec, cpus, .fallback = "1", .min = 1, .max = 512, .doc = "Virtual CPUs."),
+	FIELD(SIZE, instance_spec, memory, .fallback = "256MiB", .min = 32 << 20, .max = (int64_t)16 << 40, .unit = "bytes",
+	      .doc = "Memory."),
+	FIELD(SIZE, instance_spec, root_size, .min = 0, .max = (int64_t)64 << 40, .flags = FIELD_OMIT_EMPTY, .unit = "bytes",
+	      .doc = "Size of the root disk; 0: as large as the image. It can grow, at the next start, never shrink."),
+	FIELD(ENUM, instance_spec, machine, .choices = machine_names, .fallback = "auto",
+	      .doc = "Machine type. auto: microvm for images with a kernel of their own, else q35. q35 can grow cpus and memory live."),
+	FIELD(ENUM, instance_spec, boot, .choices = boot_names, .fallback = "auto",
+	      .doc = "How it boots. auto: the image's kernel when it has one, else bios."),
+	FIELD(STRING, instance_spec, kernel_options, .flags = FIELD_OMIT_EMPTY, .max = 1024,
+	      .doc = "Added to the image's kernel command line."),
+	FIELD(LIST, instance_spec, nics, .table = &nic_table, .max = LIMIT_NICS_PER_INSTANCE, .flags = FIELD_FIXED,
+	      .doc = "Network interfaces; one in the network 'default' when not given, none with []."),
+	FIELD(LIST, instance_spec, publish, .table = &publish_table, .max = LIMIT_PUBLISHED_PORTS, .flags = FIELD_OMIT_EMPTY,
+	      .doc = "Ports of the host that lead to the instance."),
+	FIELD(LIST, instance_spec, volumes, .table = &attachment_table, .max = LIMIT_DISKS_PER_INSTANCE, .flags = FIELD_OMIT_EMPTY,
+	      .doc = "Volumes plugged in beside the root disk."),
+	FIELD(ENUM, instance_spec, power, .choices = power_names, .fallback = "running",
+	      .doc = "What it should be doing. stopped: the guest is asked to power off, after stop_timeout the power is cut; off: cut at once."),
+	FIELD(INT, instance_spec, start_serial, .flags = FIELD_READ_ONLY, .doc = "Counts the starts that were asked for."),
+	FIELD(OBJECT, instance_spec, restore, .table = &restore_table, .flags = FIELD_OMIT_EMPTY, .doc = "Set by snapshot restore."),
+	FIELD(ENUM, instance_spec, restart, .choices = restart_names, .fallback = "on-failure",
+	      .doc = "When it ends by itself. on-failure: started again, with back-off, unless the guest powered off."),
+	FIELD(BOOL, instance_spec, autostart, .fallback = "true", .doc = "Started again after the host has booted, when it ran before."),
+	FIELD(DURATION, instance_spec, stop_timeout, .fallback = "30s", .min = 0, .max = 3600000, .unit = "ms",
+	      .doc = "How long the guest may take to power off."),
+	FIELD(STRING, instance_spec, user_data, .flags = FIELD_OMIT_EMPTY, .max = LIMIT_TEXT_BYTES,
+	      .doc = "User data for cloud-init (NoCloud): a #cloud-config document or a script."),
+	FIELD(STRINGS, instance_spec, ssh_keys, .max = 64, .flags = FIELD_OMIT_EMPTY, .doc = "Public keys that may log in by ssh."),
+	FIELD(BOOL, instance_spec, vnc, .flags = FIELD_OMIT_EMPTY, .doc = "A screen, over VNC on a unix socket."),
+	FIELD(BOOL, instance_spec, vsock, .flags = FIELD_OMIT_EMPTY, .doc = "A virtio-vsock device."),
+);
+
+FIELD_TABLE(instance_usage_table, instance_usage, "What it uses, sampled every few seconds.",
+	FIELD(INT, instance_usage, cpu_permille, .doc = "Use of CPU over the last period; 1000 is one whole CPU."),
+	FIELD(SIZE, instance_usage, memory_bytes, .unit = "bytes", .doc = "Memory resident on the host."),
+	FIELD(SIZE, instance_usage, cpu_ns, .unit = "ns", .doc = "CPU time since its start."),
+	FIELD(SIZE, instance_usage, disk_read_bytes, .unit = "bytes", .doc = "Read from its disks."),
+	FIELD(SIZE, instance_usage, disk_write_bytes, .unit = "bytes", .doc = "Written to its disks."),
+	FIELD(SIZE, instance_usage, net_receive_bytes, .unit = "bytes", .doc = "Received by it."),
+	FIELD(SIZE, instance_usage, net_transmit_bytes, .unit = "bytes", .doc = "Sent by it."),
+	FIELD(TIME, instance_usage, sampled_at, .doc = "When."),
+);
+
+FIELD_TABLE(instance_status_table, instance_status, "What an instance is now; written by its node's agent.",
+	FIELD(ENUM, instance_status, state, .choices = instance_state_names, .doc = "What it is doing."),
+	FIELD(STRING, instance_status, reason, .flags = FIELD_OMIT_EMPTY, .doc = "Why, when something is not well."),
+	FIELD(BOOL, instance_status, disk_ready, .flags = FIELD_OMIT_EMPTY, .doc = "Its root disk exists."),
+	FIELD(INT, instance_status, pid, .flags = FIELD_OMIT_EMPTY, .doc = "Process on the node."),
+	FIELD(TIME, instance_status, started_at, .flags = FIELD_OMIT_EMPTY, .doc = "When it was started."),
+	FIELD(INT, instance_status, started_serial, .flags = FIELD_OMIT_EMPTY, .doc = "The start (spec.start_serial) it runs for."),
+	FIELD(INT, instance_status, ended_serial, .flags = FIELD_OMIT_EMPTY, .doc = "The start that came to its end by itself."),
+	FIELD(INT, instance_status, restore_serial, .flags = FIELD_OMIT_EMPTY, .doc = "The last restore that was done."),
+	FIELD(STRING, instance_status, exit_reason, .flags = FIELD_OMIT_EMPTY, .doc = "How the last run ended."),
+	FIELD(TIME, instance_status, exited_at, .flags = FIELD_OMIT_EMPTY, .doc = "When the last run ended."),
+	FIELD(INT, instance_status, restarts, .flags = FIELD_OMIT_EMPTY, .doc = "Restarts by the restart policy since it was last started by a person."),
+	FIELD(TIME, instance_status, next_start_at, .flags = FIELD_OMIT_EMPTY, .doc = "The restart policy starts it again then."),
+	FIELD(STRING, instance_status, boot_id, .flags = FIELD_OMIT_EMPTY, .doc = "Boot of the host in which it was started."),
+	FIELD(STRING, instance_status, machine, .flags = FIELD_OMIT_EMPTY, .doc = "Machine type in force."),
+	FIELD(INT, instance_status, cpus, .flags = FIELD_OMIT_EMPTY, .doc = "CPUs in force."),
+	FIELD(SIZE, instance_status, memory, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Memory in force."),
+	FIELD(STRINGS, instance_status, pending, .flags = FIELD_OMIT_EMPTY, .doc = "What changes only at the next start."),
+	FIELD(STRINGS, instance_status, attached, .flags = FIELD_OMIT_EMPTY, .doc = "uids of the volumes plugged in now."),
+	FIELD(BOOL, instance_status, agent, .flags = FIELD_OMIT_EMPTY, .doc = "The guest agent is there."),
+	FIELD(OBJECT, instance_status, usage, .table = &instance_usage_table, .flags = FIELD_OMIT_EMPTY, .doc = "What it uses."),
+);
+
+int instance_spec_check(const struct instance_spec *spec, struct err *err)
+{
+	if (spec->kind != INSTANCE_VM)
+		return err_set(err, -EINVAL, "spec.kind: 'container' needs a machine driver for containers, which this version "
+			       "does not have: use 'vm'");
+	return 0;
+}
+
+#define TO(state) (1u << INSTANCE_##state)
+static const unsigned moves[INSTANCE_STATE_COUNT] = {
+	[INSTANCE_PENDING] = TO(CREATING) | TO(STARTING) | TO(STOPPED) | TO(DELETING) | TO(FAILED),
+	[INSTANCE_CREATING] = TO(STOPPED) | TO(STARTING) | TO(DELETING) | TO(FAILED),
+	[INSTANCE_STOPPED] = TO(STARTING) | TO(RESTORING) | TO(DELETING) | TO(FAILED) | TO(CREATING) | TO(RUNNING) | TO(PAUSED),
+	[INSTANCE_STARTING] = TO(RUNNING) | TO(PAUSED) | TO(STOPPED) | TO(STOPPING) | TO(DELETING) | TO(FAILED),
+	[INSTANCE_RUNNING] = TO(PAUSED) | TO(STOPPING) | TO(STOPPED) | TO(RESTORING) | TO(DELETING) | TO(FAILED) | TO(STARTING),
+	[INSTANCE_PAUSED] = TO(RUNNING) | TO(STOPPING) | TO(STOPPED) | TO(RESTORING) | TO(DELETING) | TO(FAILED) | TO(STARTING),
+	[INSTANCE_STOPPING] = TO(STOPPED) | TO(STARTING) | TO(DELETING) | TO(FAILED) | TO(RUNNING) | TO(PAUSED) | TO(RESTORING),
+	[INSTANCE_RESTORING] = TO(STOPPED) | TO(STARTING) | TO(DELETING) | TO(FAILED),
+	[INSTANCE_DELETING] = 0,
+	[INSTANCE_FAILED] = TO(CREATING) | TO(STARTING) | TO(STOPPED) | TO(RESTORING) | TO(DELETING) | TO(RUNNING) | TO(PAUSED),
+};
+
+bool instance_may_move(enum instance_state from, enum instance_state to)
+{
+	return from == to || (moves[from] & (1u << to));
+}

@@ -1,0 +1,58 @@
+#include "model/meta.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/str.h"
+
+static bool is_lower_or_digit(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+/* 'more': characters allowed inside beside letters, digits and '-'. */
+static int check_label(const char *name, const char *more, const char *rule, struct err *err)
+{
+	size_t length = strlen(name);
+
+	if (length == 0)
+		return err_set(err, -EINVAL, "the name is empty: %s", rule);
+	if (length > LIMIT_NAME_LENGTH)
+		return err_set(err, -EINVAL, "'%s' is %zu characters long: %s", shown(name), length, rule);
+	for (size_t i = 0; i < length; i++) {
+		bool is_edge = i == 0 || i == length - 1;
+
+		if (is_lower_or_digit(name[i]) || (!is_edge && (name[i] == '-' || strchr(more, name[i]))))
+			continue;
+		return err_set(err, -EINVAL, "'%s' is not a valid name: %s", shown(name), rule);
+	}
+	return 0;
+}
+
+int name_check(const void *value, struct err *err)
+{
+	return check_label(value, "", "use 1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit", err);
+}
+
+int image_name_check(const void *value, struct err *err)
+{
+	return check_label(value, ":.", "use 1 to 63 of a-z, 0-9, '-', '.' and ':', beginning and ending with a letter or digit", err);
+}
+
+FIELD_TABLE(meta_table, meta, "What every resource has beside spec and status.",
+	FIELD(STRING, meta, uid, .flags = FIELD_READ_ONLY, .doc = "Identity; never changes."),
+	FIELD(STRING, meta, name, .flags = FIELD_REQUIRED | FIELD_FIXED,
+	      .doc = "Name, unique within its kind. Changed by rename."),
+	FIELD(STRING, meta, project, .flags = FIELD_READ_ONLY, .fallback = "default", .doc = "Project (tenant) it belongs to."),
+	FIELD(STRING, meta, parent, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY,
+	      .doc = "uid of the instance a snapshot belongs to."),
+	FIELD(MAP, meta, labels, .max = LIMIT_LABELS, .flags = FIELD_OMIT_EMPTY,
+	      .doc = "Free key/value pairs to select by."),
+	FIELD(TIME, meta, created_at, .flags = FIELD_READ_ONLY, .doc = "When it was created."),
+	FIELD(TIME, meta, deleted_at, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY,
+	      .doc = "When its deletion was asked for; it goes once everything of it is cleaned up."),
+	FIELD(INT, meta, generation, .flags = FIELD_READ_ONLY, .doc = "Counts the changes of spec."),
+	FIELD(INT, meta, revision, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY,
+	      .doc = "Revision of the store at its last change."),
+);

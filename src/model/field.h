@@ -9,14 +9,16 @@
  * C type of each field type:
  *	FIELD_BOOL bool        FIELD_INT int64_t      FIELD_SIZE uint64_t (bytes)
  *	FIELD_DURATION int64_t (ms)                   FIELD_TIME int64_t (ms since 1970; 0: never)
- *	FIELD_STRING char * (owned; null when unset)  FIELD_ENUM int (index into choices)
+ *	FIELD_STRING char * (owned; null when unset, "" reads as unset)
+ *	FIELD_ENUM int (index into choices)
  *	FIELD_DOUBLE double
  *	FIELD_OBJECT the struct itself, inline        FIELD_LIST struct field_list of table's struct
  *	FIELD_STRINGS struct field_list of char *     FIELD_MAP struct field_list of struct field_pair
  *
  * JSON form: SIZE is a number of bytes or text with units ("2GiB") when read, a
  * number when written; DURATION likewise ("30s"; ms); TIME is RFC 3339 text;
- * ENUM is its name. Fields that are null/empty/0-with-OMIT_EMPTY are left out when written.
+ * ENUM is its name. Unset strings, times that are 0 and whatever is empty with OMIT_EMPTY
+ * are left out when written, unless the field has a default: then "empty" has to be said.
  *
  * Errors:  -EINVAL; the message names the place, the value and the remedy:
  *          "spec.cpus: 0 is too small: use 1 to 512",
@@ -42,10 +44,12 @@ enum field_type {
 enum field_flag {
 	FIELD_REQUIRED = 1 << 0,	/* Must be given at creation. */
 	FIELD_READ_ONLY = 1 << 1,	/* Written by the system; given by a person it is an error
-					 * unless equal to what is there (so that GET | edit | PUT works). */
+					 * unless equal to what is there (so that GET | edit | PUT works).
+					 * An element of a list that repeats those of an old element is that
+					 * element: it keeps them. */
 	FIELD_FIXED = 1 << 2,		/* Given at creation, cannot change afterwards. */
 	FIELD_OMIT_EMPTY = 1 << 3,	/* Left out of JSON when 0, false, null, empty. */
-	FIELD_SECRET = 1 << 4,		/* Written as "***" to people. */
+	FIELD_SECRET = 1 << 4,		/* Written as "***" to people; a PATCH with "***" leaves it as it is. */
 };
 
 struct field_list { void *items; size_t count; };
@@ -93,7 +97,8 @@ enum field_mode {
 	FIELD_CREATE,			/* From a person: required fields must be there, read-only ones must not. */
 	FIELD_PATCH,			/* From a person, onto an object that exists: RFC 7396 merge; null resets to
 					 * the default; FIXED and READ_ONLY fields may only repeat their value. */
-	FIELD_STORED,			/* From our own store: trusted rules off, unknown fields are still errors. */
+	FIELD_STORED,			/* From our own store: REQUIRED, READ_ONLY, ranges and checks do not apply; null is
+					 * empty, not the default. Unknown fields and wrong types are still errors. */
 };
 
 /* 'object' holds defaults (CREATE, STORED) or the present state (PATCH).  On failure it is
@@ -103,6 +108,9 @@ int field_decode(const struct field_table *table, const struct json *json, enum 
 
 /* Writes the fields as members of one JSON object with this key (null at top or in arrays). */
 void field_encode(const struct field_table *table, const void *object, struct json_writer *writer, const char *key);
+/* The same for people: SECRET values are "***". */
+void field_encode_public(const struct field_table *table, const void *object, struct json_writer *writer,
+			 const char *key);
 
 void field_done(const struct field_table *table, void *object);		/* Frees what the fields own; zeroes. */
 void field_copy(const struct field_table *table, const void *from, void *to);	/* 'to' is zero before. */
@@ -116,19 +124,22 @@ size_t field_diff(const struct field_table *table, const char *place, const void
 /* The field at "nics.network" inside the table, or null. */
 const struct field *field_find(const struct field_table *table, const char *path);
 
-/* Value of the scalar field at 'path' in 'object' as people read it ("512MiB", "running"); "" when unset. */
+/* Value of the field at 'path' in 'object' as people read it ("512MiB", "running"); "" when unset. Lists are
+ * joined with ", ", and show the first field of each element unless the path names another ("nics.ipv4"). */
 void field_text(const struct field_table *table, const char *path, const void *object, struct str *out);
 
-/* What `strata explain` prints for the table or the field in it. */
+/* What `strata explain` prints: all of a table ("instance.spec"), or one field ("instance.spec.cpus") and what is in it. */
 void field_explain(const struct field_table *table, const char *title, struct str *out);
+void field_explain_one(const struct field *field, const char *title, struct str *out);
 
 /* JSON Schema (OpenAPI 3.1 dialect) of the table, as an object value under 'key'. */
 void field_schema(const struct field_table *table, struct json_writer *writer, const char *key);
 
-/* Grows a list by one zeroed element and returns it. 'size' is the element's. */
+/* Grows a list by one zeroed element and returns it; valid until the next push. 'size' is the element's. */
 void *field_list_push(struct field_list *list, size_t size);
 #define field_list_at(list, type, i) (&((type *)(list)->items)[i])
 
+/* Pairs are kept in the order of their keys: change a map only with field_map_set(). */
 const char *field_map_get(const struct field_list *map, const char *key);	/* Null when absent. */
 void field_map_set(struct field_list *map, const char *key, const char *value);	/* Null value removes. */
 

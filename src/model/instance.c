@@ -159,6 +159,7 @@ FIELD_TABLE(instance_status_table, instance_status, "What an instance is now; wr
 	FIELD(INT, instance_status, started_serial, .flags = FIELD_OMIT_EMPTY, .doc = "The start (spec.start_serial) it runs for."),
 	FIELD(INT, instance_status, ended_serial, .flags = FIELD_OMIT_EMPTY, .doc = "The start that came to its end by itself."),
 	FIELD(INT, instance_status, restore_serial, .flags = FIELD_OMIT_EMPTY, .doc = "The last restore that was done."),
+	FIELD(BOOL, instance_status, next_from_memory, .flags = FIELD_OMIT_EMPTY, .doc = "The next start goes on from the restored memory."),
 	FIELD(STRING, instance_status, exit_reason, .flags = FIELD_OMIT_EMPTY, .doc = "How the last run ended."),
 	FIELD(TIME, instance_status, exited_at, .flags = FIELD_OMIT_EMPTY, .doc = "When the last run ended."),
 	FIELD(INT, instance_status, restarts, .flags = FIELD_OMIT_EMPTY, .doc = "Restarts by the restart policy since it was last started by a person."),
@@ -183,14 +184,14 @@ int instance_spec_check(const struct instance_spec *spec, struct err *err)
 
 #define TO(state) (1u << INSTANCE_##state)
 static const unsigned moves[INSTANCE_STATE_COUNT] = {
-	[INSTANCE_PENDING] = TO(CREATING) | TO(STARTING) | TO(STOPPED) | TO(DELETING) | TO(FAILED),
-	[INSTANCE_CREATING] = TO(STOPPED) | TO(STARTING) | TO(DELETING) | TO(FAILED),
+	[INSTANCE_PENDING] = TO(RUNNING) | TO(PAUSED) | TO(STOPPING) | TO(RESTORING) | TO(CREATING) | TO(STARTING) | TO(STOPPED) | TO(DELETING) | TO(FAILED),
+	[INSTANCE_CREATING] = TO(RUNNING) | TO(PAUSED) | TO(STOPPED) | TO(STARTING) | TO(DELETING) | TO(FAILED),
 	[INSTANCE_STOPPED] = TO(STARTING) | TO(RESTORING) | TO(DELETING) | TO(FAILED) | TO(CREATING) | TO(RUNNING) | TO(PAUSED),
 	[INSTANCE_STARTING] = TO(RUNNING) | TO(PAUSED) | TO(STOPPED) | TO(STOPPING) | TO(DELETING) | TO(FAILED),
 	[INSTANCE_RUNNING] = TO(PAUSED) | TO(STOPPING) | TO(STOPPED) | TO(RESTORING) | TO(DELETING) | TO(FAILED) | TO(STARTING),
 	[INSTANCE_PAUSED] = TO(RUNNING) | TO(STOPPING) | TO(STOPPED) | TO(RESTORING) | TO(DELETING) | TO(FAILED) | TO(STARTING),
 	[INSTANCE_STOPPING] = TO(STOPPED) | TO(STARTING) | TO(DELETING) | TO(FAILED) | TO(RUNNING) | TO(PAUSED) | TO(RESTORING),
-	[INSTANCE_RESTORING] = TO(STOPPED) | TO(STARTING) | TO(DELETING) | TO(FAILED),
+	[INSTANCE_RESTORING] = TO(RUNNING) | TO(PAUSED) | TO(STOPPED) | TO(STARTING) | TO(DELETING) | TO(FAILED),
 	[INSTANCE_DELETING] = 0,
 	[INSTANCE_FAILED] = TO(CREATING) | TO(STARTING) | TO(STOPPED) | TO(RESTORING) | TO(DELETING) | TO(RUNNING) | TO(PAUSED),
 };

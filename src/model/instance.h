@@ -112,6 +112,7 @@ struct instance_status {
 	int64_t started_serial;		/* spec.start_serial the machine was last started for. */
 	int64_t ended_serial;		/* The start that came to its end by itself and is not revived. */
 	int64_t restore_serial;		/* The last restore done. */
+	bool next_from_memory;		/* The next start goes on from the restored snapshot's memory, if it has any. */
 	char *exit_reason;		/* How the last run ended. */
 	int64_t exited_at;
 	int64_t restarts;		/* By the restart policy, since the last start asked for. */

@@ -1,0 +1,95 @@
+/*
+ * agent.h - the agent: makes this node's part of the world be what people want.
+ *
+ * It follows the objects (objects.h), and keeps one item per object it has to care for.  Each
+ * kind has a controller with one function, reconcile(item): it compares and takes at most one
+ * step, in a worker thread, through a port; when the step has ended it is called again.
+ *
+ * At start nothing is assumed: the sweep (sweep.c) removes what belongs to no object, machines
+ * that run are found again, and every item is reconciled.
+ *
+ * Threads: everything here in the loop's; jobs touch only what they own, and the drivers.
+ */
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include "2-virtualization/objects/objects.h"
+#include "base/rng.h"
+#include "base/work.h"
+#include "port/fabric.h"
+#include "port/machine.h"
+#include "port/store.h"
+#include "port/volume.h"
+
+struct agent;
+struct instance;
+
+/* What an image source delivers into a folder. */
+struct image_files {
+	char *disk, *kernel, *initrd;	/* Paths in the folder, or null. */
+	char *cmdline;
+	char sha256[65];
+};
+void image_files_done(struct image_files *files);
+
+/* Where images come from; the real one is in images/source.h, simulation brings its own. */
+struct image_source {
+	int (*build)(const char *recipe, const char *folder, const struct volume_progress *progress,
+		     struct image_files *ret_files, struct err *err);
+	int (*fetch)(const char *url, const char *path, const char *expected_sha256,
+		     const struct volume_progress *progress, char ret_sha256[65], struct err *err);
+};
+
+struct agent_params {
+	struct loop *loop;
+	struct work *work;		/* For steps. */
+	struct store *store;
+	struct objects *objects;
+	struct machine_driver *machine;
+	struct volume_driver *volume;
+	struct fabric_driver *fabric;
+	const struct image_source *images;
+	const char *directory;		/* The state folder: images/, instances/, staging/ below it. */
+	const char *node;		/* Name. */
+	const char *boot_id;
+	uint64_t console_log_bytes;
+	uint32_t sample_ms;		/* Period of usage sampling; 0: never. */
+};
+
+/* 'is_kvm_usable' comes later, from the probe: agent_set_kvm(). */
+int agent_new(const struct agent_params *params, struct agent **ret_agent, struct err *err);
+void agent_start(struct agent *agent);			/* Sweeps, then reconciles everything. */
+void agent_free(struct agent *agent);			/* As a crash would: the world stays as it is. */
+void agent_set_capabilities(struct agent *agent, bool is_kvm_usable, bool has_microvm);
+bool agent_is_settled(const struct agent *agent);	/* No item busy or waiting for a worker. */
+
+/* Runs 'run' in a thread of its own, for guests that may block for ever; 'done' in the loop. */
+int agent_run_detached(struct agent *agent, work_fn *run, work_fn *done, void *data, struct err *err);
+
+/*
+ * A step that somebody asked for and waits for (export, backup of a disk), alone with the instance: runs when
+ * no other step of it is running. 'begin' is called in the loop just before, and may refuse.
+ */
+struct agent_task {
+	int (*begin)(struct agent_task *task, const struct instance *instance, bool is_running, struct err *err);
+	work_fn *run;				/* Gets the task. */
+	void (*done)(struct agent_task *task, const struct err *err);	/* err->code 0: it ran. Frees the task. */
+};
+void agent_run_task(struct agent *agent, const char *instance_uid, struct agent_task *task);
+
+/* Paths: the caller frees. */
+char *agent_console_log(const struct agent *agent, const char *instance_uid);
+char *agent_staging_path(const struct agent *agent, const char *name);
+char *agent_image_file(const struct agent *agent, const char *image_uid, const char *part);
+
+struct machine_driver *agent_machine(struct agent *agent);
+struct volume_driver *agent_volume(struct agent *agent);
+
+/* A console watcher's keys: returns the end to write to. -ENOENT: the machine does not run. */
+int agent_console_open(struct agent *agent, const char *instance_uid, int *ret_input, struct err *err);
+
+/* Blocking, for workers: makes 'volume' an independent copy of the root disk of an instance, running or not. */
+int agent_copy_root(struct machine_driver *machine, struct volume_driver *volume, const char *from, const char *snapshot,
+		    bool is_running, const char *to, struct err *err);
+
+#endif

@@ -1,0 +1,749 @@
+/*
+ * instance.c - the controller of instances: carries out what instance_step.h decides.
+ *
+ * reconcile() asks for the next step and starts the job for it; ended() takes the result into
+ * status and world; the item is then reconciled again.  Events of the machine (it ended, it
+ * paused) change status and world in the same way.  An intention is written before a machine
+ * is started (state "starting", started_serial), so that after a crash a machine that is there
+ * is known to be the one that was wanted, and one that is missing is started.
+ */
+#include "2-virtualization/agent/instance_job.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/units.h"
+
+enum { SHUTDOWN_REPEAT_MS = 5000, DEAF_REPEAT_MS = 500, IO_ERROR_RETRY_MS = 10000, STEADY_MS = 60000, RESUME_RETRY_MS = 10000 };
+
+static uint64_t now_ms(const struct item *item) { return loop_now_ms(item->agent->params.loop); }
+static int64_t wall_ms(const struct item *item) { return loop_wall_ms(item->agent->params.loop); }
+
+static void set_state(struct item *item, enum instance_state state, const char *reason)
+{
+	struct instance_status *status = item->status;
+
+	assert(instance_may_move((enum instance_state)status->state, state));
+	status->state = (int)state;
+	text_replace(&status->reason, reason);
+}
+
+static void clear_texts(struct field_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		free(*field_list_at(list, char *, i));
+	free(list->items);
+	*list = (struct field_list){ 0 };
+}
+
+static void push_text(struct field_list *list, const char *text)
+{
+	*(char **)field_list_push(list, sizeof(char *)) = text_copy(text);
+}
+
+/* What differs between what is wanted and what runs, once the live change was refused. */
+static void note_pending(struct item *item, const struct instance *instance)
+{
+	struct instance_status *status = item->status;
+	char a[UNITS_TEXT_SIZE], b[UNITS_TEXT_SIZE];
+
+	clear_texts(&status->pending);
+	if (item->world.state == MACHINE_ABSENT || item->world.tried_generation != instance->meta.generation)
+		return;
+	if (instance->spec.cpus != status->cpus) {
+		auto_free char *text = text_format("cpus: %" PRId64 ", now %" PRId64, instance->spec.cpus, status->cpus);
+		push_text(&status->pending, text);
+	}
+	if (instance->spec.memory != status->memory) {
+		auto_free char *text = text_format("memory: %s, now %s", units_format_size(instance->spec.memory, a),
+						   units_format_size(status->memory, b));
+		push_text(&status->pending, text);
+	}
+}
+
+/* ---- Preparing a job ---- */
+
+static const struct image *image_of(struct item *item, const struct instance *instance)
+{
+	return objects_get(item->agent->params.objects, KIND_IMAGE, instance->spec.image_uid);
+}
+
+static enum machine_type choose_type(const struct item *item, const struct instance *instance, const struct image *image)
+{
+	bool boots_kernel = image && image->status.has_kernel &&
+		(instance->spec.boot == INSTANCE_BOOT_AUTO || instance->spec.boot == INSTANCE_BOOT_KERNEL);
+
+	if (instance->spec.machine == INSTANCE_MACHINE_Q35)
+		return MACHINE_Q35;
+	if (instance->spec.machine == INSTANCE_MACHINE_MICROVM)
+		return MACHINE_MICROVM;
+	return boots_kernel && item->agent->has_microvm ? MACHINE_MICROVM : MACHINE_Q35;
+}
+
+static char *memory_snapshot(struct item *item, const struct instance *instance)
+{
+	const struct instance_status *status = item->status;
+	const struct snapshot *snapshot;
+
+	if (!status->next_from_memory || status->restore_serial != instance->spec.restore.serial)
+		return NULL;
+	snapshot = objects_get(item->agent->params.objects, KIND_SNAPSHOT, instance->spec.restore.snapshot);
+	return snapshot && snapshot->status.has_memory ? text_copy(snapshot->meta.uid) : NULL;
+}
+
+static void list_snapshots(struct item *item, struct instance_job *job)
+{
+	const struct map *all = objects_all(item->agent->params.objects, KIND_SNAPSHOT);
+
+	for (size_t i = 0; i < all->count; i++) {
+		const struct snapshot *snapshot = all->entries[i].value;
+
+		if (text_equal(snapshot->meta.parent, item->uid))
+			*vec_push(&job->snapshots) = text_copy(snapshot->meta.uid);
+	}
+}
+
+static void fill_restore(struct item *item, const struct instance *instance, struct instance_job *job)
+{
+	const struct snapshot *snapshot = objects_get(item->agent->params.objects, KIND_SNAPSHOT, instance->spec.restore.snapshot);
+
+	if (!snapshot)
+		return;
+	*vec_push(&job->snapshots) = text_copy(snapshot->meta.uid);
+	for (size_t i = 0; i < snapshot->status.volumes.count; i++)
+		*vec_push(&job->restore_volumes) = text_copy(*field_list_at(&snapshot->status.volumes, char *, i));
+}
+
+static void fill_attachment(const struct instance *instance, const char *volume_uid, struct instance_job *job)
+{
+	job->volume_uid = text_copy(volume_uid);
+	for (size_t i = 0; i < instance->spec.volumes.count; i++) {
+		const struct instance_volume *volume = field_list_at(&instance->spec.volumes, struct instance_volume, i);
+
+		if (text_equal(volume->volume_uid, volume_uid))
+			job->is_read_only = volume->read_only;
+	}
+}
+
+static void ended(struct job *job);
+
+static struct instance_job *new_job(struct item *item, const struct instance *instance, enum instance_step step)
+{
+	struct agent *agent = item->agent;
+	struct instance_job *job = job_new(struct instance_job);
+	const struct image *image = image_of(item, instance);
+
+	*job = (struct instance_job){
+		.job = { .item = item, .run = instance_job_run, .done = ended, .free = instance_job_free },
+		.step = step, .machine = agent->params.machine, .volume = agent->params.volume, .fabric = agent->params.fabric,
+		.instance = kind_copy(item->kind, instance), .image = image ? kind_copy(&kinds[KIND_IMAGE], image) : NULL,
+		.folder = text_format("%s/instances/%s", agent->directory, item->uid),
+		.allow_kvm = agent->is_kvm_usable, .type = choose_type(item, instance, image),
+	};
+	field_done(item->kind->status, &job->instance->status);
+	field_copy(item->kind->status, item->status, &job->instance->status);
+	if (image)
+		job->image_folder = text_format("%s/images/%s", agent->directory, image->meta.uid);
+	if (instance->spec.source.upload)
+		job->upload_folder = text_format("%s/staging/%s.d", agent->directory, instance->spec.source.upload);
+	return job;
+}
+
+/* A clone needs its source to hold still; returns false when it has to wait for it. */
+static bool lock_source(struct item *item, const struct instance *instance, struct instance_job *job)
+{
+	struct item *source = item_get(item->agent, instance->spec.source.instance);
+
+	if (!instance->spec.source.instance || item_instance(item)->disk_ready)
+		return true;
+	job->source_uid = text_copy(instance->spec.source.instance);
+	if (!source)
+		return true;			/* It is gone: the copy will say so. */
+	if (source->is_busy || !source->world.is_known) {
+		item_wait_for(item, source);
+		item_wake(source);
+		return false;
+	}
+	job->is_source_running = source->world.state != MACHINE_ABSENT;
+	job->job.other = source;
+	return true;
+}
+
+static bool needs_source(enum instance_step step)
+{
+	return step == STEP_CREATE;
+}
+
+/* ---- Machine events ---- */
+
+static void machine_event(void *data, const struct machine_event *event);
+
+static void watch(struct item *item)
+{
+	struct agent *agent = item->agent;
+	struct err err = { 0 };
+
+	if (item->watch)
+		return;
+	if (agent->params.machine->ops->watch(agent->params.machine, item->uid, agent->params.loop, machine_event, item,
+					      &item->watch, &err) < 0)
+		item->world.is_known = false;		/* It ended just now: look again. */
+}
+
+static void unwatch(struct item *item)
+{
+	item->agent->params.machine->ops->unwatch(item->agent->params.machine, item->watch);
+	item->watch = NULL;
+}
+
+static void machine_is_gone(struct item *item)
+{
+	struct instance_status *status = item->status;
+
+	unwatch(item);
+	console_hub_forget(item->agent->consoles, item->uid);
+	item->world.state = MACHINE_ABSENT;
+	item->world.has_io_error = false;
+	item->world.shutdown_asked_ms = 0;
+	item->world.cannot_be_asked = false;
+	item->world.nics_generation = 0;
+	status->pid = 0;
+	status->agent = false;
+	status->usage = (struct instance_usage){ 0 };
+	clear_texts(&status->attached);
+	clear_texts(&status->pending);
+}
+
+static bool policy_revives(const struct instance_spec *spec, bool is_failure)
+{
+	return spec->restart == RESTART_ALWAYS || (spec->restart == RESTART_ON_FAILURE && is_failure);
+}
+
+/* The machine has ended though it should run: the restart policy decides. */
+static void ended_unasked(struct item *item, const struct instance *instance, bool is_failure, const char *text)
+{
+	struct instance_status *status = item->status;
+	uint64_t delay;
+	char shown_delay[UNITS_TEXT_SIZE];
+
+	if (!policy_revives(&instance->spec, is_failure)) {
+		status->ended_serial = instance->spec.start_serial;
+		set_state(item, INSTANCE_STOPPED, is_failure ? text : NULL);
+		item_save(item, "exited", is_failure, "'%s' has ended: %s", instance->meta.name, text);
+		return;
+	}
+	if (wall_ms(item) - status->started_at > STEADY_MS)
+		status->restarts = 0;
+	delay = instance_backoff_ms(status->restarts++);
+	status->next_start_at = wall_ms(item) + (int64_t)delay;
+	set_state(item, INSTANCE_STOPPED, text);
+	item_save(item, "exited", is_failure, "'%s' has ended: %s; starting it again in %s", instance->meta.name, text,
+		  units_format_duration((int64_t)delay, shown_delay));
+}
+
+static void machine_ended(struct item *item, const struct instance *instance, enum machine_exit cause, const char *text)
+{
+	struct instance_status *status = item->status;
+
+	machine_is_gone(item);
+	text_replace(&status->exit_reason, text);
+	status->exited_at = wall_ms(item);
+	if (instance->meta.deleted_at)
+		return;
+	if (cause == MACHINE_EXIT_GUEST_RESET && instance_wants_machine(&instance->spec, status)) {
+		status->next_start_at = 0;
+		set_state(item, INSTANCE_STOPPED, NULL);
+		item_save(item, "rebooted", false, "the guest of '%s' reboots", instance->meta.name);
+		return;
+	}
+	/* Stopped, restarted or restored on request: the guest did as it was asked. */
+	if (!instance_wants_machine(&instance->spec, status) || status->started_serial < instance->spec.start_serial ||
+	    instance->spec.restore.serial > status->restore_serial) {
+		set_state(item, INSTANCE_STOPPED, NULL);
+		item_save(item, "stopped", false, "'%s' is stopped", instance->meta.name);
+		return;
+	}
+	ended_unasked(item, instance, cause == MACHINE_EXIT_FAILED, text);
+}
+
+static void machine_paused(struct item *item, const struct instance *instance)
+{
+	item->world.state = MACHINE_PAUSED;
+	if (item_instance(item)->state == INSTANCE_RUNNING || item_instance(item)->state == INSTANCE_STARTING) {
+		set_state(item, INSTANCE_PAUSED, item_instance(item)->reason);
+		item_save(item, "paused", false, "'%s' is paused", instance->meta.name);
+	}
+}
+
+static void machine_resumed(struct item *item, const struct instance *instance)
+{
+	item->world.state = MACHINE_RUNNING;
+	item->world.has_io_error = false;
+	if (item_instance(item)->state == INSTANCE_PAUSED) {
+		set_state(item, INSTANCE_RUNNING, NULL);
+		item_save(item, "resumed", false, "'%s' goes on", instance->meta.name);
+	}
+}
+
+static void machine_io_error(struct item *item, const struct instance *instance, const char *text)
+{
+	auto_free char *reason = text_format("a disk could not be written (%s): the guest is paused and goes on by itself "
+					     "once it can be", text);
+	bool is_new = !item->world.has_io_error;
+
+	item->world.state = MACHINE_PAUSED;
+	item->world.has_io_error = true;
+	item->retry_ms = now_ms(item) + IO_ERROR_RETRY_MS;
+	if (!is_new)
+		return;
+	set_state(item, INSTANCE_PAUSED, reason);
+	item_save(item, "io-error", true, "'%s': %s", instance->meta.name, reason);
+}
+
+static void machine_event(void *data, const struct machine_event *event)
+{
+	struct item *item = data;
+	const struct instance *instance = item_object(item);
+	struct instance_status *status = item->status;
+
+	if (!instance || (instance->meta.deleted_at && event->kind != MACHINE_EVENT_EXITED))
+		return;
+	switch (event->kind) {
+	case MACHINE_EVENT_EXITED:
+		machine_ended(item, instance, event->cause, event->text[0] ? event->text : "the guest powered off");
+		break;
+	case MACHINE_EVENT_PAUSED:
+		machine_paused(item, instance);
+		break;
+	case MACHINE_EVENT_RESUMED:
+		machine_resumed(item, instance);
+		break;
+	case MACHINE_EVENT_IO_ERROR:
+		machine_io_error(item, instance, event->text);
+		break;
+	case MACHINE_EVENT_AGENT_UP:
+	case MACHINE_EVENT_AGENT_DOWN:
+		status->agent = event->kind == MACHINE_EVENT_AGENT_UP;
+		item_save(item, status->agent ? "agent-up" : "agent-down", false, "the guest agent of '%s' is %s", instance->meta.name,
+			  status->agent ? "there" : "gone");
+		break;
+	case MACHINE_EVENT_PANICKED:
+		item_save(item, "panicked", true, "the guest kernel of '%s' panicked: see 'strata logs %s'", instance->meta.name,
+			  instance->meta.name);
+		break;
+	}
+	item_wake(item);
+}
+
+/* ---- Results of steps ---- */
+
+/* A machine was found by a daemon that did not start it, or not found though it was running. */
+static void inspected(struct item *item, const struct instance *instance, const struct instance_job *job)
+{
+	struct instance_status *status = item->status;
+	bool was_up = status->state == INSTANCE_RUNNING || status->state == INSTANCE_PAUSED || status->state == INSTANCE_STOPPING;
+	bool is_same_boot = !status->boot_id || text_equal(status->boot_id, item->agent->boot_id);
+
+	item->world.is_known = true;
+	item->world.state = job->world.state;
+	item->world.has_io_error = job->world.has_io_error;
+	if (job->world.state != MACHINE_ABSENT) {
+		status->pid = job->world.pid;
+		status->started_at = job->world.started_at;
+		status->next_from_memory = false;
+		if (status->state != INSTANCE_STOPPING && status->state != INSTANCE_DELETING)
+			set_state(item, job->world.state == MACHINE_PAUSED ? INSTANCE_PAUSED : INSTANCE_RUNNING,
+				  job->world.has_io_error ? status->reason : NULL);
+		item_save(item, "adopted", false, "'%s' was found running", instance->meta.name);
+		watch(item);
+		sampler_wake(item->agent->sampler);
+		return;
+	}
+	if (!was_up || instance->meta.deleted_at) {
+		machine_is_gone(item);
+		if (status->state == INSTANCE_STARTING || status->state == INSTANCE_RESTORING)
+			set_state(item, INSTANCE_STOPPED, NULL);	/* It was cut off; the step is taken again. */
+		return;
+	}
+	if (is_same_boot) {
+		machine_ended(item, instance, MACHINE_EXIT_FAILED, "it ended while the daemon was not running");
+		return;
+	}
+	machine_is_gone(item);
+	text_replace(&status->exit_reason, "the host was restarted");
+	if (!instance->spec.autostart)
+		status->ended_serial = instance->spec.start_serial;
+	set_state(item, INSTANCE_STOPPED, instance->spec.autostart ? NULL : "the host was restarted");
+	item_save(item, "exited", true, "'%s' has ended: the host was restarted", instance->meta.name);
+}
+
+static void created(struct item *item, const struct instance *instance)
+{
+	item_instance(item)->disk_ready = true;
+	set_state(item, INSTANCE_STOPPED, NULL);
+	item_save(item, "created", false, "the disk of '%s' is ready", instance->meta.name);
+}
+
+static void started(struct item *item, const struct instance *instance, const struct instance_job *job)
+{
+	struct instance_status *status = item->status;
+
+	status->disk_ready = true;
+	status->pid = job->world.pid;
+	status->started_at = job->world.started_at ? job->world.started_at : wall_ms(item);
+	status->next_start_at = 0;
+	status->next_from_memory = false;
+	item->world.state = job->world.state == MACHINE_PAUSED ? MACHINE_PAUSED : MACHINE_RUNNING;
+	item->world.nics_generation = job->instance->meta.generation;
+	item->world.tried_generation = 0;
+	set_state(item, INSTANCE_RUNNING, NULL);
+	item_save(item, "started", false, "'%s' runs on %s", instance->meta.name, status->machine);
+	watch(item);
+	sampler_wake(item->agent->sampler);
+}
+
+static void restored(struct item *item, const struct instance *instance, const struct instance_job *job)
+{
+	struct instance_status *status = item->status;
+
+	status->restore_serial = job->instance->spec.restore.serial;
+	status->next_from_memory = true;
+	set_state(item, INSTANCE_STOPPED, NULL);
+	item_save(item, "restored", false, "'%s' is back at its snapshot", instance->meta.name);
+}
+
+static void attached(struct item *item, const struct instance *instance, const struct instance_job *job)
+{
+	struct instance_status *status = item->status;
+
+	if (job->step == STEP_ATTACH) {
+		push_text(&status->attached, job->volume_uid);
+	} else {
+		for (size_t i = 0; i < status->attached.count; i++)
+			if (text_equal(*field_list_at(&status->attached, char *, i), job->volume_uid)) {
+				free(*field_list_at(&status->attached, char *, i));
+				*field_list_at(&status->attached, char *, i) = *field_list_at(&status->attached, char *, status->attached.count - 1);
+				status->attached.count--;
+			}
+	}
+	item_save(item, job->step == STEP_ATTACH ? "attached" : "detached", false, "a volume of '%s' was %s", instance->meta.name,
+		  job->step == STEP_ATTACH ? "plugged in" : "taken out");
+}
+
+static void asked_to_stop(struct item *item)
+{
+	if (!item->world.shutdown_asked_ms)
+		item->world.shutdown_asked_ms = now_ms(item) ? now_ms(item) : 1;
+	item->world.shutdown_repeat_ms = now_ms(item) + SHUTDOWN_REPEAT_MS;
+}
+
+static void deleted(struct item *item, const struct instance_job *job)
+{
+	struct store_txn *txn = store_txn_new();
+
+	for (size_t i = 0; i < job->snapshots.count; i++) {
+		const struct snapshot *snapshot = objects_get(item->agent->params.objects, KIND_SNAPSHOT, job->snapshots.items[i]);
+
+		if (snapshot)
+			objects_delete(txn, &kinds[KIND_SNAPSHOT], snapshot);
+	}
+	item_delete(item, txn);
+}
+
+static void succeeded(struct item *item, const struct instance *instance, struct instance_job *job)
+{
+	item->failures = 0;
+	switch (job->step) {
+	case STEP_INSPECT: inspected(item, instance, job); break;
+	case STEP_CREATE: created(item, instance); break;
+	case STEP_START: started(item, instance, job); break;
+	case STEP_SHUTDOWN: asked_to_stop(item); break;
+	case STEP_KILL:
+		machine_ended(item, instance, MACHINE_EXIT_HOST_OFF, "the power was cut");
+		break;
+	case STEP_PAUSE: machine_paused(item, instance); break;
+	case STEP_RESUME:
+		if (item->world.has_io_error)
+			item->retry_ms = now_ms(item) + RESUME_RETRY_MS;
+		machine_resumed(item, instance);
+		break;
+	case STEP_RESTORE: restored(item, instance, job); break;
+	case STEP_NICS: item->world.nics_generation = job->instance->meta.generation; break;
+	case STEP_ATTACH:
+	case STEP_DETACH: attached(item, instance, job); break;
+	case STEP_RESIZE:
+		item_instance(item)->cpus = job->instance->spec.cpus;
+		item_instance(item)->memory = job->instance->spec.memory;
+		item_save(item, "resized", false, "'%s' has new cpus or memory", instance->meta.name);
+		break;
+	case STEP_DELETE: deleted(item, job); break;
+	case STEP_NONE:
+	case STEP_WAIT: break;
+	}
+}
+
+/* A machine without a way to ask is cut at once; one whose guest does not listen yet is asked again soon. */
+static void cannot_ask(struct item *item, const struct err *err)
+{
+	asked_to_stop(item);
+	item->world.shutdown_repeat_ms = now_ms(item) + DEAF_REPEAT_MS;
+	item->world.cannot_be_asked = err->code == -EOPNOTSUPP;
+	if (err->code == -ENOENT)
+		item->world.is_known = false;
+}
+
+static void start_failed(struct item *item, const struct instance *instance, const struct err *err)
+{
+	struct instance_status *status = item->status;
+
+	set_state(item, INSTANCE_FAILED, err->msg);
+	if (instance->spec.restart == RESTART_NO)
+		status->ended_serial = instance->spec.start_serial;
+	else
+		status->next_start_at = wall_ms(item) + (int64_t)instance_backoff_ms(status->restarts++);
+	item->world.is_known = false;
+	item_save(item, "failed", true, "'%s' could not be started: %s", instance->meta.name, err->msg);
+}
+
+static void failed(struct item *item, const struct instance *instance, struct instance_job *job)
+{
+	const struct err *err = &job->job.err;
+
+	if (job->is_live_refused) {
+		item->world.tried_generation = job->instance->meta.generation;
+		note_pending(item, instance);
+		item_save(item, "pending", false, "'%s': %s", instance->meta.name, err->msg);
+		return;
+	}
+	switch (job->step) {
+	case STEP_SHUTDOWN: cannot_ask(item, err); return;
+	case STEP_START: start_failed(item, instance, err); return;
+	case STEP_CREATE:
+	case STEP_RESTORE:
+		set_state(item, INSTANCE_FAILED, err->msg);
+		break;
+	default:
+		if (err->code == -ENOENT)
+			item->world.is_known = false;	/* The machine ended meanwhile. */
+		text_replace(&item_instance(item)->reason, err->msg);
+		break;
+	}
+	item_fail(item);
+	item_save(item, "failed", true, "'%s': %s", instance->meta.name, err->msg);
+}
+
+static void ended(struct job *base)
+{
+	struct instance_job *job = container_of(base, struct instance_job, job);
+	struct item *item = base->item;
+	const struct instance *instance = item_object(item);
+
+	if (!instance)
+		return;
+	if (base->err.code == 0)
+		succeeded(item, instance, job);
+	else
+		failed(item, instance, job);
+}
+
+/* ---- Taking steps ---- */
+
+static void run_step(struct item *item, const struct instance *instance, struct instance_decision decision)
+{
+	struct instance_job *job = new_job(item, instance, decision.step);
+
+	if (needs_source(decision.step) && !lock_source(item, instance, job)) {
+		instance_job_free(&job->job);
+		return;
+	}
+	if (decision.step == STEP_ATTACH || decision.step == STEP_DETACH)
+		fill_attachment(instance, decision.volume_uid, job);
+	if (decision.step == STEP_DELETE)
+		list_snapshots(item, job);
+	if (decision.step == STEP_RESTORE)
+		fill_restore(item, instance, job);
+	if (decision.step == STEP_KILL)
+		unwatch(item);			/* We know why it ends. */
+	item_run(&job->job);
+}
+
+static void start_now(struct item *item)
+{
+	const struct instance *instance = item_object(item);
+	struct instance_job *job;
+
+	if (!instance)
+		return;
+	job = new_job(item, instance, STEP_START);
+	job->memory_snapshot = memory_snapshot(item, instance);
+	item_run(&job->job);
+}
+
+/* Networks must be up in this daemon's life, and what the host can do must be known. */
+static bool may_start(struct item *item, const struct instance *instance)
+{
+	if (!item->agent->knows_capabilities)
+		return false;
+	for (size_t i = 0; i < instance->spec.nics.count; i++) {
+		const struct instance_nic *nic = field_list_at(&instance->spec.nics, struct instance_nic, i);
+		struct item *network = item_get(item->agent, nic->network_uid);
+
+		if (network && !network->is_up) {
+			item_wait_for(item, network);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Writes the intention, with what the machine will be like: a crash just after its start finds it described. */
+static void begin_start(struct item *item, const struct instance *instance)
+{
+	static const char *const type_names[] = { [MACHINE_Q35] = "q35", [MACHINE_MICROVM] = "microvm" };
+	struct instance_status *status = item->status;
+
+	if (!may_start(item, instance))
+		return;
+	if (status->started_serial != instance->spec.start_serial)
+		status->restarts = 0;
+	status->started_serial = instance->spec.start_serial;
+	status->cpus = instance->spec.cpus;
+	status->memory = instance->spec.memory;
+	text_replace(&status->machine, type_names[choose_type(item, instance, image_of(item, instance))]);
+	text_replace(&status->boot_id, item->agent->boot_id);
+	clear_texts(&status->attached);
+	for (size_t i = 0; i < instance->spec.volumes.count; i++)
+		push_text(&status->attached, field_list_at(&instance->spec.volumes, struct instance_volume, i)->volume_uid);
+	set_state(item, INSTANCE_STARTING, NULL);
+	item_save_first(item, start_now);
+}
+
+static enum instance_state state_during(enum instance_step step, enum instance_state state)
+{
+	switch (step) {
+	case STEP_CREATE: return INSTANCE_CREATING;
+	case STEP_RESTORE: return INSTANCE_RESTORING;
+	case STEP_DELETE: return INSTANCE_DELETING;
+	case STEP_SHUTDOWN: return INSTANCE_STOPPING;
+	default: return state;
+	}
+}
+
+/* Things somebody waits for (export) come before the next step, when the item is idle. */
+static bool run_task(struct item *item, const struct instance *instance);
+
+static void reconcile(struct item *item, void *object)
+{
+	const struct instance *instance = object;
+	struct instance_status *status = item->status;
+	struct instance_decision decision;
+
+	if (!text_equal(instance->spec.node, item->agent->node))
+		return;
+	if (item->world.is_known && !instance->meta.deleted_at && run_task(item, instance))
+		return;
+	decision = instance_next_step(&instance->meta, &instance->spec, status, &item->world, now_ms(item), wall_ms(item));
+	if (decision.step == STEP_WAIT) {
+		item_wake_in(item, decision.wait_ms);
+		return;
+	}
+	if (decision.step == STEP_NONE) {
+		/* A person stopped it while it waited for its next restart, or after a failure. */
+		if (item->world.state == MACHINE_ABSENT && status->state == INSTANCE_FAILED && status->disk_ready &&
+		    (instance->spec.power == POWER_STOPPED || instance->spec.power == POWER_OFF)) {
+			set_state(item, INSTANCE_STOPPED, NULL);
+			item_save(item, "stopped", false, "'%s' is stopped", instance->meta.name);
+		}
+		return;
+	}
+	if (decision.step == STEP_START) {
+		begin_start(item, instance);
+		return;
+	}
+	if (state_during(decision.step, (enum instance_state)status->state) != (enum instance_state)status->state) {
+		set_state(item, state_during(decision.step, (enum instance_state)status->state), NULL);
+		item_save(item, NULL, false, "%s", "");
+	}
+	run_step(item, instance, decision);
+}
+
+/* ---- Tasks ---- */
+
+struct task_job {
+	struct job job;
+	struct agent_task *task;
+};
+
+static void task_run(struct job *base)
+{
+	struct task_job *job = container_of(base, struct task_job, job);
+
+	job->task->run(job->task);
+}
+
+static void task_done(struct job *base)
+{
+	struct task_job *job = container_of(base, struct task_job, job);
+	struct err none = { 0 };
+
+	job->task->done(job->task, &none);
+}
+
+static void task_free(struct job *base)
+{
+	free(container_of(base, struct task_job, job));
+}
+
+static bool run_task(struct item *item, const struct instance *instance)
+{
+	while (item->tasks.count) {
+		struct agent_task *task = item->tasks.items[0];
+		struct task_job *job;
+		struct err err = { 0 };
+
+		vec_remove(&item->tasks, 0);
+		if (task->begin(task, instance, item->world.state != MACHINE_ABSENT, &err) < 0) {
+			task->done(task, &err);
+			continue;
+		}
+		job = job_new(struct task_job);
+		*job = (struct task_job){ .job = { .item = item, .run = task_run, .done = task_done, .free = task_free }, .task = task };
+		item_run(&job->job);
+		return true;
+	}
+	return false;
+}
+
+void agent_run_task(struct agent *agent, const char *instance_uid, struct agent_task *task)
+{
+	struct item *item = item_get(agent, instance_uid);
+	struct err err = { 0 };
+
+	if (!item) {
+		err_set(&err, -ENOENT, "the instance does not exist any more");
+		task->done(task, &err);
+		return;
+	}
+	*vec_push(&item->tasks) = task;
+	item_wake(item);
+}
+
+static void item_is_freed(struct item *item)
+{
+	struct err err = { 0 };
+
+	unwatch(item);
+	console_hub_forget(item->agent->consoles, item->uid);
+	err_set(&err, -ENOENT, "the instance was deleted");
+	for (size_t i = 0; i < item->tasks.count; i++)
+		item->tasks.items[i]->done(item->tasks.items[i], &err);
+	vec_done(&item->tasks);
+}
+
+const struct controller instance_controller = { .reconcile = reconcile, .done = item_is_freed };

@@ -1,0 +1,118 @@
+/*
+ * item.h - inside the agent: items, jobs, controllers.
+ *
+ * An item is the agent's side of one object.  Its 'status' is the truth about the object's observed
+ * state; the store keeps a copy, so writing it may fail and be repeated without anything being lost.
+ * One job runs for an item at a time; a job may need a second item to be idle too (a snapshot
+ * needs its instance): then both are busy, and whoever finds an item busy waits for it.
+ */
+#ifndef AGENT_ITEM_H
+#define AGENT_ITEM_H
+
+#include <stdatomic.h>
+
+#include "2-virtualization/agent/agent.h"
+#include "2-virtualization/agent/instance_step.h"
+#include "model/image.h"
+#include "model/instance.h"
+#include "model/network.h"
+#include "model/snapshot.h"
+#include "model/volume.h"
+
+struct console_hub;
+struct sampler;
+
+struct item {
+	struct agent *agent;
+	const struct kind *kind;
+	char uid[37];
+	void *status;			/* As kind->status describes. */
+	bool is_busy;			/* A job or a write that must come first is under way. */
+	bool is_dirty;			/* Something changed meanwhile. */
+	bool is_ready;			/* In agent->ready. */
+	bool is_gone;			/* The object was removed; freed when idle. */
+	bool is_unsaved;		/* The last write of status failed. */
+	struct loop_source *timer;
+	struct loop_source *save_timer;
+	unsigned failures;		/* In a row. */
+	uint64_t retry_ms;		/* A step failed: the next not before this (loop time). */
+	VEC(char *) waiters;		/* uids of items to look at when this one is idle. */
+
+	/* Of instances. */
+	struct instance_world world;
+	struct machine_watch *watch;
+	VEC(struct agent_task *) tasks;
+	/* Of networks: brought up by this daemon, for that meta.generation. */
+	bool is_up;
+	int64_t up_generation;
+	/* The world has been cleaned up; only the record is left to go. */
+	bool is_removed;
+	/* Of images: the import should end. */
+	bool is_cancelled;
+	bool has_leftovers;		/* Parts in staging. */
+};
+
+struct controller {
+	/* 'object' is the cached object, deleted_at set when it should go. */
+	void (*reconcile)(struct item *item, void *object);
+	void (*done)(struct item *item);		/* The item is freed; may be null. */
+};
+
+extern const struct controller instance_controller, image_controller, volume_controller,
+	network_controller, snapshot_controller;
+
+struct agent {
+	struct agent_params params;
+	char *directory, *node, *boot_id;
+	struct map items;				/* uid -> item. */
+	VEC(struct item *) ready;
+	bool is_turn_posted, is_swept;
+	bool is_kvm_usable, has_microvm, knows_capabilities;
+	struct console_hub *consoles;
+	struct sampler *sampler;
+	size_t busy_count;
+	atomic_size_t detached_count;
+};
+
+struct item *item_get(struct agent *agent, const char *uid);	/* Null when absent. */
+void *item_object(struct item *item);				/* The cached object; null when it is gone. */
+void item_wake(struct item *item);				/* Reconcile soon. Null is fine. */
+void item_wake_in(struct item *item, uint64_t ms);
+void item_wait_for(struct item *item, struct item *other);	/* Reconcile when 'other' is idle. */
+void item_fail(struct item *item);				/* Counts a failure; reconcile after a back-off. */
+
+/* Writes status; with 'type' also an event. Not waited for. */
+void item_save(struct item *item, const char *type, bool is_warning, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Writes status; the item is busy until it is durable, then 'next' runs. When it cannot be written 'next' does not run. */
+void item_save_first(struct item *item, void (*next)(struct item *item));
+/* Removes the object from the store for good, with 'txn' (may be null) in addition; 'format' is the event's text. */
+void item_delete(struct item *item, struct store_txn *txn);
+/* Shows status to readers now, without writing it. */
+void item_show(struct item *item);
+
+struct job {
+	struct item *item, *other;	/* Busy while it runs; other may be null. */
+	struct err err;			/* Set by run. */
+	void (*run)(struct job *job);	/* In a worker. */
+	void (*done)(struct job *job);	/* In the loop, before the items are idle again. */
+	void (*free)(struct job *job);	/* Frees the job itself too. */
+};
+void item_run(struct job *job);
+#define job_new(type) ({ type *job_ = alloc(sizeof(*job_)); job_; })
+
+struct console_hub *console_hub_new(struct agent *agent);
+void console_hub_free(struct console_hub *hub);
+void console_hub_forget(struct console_hub *hub, const char *uid);
+void console_log_trim(const char *path, uint64_t max_bytes);
+
+struct sampler *sampler_new(struct agent *agent);
+void sampler_free(struct sampler *sampler);
+void sampler_wake(struct sampler *sampler);			/* A machine has been started. */
+
+void sweep_run(struct agent *agent, void (*done)(struct agent *agent));
+
+static inline struct instance_status *item_instance(struct item *item) { return item->status; }
+static inline struct snapshot_status *item_snapshot(struct item *item) { return item->status; }
+
+#endif

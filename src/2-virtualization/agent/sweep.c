@@ -1,0 +1,179 @@
+/*
+ * sweep.c - at start, what belongs to no object is removed.
+ *
+ * Everything in the world is named by the uid of its object.  A process, tap, file, address or cgroup
+ * whose uid the store does not know was left by a crash in the middle of a create or delete.
+ * No step is taken until the sweep has ended, so nothing new can be mistaken for a leftover.
+ */
+#include "2-virtualization/agent/item.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+struct sweep {
+	struct agent *agent;
+	struct machine_driver *machine;
+	struct volume_driver *volume;
+	struct fabric_driver *fabric;
+	char *directory;
+	struct map known;		/* uid of every object -> itself. */
+	struct map kept;		/* Names in staging that an unfinished object needs. */
+	void (*done)(struct agent *agent);
+	size_t removed;
+	struct err err;			/* The last failure; a sweep goes on. */
+};
+
+static bool is_known(const struct sweep *sweep, const char *uid)
+{
+	return map_get(&sweep->known, uid) != NULL;
+}
+
+static void count(struct sweep *sweep, int r)
+{
+	sweep->removed += r == 0;
+}
+
+static void sweep_machines(struct sweep *sweep)
+{
+	struct machine_uids uids = { 0 };
+
+	if (sweep->machine->ops->list(sweep->machine, &uids, &sweep->err) == 0)
+		for (size_t i = 0; i < uids.items.count; i++)
+			if (!is_known(sweep, uids.items.items[i]))
+				count(sweep, sweep->machine->ops->kill(sweep->machine, uids.items.items[i], &sweep->err));
+	machine_uids_done(&uids);
+}
+
+static void sweep_fabric(struct sweep *sweep)
+{
+	struct fabric_inventory inventory = { 0 };
+
+	if (sweep->fabric->ops->inventory(sweep->fabric, &inventory, &sweep->err) == 0) {
+		for (size_t i = 0; i < inventory.nics.count; i++)
+			if (!is_known(sweep, inventory.nics.items[i].uid))
+				count(sweep, sweep->fabric->ops->nic_down(sweep->fabric, inventory.nics.items[i].uid,
+									  inventory.nics.items[i].index, &sweep->err));
+		for (size_t i = 0; i < inventory.networks.count; i++)
+			if (!is_known(sweep, inventory.networks.items[i].uid))
+				count(sweep, sweep->fabric->ops->network_down(sweep->fabric, inventory.networks.items[i].uid, &sweep->err));
+	}
+	fabric_inventory_done(&inventory);
+}
+
+static void sweep_volumes(struct sweep *sweep)
+{
+	struct volume_names names = { 0 };
+
+	if (sweep->volume->ops->list(sweep->volume, &names, &sweep->err) == 0)
+		for (size_t i = 0; i < names.items.count; i++)
+			if (!is_known(sweep, names.items.items[i]))
+				count(sweep, sweep->volume->ops->remove(sweep->volume, names.items.items[i], &sweep->err));
+	volume_names_done(&names);
+}
+
+static void sweep_folder(struct sweep *sweep, const char *name, const struct map *keep)
+{
+	auto_free char *path = text_format("%s/%s", sweep->directory, name);
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.' || map_get(keep, entry->d_name))
+			continue;
+		auto_free char *child = text_format("%s/%s", path, entry->d_name);
+		count(sweep, file_remove_tree(child, &sweep->err));
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static void run(void *data)
+{
+	struct sweep *sweep = data;
+
+	sweep_machines(sweep);
+	sweep_fabric(sweep);
+	sweep_volumes(sweep);
+	sweep_folder(sweep, "instances", &sweep->known);
+	sweep_folder(sweep, "images", &sweep->known);
+	sweep_folder(sweep, "staging", &sweep->kept);
+}
+
+static void free_sweep(void *data)
+{
+	struct sweep *sweep = data;
+
+	map_done(&sweep->known);
+	map_done(&sweep->kept);
+	free(sweep->directory);
+	free(sweep);
+}
+
+static void done(void *data)
+{
+	struct sweep *sweep = data;
+	struct agent *agent = sweep->agent;
+	void (*next)(struct agent *agent) = sweep->done;
+
+	if (sweep->removed)
+		log_line(LOG_NOTICE, "%zu leftovers of an interrupted run were removed", sweep->removed);
+	if (sweep->err.code < 0)
+		log_line(LOG_WARNING, "not everything that was left over could be removed: %s", sweep->err.msg);
+	free_sweep(sweep);
+	next(agent);
+}
+
+static void keep_upload(struct sweep *sweep, const char *id)
+{
+	auto_free char *folder = id ? text_format("%s.d", id) : NULL;
+
+	if (!id)
+		return;
+	map_put(&sweep->kept, id, sweep);
+	map_put(&sweep->kept, folder, sweep);
+}
+
+static void note_known(struct sweep *sweep)
+{
+	struct agent *agent = sweep->agent;
+
+	for (size_t k = 0; k < KIND_COUNT; k++) {
+		const struct map *all = objects_all(agent->params.objects, k);
+
+		for (size_t i = 0; i < all->count; i++)
+			map_put(&sweep->known, all->entries[i].key, sweep);
+	}
+	for (size_t i = 0; i < agent->items.count; i++) {
+		const struct item *item = agent->items.entries[i].value;
+		const struct instance *instance = objects_get(agent->params.objects, KIND_INSTANCE, item->uid);
+		const struct image *image = objects_get(agent->params.objects, KIND_IMAGE, item->uid);
+
+		if (instance && !instance->status.disk_ready)
+			keep_upload(sweep, instance->spec.source.upload);
+		if (image && image->status.state != IMAGE_READY) {
+			auto_free char *parts = text_format("%s.image", item->uid);
+
+			map_put(&sweep->kept, parts, sweep);
+			keep_upload(sweep, image->spec.disk.upload);
+			keep_upload(sweep, image->spec.kernel.upload);
+			keep_upload(sweep, image->spec.initrd.upload);
+		}
+	}
+}
+
+void sweep_run(struct agent *agent, void (*next)(struct agent *agent))
+{
+	struct sweep *sweep = alloc(sizeof(*sweep));
+
+	*sweep = (struct sweep){ .agent = agent, .machine = agent->params.machine, .volume = agent->params.volume,
+				 .fabric = agent->params.fabric, .directory = text_copy(agent->directory), .done = next };
+	note_known(sweep);
+	work_submit(agent->params.work, run, done, free_sweep, sweep);
+}

@@ -69,6 +69,7 @@ struct call {
 	struct json *body;		/* Null when there was none. */
 	struct { uid_t uid; gid_t gid; pid_t pid; const char *channel; /* "unix", "tls" */ char *subject; /* TLS: certificate's CN */ } peer;
 	bool is_cancelled;		/* Set by the HTTP side when the client went away. */
+	unsigned tries;			/* The core's: a transaction met another one and is built anew. */
 	void (*reply)(struct call *call, struct call_reply *reply);
 	void *data;			/* The HTTP side's. */
 };

@@ -19,7 +19,7 @@
 
 struct view_text {
 	atomic_uint references;
-	uint64_t revision;		/* Rises with each change of the object. */
+	uint64_t revision;		/* meta.revision of the object; without one, the view's at the change. */
 	size_t size;
 	char bytes[];			/* JSON, zero-terminated. */
 };
@@ -37,15 +37,17 @@ void view_free(struct view *view);
 /*
  * Objects lie in folders: "instances", "images", ..., "instances/<name>/snapshots", and singles
  * ("node", "config", "doctor", "version") under the folder "".  Within a folder they are sorted by name.
+ * Putting what is there already changes nothing and wakes nobody.
  */
 void view_put(struct view *view, const char *folder, const char *name, const char *json, size_t size);
 void view_remove(struct view *view, const char *folder, const char *name);
 
 struct view_text *view_get(struct view *view, const char *folder, const char *name);	/* Null: does not exist. */
-/* Appends the objects of the folder as a JSON array; returns the view's revision. */
+/* Appends the objects of the folder as a JSON array; returns the revision of the folder's last change
+ * (of an empty folder: the view's). 'out' may be null. */
 uint64_t view_list(struct view *view, const char *folder, struct str *out);
 
-/* Events: the newest LIMIT_EVENTS_KEPT, each one JSON object. */
+/* Events: the newest LIMIT_EVENTS_KEPT, each one JSON object; ids rise. */
 void view_add_event(struct view *view, int64_t id, const char *json, size_t size);
 /* Appends events with an id above 'after' as lines of JSON (at most 'max'), returns the last id written or 'after'. */
 int64_t view_events(struct view *view, int64_t after, size_t max, struct str *out);
@@ -53,7 +55,8 @@ int64_t view_events(struct view *view, int64_t after, size_t max, struct str *ou
 uint64_t view_revision(struct view *view);		/* Rises with every change of anything. */
 
 /* Called after changes, in the writer's thread, at most once until view_revision() or another reading function
- * has been called again: a reader uses it to wake its own loop. One listener. */
+ * has been called again: a reader uses it to wake its own loop. One listener; null ends it, and
+ * then 'changed' is neither running nor called again. */
 void view_listen(struct view *view, void (*changed)(void *data), void *data);
 
 #endif

@@ -1,29 +1,22 @@
 /*
- * How it works: json-c supplies the values (typed nodes, hashed objects, arrays) and nothing
- * else.  Its own tokener accepts duplicate keys, "NaN", raw control characters and lone
- * surrogates, and saturates numbers; a scan in front of it that refuses these has to know the
- * whole grammar, and then two parsers would have to agree for ever.  So the scan builds the
- * values as it goes: one pass, one opinion, and twice as fast.
- *
- * json-c spells JSON null as a null pointer; here that means "absent", so null is the address
- * of a constant that never reaches json-c.
+ * The values: json-c supplies typed nodes, hashed objects and arrays.  It spells JSON null as
+ * a null pointer; here that means "absent", so null is the address of a constant that never
+ * reaches json-c.  Texts are read in json_parse.c and written in json_write.c.
  */
 #include "base/json.h"
 
 #include <assert.h>
-#include <errno.h>
 /* Two of json-c's names are also ours. */
 #define json_bool json_c_bool
 #define json_type json_c_type
 #include <json-c/json.h>
 #undef json_bool
 #undef json_type
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/limits.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 static const char json_null_value;
 
@@ -218,7 +211,7 @@ struct json *json_new_array(void)
 	return new_value(json_object_new_array());
 }
 
-static struct json *new_string(const char *bytes, size_t size)
+struct json *json_new_string_size(const char *bytes, size_t size)
 {
 	assert(size <= INT32_MAX);
 	return new_value(json_object_new_string_len(bytes, (int)size));
@@ -230,7 +223,61 @@ struct json *json_new_string(const char *text)
 	size_t size = strlen(text);
 
 	if (text_is_utf8(text, size))
-		return new_string(text, size);
-	text_append_clean(&clean, text, size);
-	return new_string(clean.data, clean.size);
+		return json_new_string_size(text, size);
+	for (size_t i = 0; i < size; ) {
+		size_t length = utf8_length(text + i, size - i);
+
+		str_append_bytes(&clean, length ? text + i : UTF8_REPLACEMENT, length ? length : strlen(UTF8_REPLACEMENT));
+		i += length ? length : 1;
+	}
+	return json_new_string_size(clean.data, clean.size);
+}
+
+struct json *json_new_int(int64_t number)
+{
+	return new_value(json_object_new_int64(number));
+}
+
+struct json *json_new_uint(uint64_t number)
+{
+	return new_value(json_object_new_uint64(number));
+}
+
+struct json *json_new_double(double number)
+{
+	return new_value(json_object_new_double(number));
+}
+
+struct json *json_new_bool(bool value)
+{
+	return new_value(json_object_new_boolean(value));
+}
+
+struct json *json_new_null(void)
+{
+	return null_json();
+}
+
+void json_set(struct json *object, const char *key, struct json *value)
+{
+	assert(json_type(object) == JSON_OBJECT);
+	if (json_object_object_add(outside(object), key, to_inside(value)) < 0)
+		abort();
+}
+
+bool json_add(struct json *object, const char *key, struct json *value)
+{
+	assert(json_type(object) == JSON_OBJECT);
+	if (json_object_object_get_ex(outside(object), key, NULL))
+		return false;
+	if (json_object_object_add_ex(outside(object), key, to_inside(value), JSON_C_OBJECT_ADD_KEY_IS_NEW) < 0)
+		abort();
+	return true;
+}
+
+void json_push(struct json *array, struct json *value)
+{
+	assert(json_type(array) == JSON_ARRAY);
+	if (json_object_array_add(outside(array), to_inside(value)) < 0)
+		abort();
 }

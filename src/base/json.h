@@ -61,10 +61,11 @@ struct json_cursor {
 };
 bool json_next(const struct json *object, struct json_cursor *cursor);
 
-/* Building a value by hand (YAML, command line): each takes ownership of what it is given. */
+/* Building a value by hand (YAML, command line): each takes ownership of what it is given. Keys are UTF-8. */
 struct json *json_new_object(void);
 struct json *json_new_array(void);
 struct json *json_new_string(const char *text);	/* Broken UTF-8 becomes U+FFFD. */
+struct json *json_new_string_size(const char *bytes, size_t size);	/* Must be UTF-8 without zero bytes. */
 struct json *json_new_int(int64_t number);
 struct json *json_new_uint(uint64_t number);
 struct json *json_new_double(double number);

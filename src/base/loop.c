@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/timer_heap.h"
 #include "base/vec.h"
 
 enum { EVENT_BATCH = 64 };
@@ -52,9 +53,7 @@ struct loop_source {
 	} fn;
 	int fd;					/* Owned for signals only; -1 for timers. */
 	int signal;
-	uint64_t due_ns;
-	uint64_t sequence;			/* Breaks ties between timers. */
-	size_t heap_index;
+	struct timer_node timer;
 };
 
 struct message {
@@ -78,7 +77,7 @@ struct loop {
 	uint64_t next_sequence;
 	struct loop_source *sources;
 	struct loop_source *dead;
-	VEC(struct loop_source *) timers;	/* Binary heap: the next due is items[0]. */
+	struct timer_heap timers;
 	pthread_mutex_t lock;			/* Guards the next two. */
 	struct messages posted;
 	bool is_sleeping;
@@ -121,63 +120,11 @@ enum loop_clock loop_clock_kind(const struct loop *loop)
 	return loop->clock;
 }
 
-/* Timer heap */
-
-static bool is_earlier(const struct loop_source *a, const struct loop_source *b)
+static struct loop_source *first_timer(const struct loop *loop)
 {
-	return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : a->sequence < b->sequence;
-}
+	struct timer_node *node = timer_heap_first(&loop->timers);
 
-static void heap_place(struct loop *loop, size_t index, struct loop_source *timer)
-{
-	loop->timers.items[index] = timer;
-	timer->heap_index = index;
-}
-
-static void heap_move_up(struct loop *loop, size_t index)
-{
-	struct loop_source *timer = loop->timers.items[index];
-
-	while (index > 0) {
-		size_t parent = (index - 1) / 2;
-
-		if (!is_earlier(timer, loop->timers.items[parent]))
-			break;
-		heap_place(loop, index, loop->timers.items[parent]);
-		index = parent;
-	}
-	heap_place(loop, index, timer);
-}
-
-static void heap_move_down(struct loop *loop, size_t index)
-{
-	struct loop_source *timer = loop->timers.items[index];
-
-	for (;;) {
-		size_t child = 2 * index + 1;
-
-		if (child >= loop->timers.count)
-			break;
-		if (child + 1 < loop->timers.count &&
-		    is_earlier(loop->timers.items[child + 1], loop->timers.items[child]))
-			child++;
-		if (!is_earlier(loop->timers.items[child], timer))
-			break;
-		heap_place(loop, index, loop->timers.items[child]);
-		index = child;
-	}
-	heap_place(loop, index, timer);
-}
-
-static void heap_remove(struct loop *loop, size_t index)
-{
-	struct loop_source *last = loop->timers.items[--loop->timers.count];
-
-	if (index == loop->timers.count)
-		return;
-	heap_place(loop, index, last);
-	heap_move_down(loop, index);
-	heap_move_up(loop, last->heap_index);
+	return node ? container_of(node, struct loop_source, timer) : NULL;
 }
 
 /* Sources */
@@ -225,7 +172,7 @@ void loop_remove(struct loop_source *source)
 
 	loop = source->loop;
 	if (source->kind == SOURCE_TIMER) {
-		heap_remove(loop, source->heap_index);
+		timer_heap_remove(&loop->timers, &source->timer);
 	} else {
 		/* Fails only if the caller has closed the fd too early: then epoll forgot it as well. */
 		epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
@@ -289,11 +236,10 @@ void loop_add_timer(struct loop *loop, uint64_t delay_ms, loop_timer_fn *fn, voi
 		read_clock(loop);
 	timer->fn.timer = fn;
 	timer->owner = ret_source;
-	timer->sequence = loop->next_sequence++;
-	timer->due_ns = delay_ms > (UINT64_MAX - loop->now_ns) / NS_PER_MS ?
-			UINT64_MAX : loop->now_ns + delay_ms * NS_PER_MS;
-	*vec_push(&loop->timers) = timer;
-	heap_move_up(loop, loop->timers.count - 1);
+	timer->timer.sequence = loop->next_sequence++;
+	timer->timer.due_ns = delay_ms > (UINT64_MAX - loop->now_ns) / NS_PER_MS ?
+			      UINT64_MAX : loop->now_ns + delay_ms * NS_PER_MS;
+	timer_heap_add(&loop->timers, &timer->timer);
 	if (ret_source)
 		*ret_source = timer;
 }
@@ -429,15 +375,13 @@ static bool run_messages(struct loop *loop)
 static bool run_timers(struct loop *loop)
 {
 	uint64_t end = loop->next_sequence;	/* Timers added from here on wait for the next turn. */
+	struct loop_source *source;
 	bool has_run = false;
 
-	while (loop->timers.count) {
-		struct loop_source *timer = loop->timers.items[0];
-
-		if (timer->due_ns > loop->now_ns || timer->sequence >= end)
-			break;
-		loop_remove(timer);
-		timer->fn.timer(timer->data);
+	while ((source = first_timer(loop)) && source->timer.due_ns <= loop->now_ns &&
+	       source->timer.sequence < end) {
+		loop_remove(source);
+		source->fn.timer(source->data);
 		has_run = true;
 	}
 	return has_run;
@@ -446,14 +390,14 @@ static bool run_timers(struct loop *loop)
 /* How long epoll may sleep, rounded up so that no timer is early. */
 static int until_next_timer_ms(const struct loop *loop, int timeout_ms)
 {
-	uint64_t due_ns, wait_ms;
+	const struct loop_source *first = first_timer(loop);
+	uint64_t wait_ms;
 
-	if (!loop->timers.count)
+	if (!first)
 		return timeout_ms;
-	due_ns = loop->timers.items[0]->due_ns;
-	if (due_ns <= loop->now_ns)
+	if (first->timer.due_ns <= loop->now_ns)
 		return 0;
-	wait_ms = (due_ns - loop->now_ns - 1) / NS_PER_MS + 1;
+	wait_ms = (first->timer.due_ns - loop->now_ns - 1) / NS_PER_MS + 1;
 	if (timeout_ms >= 0 && wait_ms > (uint64_t)timeout_ms)
 		return timeout_ms;
 	return wait_ms > INT_MAX ? INT_MAX : (int)wait_ms;
@@ -488,10 +432,12 @@ static bool turn_real(struct loop *loop, int timeout_ms)
 static bool turn_virtual(struct loop *loop)
 {
 	bool has_run = wait_and_run_fds(loop, 0);
+	const struct loop_source *first;
 
 	has_run |= run_messages(loop);
-	if (!has_run && loop->timers.count && loop->timers.items[0]->due_ns > loop->now_ns)
-		loop->now_ns = loop->timers.items[0]->due_ns;
+	first = first_timer(loop);
+	if (!has_run && first && first->timer.due_ns > loop->now_ns)
+		loop->now_ns = first->timer.due_ns;
 	has_run |= run_timers(loop);
 	return has_run;
 }
@@ -594,7 +540,7 @@ void loop_free(struct loop *loop)
 	drop_messages(loop);
 	while (loop->sources)
 		loop_remove(loop->sources);
-	vec_done(&loop->timers);
+	timer_heap_done(&loop->timers);
 	closep(&loop->event_fd);
 	closep(&loop->epoll_fd);
 	pthread_mutex_destroy(&loop->lock);

@@ -1,14 +1,10 @@
 /*
  * Theory of operation.
  *
- * clone(CLONE_VM | CLONE_VFORK) starts the child on a stack of its own inside our memory and
- * suspends the calling thread (only that one) until the child calls exec or exits. No page
- * table is copied, so the size of the daemon does not matter. The child reports a failure by
- * writing it into 'struct child'.
- *
- * Until exec the child shares our memory and our thread-local storage while other threads
- * of ours run. So it may only make raw system calls on data prepared beforehand: no malloc,
- * no locks, no stdio, and not glibc's setuid(), which would signal *our* threads.
+ * clone_vfork() starts the child inside our memory and suspends the calling thread until
+ * the child calls exec or exits; clone.h says why, and what the child may not do: above all
+ * not call glibc's setuid(), which would signal *our* threads. It works through the table
+ * of steps and reports the one that failed by writing it into 'struct child'.
  */
 #include "base/spawn.h"
 
@@ -16,15 +12,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <sched.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clone.h"
 #include "base/mem.h"
 #include "base/vec.h"
 
@@ -36,7 +34,8 @@ enum { CHILD_STACK_BYTES = 16 << 10 };
 struct child {
 	const struct spawn_params *params;
 	char *program;			/* With a slash. */
-	char *cgroup_procs;		/* Null: stay. */
+	int cgroup_fd;			/* Of cgroup v2, to be born in; -1: none. */
+	char *cgroup_procs;		/* Null: stay where born. */
 	VEC(char *) env;		/* Strings owned. */
 	int *scratch_fds;		/* One per params->fds. */
 	int above_targets;		/* Above 2 and every params->fds[].to. */
@@ -54,12 +53,12 @@ struct step {
 
 /* In the child */
 
-static int result_of(long r)
+CHILD_CODE static int result_of(long r)
 {
 	return r < 0 ? errno : 0;
 }
 
-static int reset_signals(struct child *child)
+CHILD_CODE static int reset_signals(struct child *child)
 {
 	/* All zeros is SIG_DFL, or an empty set, in every architecture's layout. */
 	const uint64_t zeros[16] = { 0 };
@@ -70,7 +69,7 @@ static int reset_signals(struct child *child)
 	return 0;
 }
 
-static int leave_group(struct child *child)
+CHILD_CODE static int leave_group(struct child *child)
 {
 	if (child->params->has_own_session)
 		return result_of(syscall(SYS_setsid));
@@ -79,7 +78,7 @@ static int leave_group(struct child *child)
 	return 0;
 }
 
-static int join_cgroup(struct child *child)
+CHILD_CODE static int join_cgroup(struct child *child)
 {
 	int fd;
 
@@ -91,12 +90,12 @@ static int join_cgroup(struct child *child)
 	return result_of(syscall(SYS_write, fd, "0", 1));
 }
 
-static int change_directory(struct child *child)
+CHILD_CODE static int change_directory(struct child *child)
 {
 	return result_of(syscall(SYS_chdir, child->params->directory ? child->params->directory : "/"));
 }
 
-static bool is_named(const struct spawn_params *params, int fd)
+CHILD_CODE static bool is_named(const struct spawn_params *params, int fd)
 {
 	for (size_t i = 0; i < params->fd_count; i++)
 		if (params->fds[i].to == fd)
@@ -105,7 +104,7 @@ static bool is_named(const struct spawn_params *params, int fd)
 }
 
 /* First all copies above the targets, so that no target overwrites a source that is still needed. */
-static int arrange_fds(struct child *child)
+CHILD_CODE static int arrange_fds(struct child *child)
 {
 	const struct spawn_params *params = child->params;
 	int null_fd = (int)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
@@ -130,7 +129,7 @@ static int arrange_fds(struct child *child)
 	return 0;
 }
 
-static int drop_privileges(struct child *child)
+CHILD_CODE static int drop_privileges(struct child *child)
 {
 	const struct spawn_params *params = child->params;
 
@@ -144,7 +143,7 @@ static int drop_privileges(struct child *child)
 }
 
 /* After drop_privileges(), which would clear it again. */
-static int tie_to_parent(struct child *child)
+CHILD_CODE static int tie_to_parent(struct child *child)
 {
 	if (!child->params->ends_with_parent)
 		return 0;
@@ -153,7 +152,7 @@ static int tie_to_parent(struct child *child)
 	return syscall(SYS_getppid) == child->parent ? 0 : ESRCH;
 }
 
-static int execute(struct child *child)
+CHILD_CODE static int execute(struct child *child)
 {
 	const uint64_t empty_set = 0;
 
@@ -173,7 +172,7 @@ static const struct step steps[] = {
 	{ "execute", execute },
 };
 
-static int child_main(void *data)
+CHILD_CODE static void child_main(void *data)
 {
 	struct child *child = data;
 
@@ -186,8 +185,8 @@ static int child_main(void *data)
 			break;
 		}
 	}
-	syscall(SYS_exit_group, 127);
-	return 127;
+	for (;;)
+		syscall(SYS_exit_group, 127);
 }
 
 /* In the parent */
@@ -285,22 +284,34 @@ static void child_done(struct child *child)
 	for (size_t i = 0; i < child->env.count; i++)
 		free(child->env.items[i]);
 	vec_done(&child->env);
+	closep(&child->cgroup_fd);
 	free(child->program);
 	free(child->cgroup_procs);
 	free(child->scratch_fds);
+}
+
+/* -1 when it is not of cgroup v2, or not there: then the child says what is wrong. */
+static int open_cgroup2(const char *path)
+{
+	auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct statfs fs;
+
+	if (fd < 0 || fstatfs(fd, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
+		return -1;
+	return take_fd(fd);
 }
 
 static int child_init(struct child *child, const struct spawn_params *params, struct err *err)
 {
 	int r;
 
-	*child = (struct child){ .params = params, .above_targets = 3, .parent = getpid() };
+	*child = (struct child){ .params = params, .cgroup_fd = -1, .above_targets = 3, .parent = getpid() };
 	r = find_program(params->argv[0], &child->program, err);
 	if (r < 0)
 		return r;
 	make_environment(child);
 	if (params->cgroup)
-		child->cgroup_procs = text_format("%s/cgroup.procs", params->cgroup);
+		child->cgroup_fd = open_cgroup2(params->cgroup);
 	child->scratch_fds = alloc(params->fd_count * sizeof(child->scratch_fds[0]));
 	for (size_t i = 0; i < params->fd_count; i++)
 		if (params->fds[i].to >= child->above_targets)
@@ -313,8 +324,6 @@ static int explain_failure(const struct child *child, struct err *err)
 	const struct spawn_params *params = child->params;
 	const char *object = child->program;
 
-	if (!child->failed)
-		return err_set(err, -child->error, "start '%s': %m", shown(child->program));
 	if (child->failed->run == join_cgroup)
 		object = params->cgroup;
 	else if (child->failed->run == change_directory && params->directory)
@@ -323,9 +332,23 @@ static int explain_failure(const struct child *child, struct err *err)
 		       child->failed->what, shown(object));
 }
 
-static int run_child(struct child *child, pid_t *ret_pid, int *ret_pidfd, struct err *err)
+static pid_t start_child(struct child *child, int *ret_pidfd)
 {
 	char stack[CHILD_STACK_BYTES] __attribute__((aligned(16)));
+	const char *cgroup = child->params->cgroup;
+	pid_t pid = -EBADF;
+
+	if (child->cgroup_fd >= 0)
+		pid = clone_vfork(child_main, child, stack, sizeof(stack), child->cgroup_fd, ret_pidfd);
+	if (pid < 0 && cgroup)
+		child->cgroup_procs = text_format("%s/cgroup.procs", cgroup);
+	if (pid < 0)
+		pid = clone_vfork(child_main, child, stack, sizeof(stack), -1, ret_pidfd);
+	return pid;
+}
+
+static int run_child(struct child *child, pid_t *ret_pid, int *ret_pidfd, struct err *err)
+{
 	auto_close int pidfd = -1;
 	sigset_t all, old;
 	pid_t pid;
@@ -333,15 +356,13 @@ static int run_child(struct child *child, pid_t *ret_pid, int *ret_pidfd, struct
 	/* No handler of ours may run in the child, where it would touch our memory. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pid = clone(child_main, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
-		    child, &pidfd);
-	if (pid < 0)
-		child->error = errno;
+	pid = start_child(child, &pidfd);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 
-	if (child->error) {
-		if (pid > 0)
-			waitid(P_PIDFD, (id_t)pidfd, &(siginfo_t){ 0 }, WEXITED);
+	if (pid < 0)
+		return err_set(err, pid, "start '%s': %m", shown(child->program));
+	if (child->failed) {
+		waitid(P_PIDFD, (id_t)pidfd, &(siginfo_t){ 0 }, WEXITED);
 		return explain_failure(child, err);
 	}
 	if (ret_pid)

@@ -173,13 +173,21 @@ size_t text_distance(const char *a, const char *b)
 	return row[b_length];
 }
 
+/* C0, DEL and C1: xterm obeys the last ones in UTF-8, too. */
+static bool is_control(const unsigned char *bytes, size_t length)
+{
+	return (length == 1 && (bytes[0] < ' ' || bytes[0] == 0x7f)) ||
+	       (length == 2 && bytes[0] == 0xc2 && bytes[1] < 0xa0);
+}
+
 const char *text_shown(const char *text, size_t max_length, char *buffer, size_t buffer_size)
 {
 	size_t size = strlen(text), out = 0, in = 0;
 
 	while (in < size) {
-		size_t length = utf8_sequence((const unsigned char *)text + in, size - in);
-		bool is_plain = length > 1 || (length == 1 && text[in] >= ' ' && text[in] != 0x7f);
+		const unsigned char *p = (const unsigned char *)text + in;
+		size_t length = utf8_sequence(p, size - in);
+		bool is_plain = length && !is_control(p, length);
 
 		if (!length)
 			length = 1;

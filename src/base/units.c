@@ -302,7 +302,7 @@ const char *units_format_time(int64_t ms, char buffer[UNITS_TEXT_SIZE])
 {
 	const int64_t day_ms = 86400000;
 	int64_t days = ms / day_ms - (ms % day_ms < 0);
-	int rest = (int)(ms - days * day_ms);
+	int rest = (int)(ms % day_ms + (ms % day_ms < 0 ? day_ms : 0));
 	int64_t year;
 	int month, day;
 

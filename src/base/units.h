@@ -17,7 +17,7 @@
 
 #include "base/err.h"
 
-enum { UNITS_TEXT_SIZE = 32 };		/* Every formatted value fits. */
+enum { UNITS_TEXT_SIZE = 64 };		/* Every formatted value fits. */
 
 int units_parse_size(const char *text, uint64_t *ret_bytes, struct err *err);
 int units_parse_duration(const char *text, int64_t *ret_ms, struct err *err);

@@ -10,6 +10,8 @@
 #include "base/units.h"
 #include "model/field_decode.h"
 
+static const int64_t year_0_ms = -62167219200000, year_10000_ms = 253402300800000;
+
 typedef int decode_fn(const struct decoder *decoder, const struct field *field, const struct json *json,
 		      const struct place *place, void *value);
 
@@ -151,8 +153,11 @@ int decode_check_length(const struct decoder *decoder, const char *text, size_t 
 
 	if (decoder->mode == FIELD_STORED || (length >= min && length <= max))
 		return 0;
-	err_set(decoder->err, -EINVAL, "'%s' is too %s (%zu bytes): use %zu to %zu", shown(text),
-		length < min ? "short" : "long", length, min, max);
+	if (min)
+		err_set(decoder->err, -EINVAL, "'%s' is too %s (%zu bytes): use %zu to %zu", shown(text),
+			length < min ? "short" : "long", length, min, max);
+	else
+		err_set(decoder->err, -EINVAL, "'%s' is too long (%zu bytes): use at most %zu", shown(text), length, max);
 	return decode_fail(decoder, place);
 }
 
@@ -228,6 +233,11 @@ static int decode_time(const struct decoder *decoder, const struct field *field,
 		return decode_fail_type(decoder, field, json, place);
 	if (units_parse_time(json_string(json, ""), value, decoder->err) < 0)
 		return decode_fail(decoder, place);
+	/* An offset from UTC can lead out of the four digits that a year has. */
+	if (*(int64_t *)value < year_0_ms || *(int64_t *)value >= year_10000_ms) {
+		err_set(decoder->err, -EINVAL, "'%s' is outside the years 0000 to 9999 in UTC", shown(json_string(json, "")));
+		return decode_fail(decoder, place);
+	}
 	return 0;
 }
 

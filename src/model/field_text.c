@@ -24,6 +24,7 @@ struct field_range field_range(const struct field *field)
 	case FIELD_STRINGS: range.max = range.has_max ? range.max : LIMIT_LIST_ITEMS; break;
 	default: return range;
 	}
+	range.has_min = field->min > 0;			/* A count is never less than 0. */
 	range.has_max = true;
 	return range;
 }

@@ -85,6 +85,7 @@ struct instance_spec {
 	struct field_list volumes;	/* struct instance_volume */
 	int power;
 	int64_t start_serial;
+	int64_t force_serial;		/* The restart of that serial cuts the power instead of asking. */
 	struct instance_restore restore;
 	int restart;
 	bool autostart;			/* Start again after the host has booted. */

@@ -99,4 +99,34 @@ struct fabric_ops {
 extern const struct fabric_ops fabric_bridge;
 extern const struct fabric_ops fabric_sim;
 
+/*
+ * ---- For drivers ----
+ *
+ * What every driver would otherwise repeat. A driver calls the checks first: what passes them may
+ * become part of a file name, a configuration line or a rule.
+ */
+int fabric_check_network(const struct fabric_network *network, struct err *err);
+int fabric_check_nic(const struct fabric_nic *nic, struct err *err);
+
+/* Copies that own everything they point to. */
+struct fabric_network *fabric_network_copy(const struct fabric_network *network);
+void fabric_network_free(struct fabric_network *network);	/* Null is fine. */
+struct fabric_nic *fabric_nic_copy(const struct fabric_nic *nic);
+void fabric_nic_free(struct fabric_nic *nic);			/* Null is fine. */
+
+/* "<instance>:<index>": names a nic in maps. */
+enum { FABRIC_UID_LENGTH = 63, FABRIC_KEY_SIZE = FABRIC_UID_LENGTH + 12 };
+const char *fabric_nic_key(const char *instance, unsigned index, char buffer[FABRIC_KEY_SIZE]);
+
+/* The DNS zone of the network. */
+enum { FABRIC_DOMAIN_SIZE = 256 };
+const char *fabric_domain(const struct fabric_network *network, char buffer[FABRIC_DOMAIN_SIZE]);
+
+const char *fabric_protocol_name(enum fabric_protocol protocol);	/* "tcp" */
+bool fabric_address_is_set(const struct in6_addr *address);		/* Not "::". */
+/* Would both want the same packets? */
+bool fabric_publish_overlaps(const struct fabric_publish *a, const struct fabric_publish *b);
+/* Do two IPv4 subnets share an address? Host byte order does not matter to the caller: both are struct in_addr. */
+bool fabric_subnets_overlap(struct in_addr a, unsigned a_prefix, struct in_addr b, unsigned b_prefix);
+
 #endif

@@ -2,9 +2,9 @@
  * store.h - the store port: ordered keys with revisions, guarded transactions, watches, leases.
  *
  * The model is etcd's (v3 API, "KV", "Watch", "Lease"), so that sqlite, memory and etcd mean
- * the same.  Every committed transaction gets the next revision; a key knows the revision of
- * its creation and of its last change, and its version (1 after creation).  A transaction
- * either passes all guards and makes all changes, or changes nothing.
+ * the same.  Every committed transaction that changes something gets the next revision; a key
+ * knows the revision of its creation and of its last change, and its version (1 after creation).
+ * A transaction either passes all guards and makes all changes, or changes nothing.
  *
  * Two headers in one: the first half is for callers (the core thread), the second for drivers.
  * port/store.c stands between them: it owns one thread that collects submitted transactions and
@@ -14,12 +14,14 @@
  *
  * Order:   a watch sees the events of a transaction before the transaction's 'done' runs, each
  *          revision exactly once and in order; so a caller who is told "done" finds its cache current.
- * Errors:  -ESTALE a guard failed (result.failed_guard says which); -ENOSPC, -EIO, -EROFS the store
- *          cannot be written (nothing was changed); -ERANGE the revision asked for is compacted;
- *          -EBUSY another process has this store open; -EPROTO written by a newer version;
- *          -EUCLEAN the integrity check failed.
- * Memory:  values are bytes with a size; what a callback is given is borrowed for the call.
- * Threads: all caller functions from the loop's thread.
+ *          Within a revision, events have the order of the changes; keys of a lease go in key order.
+ * Errors:  -ESTALE a guard failed (result.failed_guard says which); -ENOENT a lease has ended;
+ *          -ENOSPC, -EIO, -EROFS the store cannot be written (nothing was changed); -ERANGE the
+ *          revision asked for is compacted; -EBUSY another process has this store open; -EPROTO
+ *          written by a newer version; -EUCLEAN the integrity check failed.
+ * Memory:  values are bytes with a size, followed by a zero byte that it does not count; what a
+ *          callback is given is borrowed for the call.
+ * Threads: all caller functions from the loop's thread, except where said.
  */
 #ifndef PORT_STORE_H
 #define PORT_STORE_H
@@ -47,7 +49,10 @@ struct store_event {
 	struct store_kv kv;
 };
 
-enum store_guard_kind { STORE_ABSENT, STORE_EXISTS, STORE_UNCHANGED /* mod_revision equals */ };
+/* At least so many revisions are kept for watches that begin in the past; older ones are compacted in passing. */
+enum { STORE_HISTORY_REVISIONS = 10000 };
+
+enum store_guard_kind { STORE_ABSENT, STORE_EXISTS, STORE_UNCHANGED /* mod_revision equals; 0: absent */ };
 
 struct store_guard {
 	enum store_guard_kind kind;
@@ -72,7 +77,7 @@ struct store_txn {
 
 struct store_result {
 	struct err err;			/* err.code 0: committed. */
-	uint64_t revision;
+	uint64_t revision;		/* Of this commit; if nothing was to be changed, the last one before. */
 	size_t failed_guard;		/* Index, when err.code is -ESTALE. */
 };
 
@@ -94,7 +99,8 @@ struct store_params {
 /* Blocking; checks integrity. */
 int store_open(const struct store_ops *ops, const struct store_params *params, struct loop *loop,
 	       struct store **ret_store, struct err *err);
-void store_close(struct store *store);			/* Commits what was submitted, drops the callbacks. Null is fine. */
+/* Commits what was submitted, drops the callbacks. Null is fine; also from within a callback. */
+void store_close(struct store *store);
 /* As kill -9 would: what was not handed to the driver yet is lost. For crash tests. */
 void store_abandon(struct store *store);
 
@@ -102,18 +108,20 @@ void store_abandon(struct store *store);
 typedef void store_done_fn(void *data, const struct store_result *result);
 void store_submit(struct store *store, struct store_txn *txn, store_done_fn *done, void *data);
 
-/* Blocking, for start-up: every key with this prefix, in order, at one revision. 'fn' returns 0 to go on. */
+/* Blocking, for start-up: every key with this prefix, in byte order, at one revision. 'fn' returns 0 to go on, else
+ * the error to return; it must not call the store. */
 typedef int store_kv_fn(void *data, const struct store_kv *kv, struct err *err);
 int store_range(struct store *store, const char *prefix, store_kv_fn *fn, void *data,
 		uint64_t *ret_revision, struct err *err);
 
-/* Events of keys with 'prefix' after 'after_revision' (0: from now), for as long as the store is open. */
+/* Events of keys with 'prefix' after 'after_revision' (0: from now), for as long as the store is open. What has
+ * already happened is told before store_watch() returns. */
 typedef void store_watch_fn(void *data, const struct store_event *event);
 int store_watch(struct store *store, const char *prefix, uint64_t after_revision,
 		store_watch_fn *fn, void *data, struct err *err);
 
 /* A lease ends 'ttl_ms' after its last renewal and takes its keys with it (as one transaction, watched as deletes).
- * Blocking, quick. */
+ * Blocking, quick: durable not later than the next commit. */
 int store_lease_grant(struct store *store, uint64_t ttl_ms, uint64_t *ret_lease, struct err *err);
 int store_lease_renew(struct store *store, uint64_t lease, struct err *err);	/* -ENOENT: it has ended. */
 int store_lease_revoke(struct store *store, uint64_t lease, struct err *err);
@@ -122,7 +130,8 @@ int store_lease_revoke(struct store *store, uint64_t lease, struct err *err);
 int store_compact(struct store *store, uint64_t revision, struct err *err);
 uint64_t store_revision(const struct store *store);	/* Of the last commit delivered to watches. */
 
-/* A consistent copy of the whole store in a new file, taken while in use. Blocking: call from a worker (any thread). */
+/* A consistent copy of the whole store in a new file, taken while in use. Blocking: call from a worker (any thread).
+ * -EEXIST: never overwrites; -EOPNOTSUPP: this driver has no file. */
 int store_backup(struct store *store, const char *path, struct err *err);
 
 /* Counters since open, for the benchmarks and `strata node show`. Any thread. */
@@ -139,6 +148,15 @@ struct store_driver { const struct store_ops *ops; };	/* Embedded first in the d
 
 struct store_events { VEC(struct store_event) items; };
 void store_events_done(struct store_events *events);
+/* Appends a copy of 'kv'; a delete is told by its key and mod_revision only. */
+void store_events_add(struct store_events *events, bool is_delete, const struct store_kv *kv);
+void store_kv_done(struct store_kv *kv);
+void store_kv_copy(struct store_kv *to, const struct store_kv *from);	/* 'to' is overwritten. */
+/* What is answered in every driver alike; they return the code. */
+int store_guard_failed(const struct store_txn *txn, size_t guard, struct store_result *result);
+int store_lease_ended(uint64_t lease, struct err *err);
+int store_compacted(uint64_t after_revision, struct err *err);
+int store_future_revision(uint64_t revision, uint64_t last_revision, struct err *err);
 
 struct store_ops {
 	const char *name;

@@ -6,10 +6,12 @@
  * disk is a copy-on-write child of its image's volume.
  *
  * Every operation is blocking (call it from a worker), safe to repeat after a crash, and
- * leaves either the old or the new state: create and clone build beside and rename.
+ * leaves either the old or the new state: create, clone and import build beside and rename.
+ * When the volume they are to make is already there, they have been done before: they
+ * succeed and change nothing (remove it first to have another).
  *
- * Errors:  -ENOENT no such volume, -EEXIST (snapshots), -ENOSPC, -EINVAL (a file that is not what
- *          it claims, with the reason in words), -EBUSY in use.
+ * Errors:  -ENOENT no such volume or snapshot, -EEXIST (snapshots), -ENOSPC, -EINVAL (a file that is
+ *          not what it claims, with the reason in words), -EBUSY in use, -ECANCELED.
  * Memory:  'ret_x' passes to the caller on success.
  * Threads: any number of threads; operations on one volume are the caller's to keep apart.
  */
@@ -19,10 +21,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/vec.h"
+
+enum {
+	VOLUME_NAME_LENGTH = 63,
+	VOLUME_LAYERS_MAX = 32,		/* A chain of more parents is refused. */
+};
+#define VOLUME_SIZE_MAX (UINT64_C(1) << 46)	/* 64 TiB */
 
 enum volume_format { VOLUME_RAW, VOLUME_QCOW2 };
 
@@ -43,6 +52,11 @@ void volume_info_done(struct volume_info *info);
 struct volume_names { VEC(char *) items; };
 void volume_names_done(struct volume_names *names);
 
+/* Letters, digits, '-' and '_', at most VOLUME_NAME_LENGTH: for volumes and snapshots. 'what' is "volume" or "snapshot". */
+int volume_check_name(const char *what, const char *name, struct err *err);
+/* A size in force: 512 bytes at least and VOLUME_SIZE_MAX at most. */
+int volume_check_size(uint64_t size_bytes, struct err *err);
+
 struct volume_params {
 	const char *directory;		/* Driver "file": where the volumes are. Made when missing. */
 	uid_t user;			/* Who may read and write the files (the machine's user); 0: root. */
@@ -55,24 +69,27 @@ struct volume_ops;
 struct volume_driver { const struct volume_ops *ops; };	/* Embedded first in the driver's own struct. */
 
 struct volume_progress {		/* Optional in long operations; null members are skipped. */
-	void (*report)(void *data, uint64_t done, uint64_t total);
-	const bool *is_cancelled;
+	void (*report)(void *data, uint64_t done, uint64_t total);	/* Bytes; total 0: unknown. In the caller's thread. */
+	const bool *is_cancelled;	/* Looked at ten times a second; the operation ends with -ECANCELED. */
 	void *data;
 };
+void volume_report(const struct volume_progress *progress, uint64_t done, uint64_t total);	/* 'progress' may be null. */
+bool volume_is_cancelled(const struct volume_progress *progress);
 
 struct volume_ops {
 	const char *name;
 	int (*open)(const struct volume_params *params, struct volume_driver **ret_driver, struct err *err);
 	void (*close)(struct volume_driver *driver);
 	/* An empty volume of 'size_bytes'; with 'parent' a copy-on-write child of that volume, at least
-	 * as large (size_bytes 0: as large).  The parent must not change as long as it has children. */
+	 * as large (size_bytes 0: as large).  The parent must not change or go as long as it has children. */
 	int (*create)(struct volume_driver *driver, const char *volume, const char *parent, uint64_t size_bytes, struct err *err);
 	/* An independent volume with the present content of 'from', or of its snapshot (then 'from' may be in
 	 * use by a running machine). Keeps sharing what 'from' shares with its parent. */
 	int (*clone)(struct volume_driver *driver, const char *volume, const char *from, const char *snapshot,
 		     const struct volume_progress *progress, struct err *err);
 	/* A volume from a foreign file (qcow2 or raw, by content; other formats, backing files,
-	 * external data files and encrypted images are refused). 'expected': the format the person named, or -1. */
+	 * external data files and encrypted images are refused). 'expected': the format the person named, or -1.
+	 * A file that params->user may not read is copied first: give it to that user to save the copy. */
 	int (*import)(struct volume_driver *driver, const char *volume, int file_fd, int expected,
 		      const struct volume_progress *progress, struct err *err);
 	/* The whole content as one standalone compressed qcow2 written to 'path' (a new file). Not in use. */
@@ -84,7 +101,7 @@ struct volume_ops {
 	int (*snapshot_restore)(struct volume_driver *driver, const char *volume, const char *snapshot, struct err *err);	/* Not in use. */
 	int (*snapshot_remove)(struct volume_driver *driver, const char *volume, const char *snapshot, struct err *err);	/* Not in use; absent is fine. */
 	int (*info)(struct volume_driver *driver, const char *volume, struct volume_info *ret_info, struct err *err);
-	/* Every volume there is, for finding leftovers. Also removes half-built ones. */
+	/* Every volume there is, for finding leftovers. Also removes half-built ones that nobody is building any more. */
 	int (*list)(struct volume_driver *driver, struct volume_names *ret_names, struct err *err);
 };
 

@@ -50,8 +50,9 @@ static bool has_attached(const struct instance_status *status, const char *uid)
 static struct instance_decision stop_step(const struct instance_spec *spec, const struct instance_world *world, uint64_t now_ms)
 {
 	uint64_t deadline = world->shutdown_asked_ms + (uint64_t)spec->stop_timeout;
+	bool is_forced = spec->power == POWER_OFF || (spec->start_serial && spec->force_serial == spec->start_serial);
 
-	if (spec->power == POWER_OFF || spec->stop_timeout == 0 || world->state == MACHINE_PAUSED || world->cannot_be_asked)
+	if (is_forced || spec->stop_timeout == 0 || world->state == MACHINE_PAUSED || world->cannot_be_asked)
 		return step(STEP_KILL);
 	if (!world->shutdown_asked_ms)
 		return step(STEP_SHUTDOWN);

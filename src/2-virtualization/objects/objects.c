@@ -21,6 +21,7 @@ struct objects {
 	struct loop *loop;
 	struct map all[KIND_COUNT];		/* uid -> object, owned. */
 	struct map names[KIND_COUNT];		/* "<parent>/<name>" -> object. */
+	struct map claims;			/* Key of each claim -> objects. */
 	struct map revisions;			/* uid -> (void *) mod_revision of its desired key. */
 	VEC(struct listener) listeners;
 	int64_t last_event, first_event;
@@ -164,6 +165,8 @@ static int take_kv(struct objects *objects, const struct store_kv *kv, bool is_s
 	bool is_desired, is_event = text_starts_with(kv->key, "event/");
 	int r;
 
+	if (text_starts_with(kv->key, "claim/"))
+		map_put(&objects->claims, kv->key, objects);
 	kind = split_key(kv->key, &uid, &is_desired);
 	if (!kind && !is_event)
 		return 0;
@@ -195,6 +198,8 @@ static void store_changed(void *data, const struct store_event *event)
 		take_kv(objects, &event->kv, false, &err);
 		return;
 	}
+	if (text_starts_with(event->kv.key, "claim/"))
+		map_remove(&objects->claims, event->kv.key);
 	kind = split_key(event->kv.key, &uid, &is_desired);
 	if (kind && is_desired)
 		remove_object(objects, kind, uid);
@@ -207,7 +212,7 @@ static int load_kv(void *data, const struct store_kv *kv, struct err *err)
 
 int objects_open(struct store *store, struct loop *loop, struct objects **ret_objects, struct err *err)
 {
-	static const char *const prefixes[] = { "desired/", "observed/", "event/" };
+	static const char *const prefixes[] = { "claim/", "desired/", "observed/", "event/" };
 	struct objects *objects = alloc(sizeof(*objects));
 	uint64_t revision = 0;
 	int r = 0;
@@ -235,6 +240,7 @@ void objects_close(struct objects *objects)
 		map_done(&objects->all[k]);
 		map_done(&objects->names[k]);
 	}
+	map_done(&objects->claims);
 	map_done(&objects->revisions);
 	vec_done(&objects->listeners);
 	free(objects);
@@ -364,18 +370,22 @@ void objects_put_event(struct objects *objects, struct store_txn *txn, const str
 	}
 }
 
-const char *objects_failed_claim(const struct store_txn *txn, const struct kind *kind, const void *object, size_t failed_guard,
-				 char *buffer, size_t buffer_size)
+const char *objects_claim_text(const struct kind *kind, const void *object, const char *key, char *buffer, size_t buffer_size)
 {
-	const char *key = txn->guards.items[failed_guard].key, *what = NULL;
+	const char *text = NULL;
 	struct claims claims;
 
 	claims_of(kind, object, &claims);
 	for (size_t i = 0; i < claims.items.count; i++)
 		if (text_equal(claims.items.items[i].key, key)) {
 			snprintf(buffer, buffer_size, "%s", claims.items.items[i].what);
-			what = buffer;
+			text = buffer;
 		}
 	claims_done(&claims);
-	return what;
+	return text;
+}
+
+bool objects_is_claimed(struct objects *objects, const char *key)
+{
+	return map_get(&objects->claims, key) != NULL;
 }

@@ -55,8 +55,8 @@ void objects_delete(struct store_txn *txn, const struct kind *kind, const void *
 void objects_put_event(struct objects *objects, struct store_txn *txn, const struct kind *kind, const struct meta *meta,
 		       const char *type, bool is_warning, const char *format, ...) __attribute__((format(printf, 7, 8)));
 
-/* In words, which claim was taken, after -ESTALE with result->failed_guard; null when it was another guard. */
-const char *objects_failed_claim(const struct store_txn *txn, const struct kind *kind, const void *object, size_t failed_guard,
-				 char *buffer, size_t buffer_size);
+/* In words, what the claim with this key is ("name 'web'"); null when 'object' does not claim it. */
+const char *objects_claim_text(const struct kind *kind, const void *object, const char *key, char *buffer, size_t buffer_size);
+bool objects_is_claimed(struct objects *objects, const char *key);
 
 #endif

@@ -1,0 +1,35 @@
+#include "2-virtualization/images/embed.h"
+
+#include <stddef.h>
+
+/* The assembler finds the file from the folder that make runs in. */
+#define FILE_IN(folder, name, symbol) \
+	__asm__(".pushsection .rodata\n" \
+		#symbol "_start:\n" \
+		".incbin \"src/2-virtualization/images/" folder "/" name "\"\n" \
+		#symbol "_end:\n" \
+		".byte 0\n" \
+		".popsection\n"); \
+	extern const char symbol##_start[], symbol##_end[]
+
+FILE_IN("tiny", "init", embed_tiny_init);
+FILE_IN("tiny", "inittab", embed_tiny_inittab);
+FILE_IN("tiny", "rcS", embed_tiny_rcs);
+FILE_IN("tiny", "seed", embed_tiny_seed);
+FILE_IN("tiny", "agent", embed_tiny_agent);
+FILE_IN("tiny", "power", embed_tiny_power);
+FILE_IN("tiny", "button", embed_tiny_button);
+FILE_IN("tiny", "udhcpc.script", embed_tiny_udhcpc);
+
+const struct embed tiny_init = { "init", 0755, embed_tiny_init_start, embed_tiny_init_end };
+
+const struct embed tiny_files[] = {
+	{ "etc/inittab", 0644, embed_tiny_inittab_start, embed_tiny_inittab_end },
+	{ "etc/init.d/rcS", 0755, embed_tiny_rcs_start, embed_tiny_rcs_end },
+	{ "etc/init.d/seed", 0755, embed_tiny_seed_start, embed_tiny_seed_end },
+	{ "etc/init.d/agent", 0755, embed_tiny_agent_start, embed_tiny_agent_end },
+	{ "etc/udhcpc.script", 0755, embed_tiny_udhcpc_start, embed_tiny_udhcpc_end },
+	{ "etc/acpi/PWRF/00000080", 0755, embed_tiny_button_start, embed_tiny_button_end },
+	{ "sbin/power", 0755, embed_tiny_power_start, embed_tiny_power_end },
+	{ NULL, 0, NULL, NULL },
+};

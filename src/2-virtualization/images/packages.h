@@ -1,0 +1,21 @@
+/*
+ * packages.h - Debian packages as a source of files: downloaded by apt from wherever this host gets its
+ * own, checked by apt's signatures, unpacked into a folder, never installed.
+ *
+ * Errors:  -ENOENT apt or dpkg are not on this host, -EIO with apt's own reason, -ECANCELED.
+ * Threads: any, one per folder.
+ */
+#ifndef IMAGES_PACKAGES_H
+#define IMAGES_PACKAGES_H
+
+#include "base/err.h"
+#include "port/volume.h"
+
+/*
+ * Unpacks 'names' and all they depend on into <work>/root. 'assumed' are packages that apt takes
+ * for installed, so that they and what only they need are left out. Both end with null.
+ */
+int packages_unpack(const char *work, const char *const *names, const char *const *assumed,
+		    const struct volume_progress *progress, struct err *err);
+
+#endif

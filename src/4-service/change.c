@@ -1,0 +1,282 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "4-service/service.h"
+#include "base/mem.h"
+
+enum { TRIES_MAX = 8 };
+
+/* ---- Answers ---- */
+
+static void send_reply(struct call *call, struct call_reply *reply)
+{
+	call->reply(call, reply);
+}
+
+void reply_err(struct call *call, const struct err *err)
+{
+	struct call_reply reply = { .err = *err, .http_status = err_http_status(err->code), .fds = CALL_NO_FDS };
+
+	send_reply(call, &reply);
+}
+
+void reply_json(struct call *call, int http_status, struct str *body)
+{
+	struct call_reply reply = { .http_status = http_status, .body = *body, .fds = CALL_NO_FDS };
+
+	*body = (struct str){ 0 };
+	send_reply(call, &reply);
+}
+
+void reply_object(struct call *call, int http_status, const struct kind *kind, const void *object)
+{
+	struct str body = { 0 };
+	struct json_writer writer = { .out = &body };
+
+	kind_encode(kind, object, &writer, NULL);
+	reply_json(call, http_status, &body);
+}
+
+void reply_fds(struct call *call, struct call_fds fds, const char *path)
+{
+	struct call_reply reply = { .http_status = 200, .fds = fds, .path = text_copy(path) };
+
+	send_reply(call, &reply);
+}
+
+/* ---- Looking up ---- */
+
+static const char *see(enum kind_id kind)
+{
+	switch (kind) {
+	case KIND_IMAGE: return "see 'strata image ls', or get it with 'strata image build' or 'strata image import'";
+	case KIND_VOLUME: return "see 'strata volume ls'";
+	case KIND_NETWORK: return "see 'strata network ls'";
+	default: return "see 'strata ls'";
+	}
+}
+
+int find_object(struct core *core, enum kind_id kind, const char *name, void **ret_object, struct err *err)
+{
+	void *object = objects_find(core->objects, kind, NULL, name);
+
+	if (!object)
+		return err_set(err, -ENOENT, "%s '%s' does not exist: %s", kinds[kind].name, shown(name ? name : ""), see(kind));
+	*ret_object = object;
+	return 0;
+}
+
+int find_snapshot(struct core *core, const char *instance, const char *name, struct instance **ret_instance,
+		  struct snapshot **ret_snapshot, struct err *err)
+{
+	void *found;
+	int r = find_object(core, KIND_INSTANCE, instance, &found, err);
+
+	if (r < 0)
+		return r;
+	*ret_instance = found;
+	*ret_snapshot = objects_find(core->objects, KIND_SNAPSHOT, (*ret_instance)->meta.uid, name);
+	if (!*ret_snapshot)
+		return err_set(err, -ENOENT, "snapshot '%s' of instance '%s' does not exist: see 'strata snapshot ls %s'",
+			       shown(name ? name : ""), instance, instance);
+	return 0;
+}
+
+static int name_taken(const struct kind *kind, const char *name, struct err *err)
+{
+	return err_set(err, -EEXIST, "%s '%s' exists already: choose another name or remove it first", kind->name, shown(name));
+}
+
+int check_name_free(struct core *core, const struct kind *kind, const char *parent, const char *name, struct err *err)
+{
+	return objects_find(core->objects, kind->id, parent, name) ? name_taken(kind, name, err) : 0;
+}
+
+bool claim_is_free(struct core *core, const char *key)
+{
+	return !objects_is_claimed(core->objects, key) && !map_get(&core->reserved, key);
+}
+
+/* ---- Changes ---- */
+
+struct change *change_new(struct core *core, struct call *call, const struct kind *kind, const void *object)
+{
+	struct change *change = alloc(sizeof(*change));
+
+	*change = (struct change){ .core = core, .call = call, .kind = kind, .txn = store_txn_new(), .http_status = object ? 200 : 201 };
+	if (object) {
+		change->old = kind_copy(kind, object);
+		change->next = kind_copy(kind, object);
+	} else {
+		struct meta *meta = change->next = kind_new(kind);
+		char uid[37];
+
+		rng_uuid(core->params.rng, uid);
+		meta->uid = text_copy(uid);
+		meta->created_at = loop_wall_ms(core->params.loop);
+		meta->generation = 1;
+		change->event = "accepted";
+	}
+	return change;
+}
+
+void change_free(struct change *change)
+{
+	store_txn_free(change->txn);
+	kind_free(change->kind, change->old);
+	kind_free(change->kind, change->next);
+	free(change);
+}
+
+void change_refuse(struct change *change, const struct err *err)
+{
+	if (change->call)
+		reply_err(change->call, err);
+	change_free(change);
+}
+
+/* Claims of a transaction under way count as taken, so that the next request does not choose the same. */
+static void reserve(struct change *change, bool is_taken)
+{
+	struct claims before = { 0 }, after;
+
+	if (change->old)
+		claims_of(change->kind, change->old, &before);
+	claims_of(change->kind, change->next, &after);
+	for (size_t i = 0; i < after.items.count; i++) {
+		if (claims_have(&before, after.items.items[i].key))
+			continue;
+		if (is_taken)
+			map_put(&change->core->reserved, after.items.items[i].key, change->core);
+		else
+			map_remove(&change->core->reserved, after.items.items[i].key);
+	}
+	claims_done(&before);
+	claims_done(&after);
+}
+
+/* Another request took a claim first. */
+static int claim_is_taken(struct change *change, const char *key, struct err *err)
+{
+	struct meta *meta = kind_meta(change->next);
+	char what[200];
+
+	if (!objects_claim_text(change->kind, change->next, key, what, sizeof(what)))
+		return 0;
+	if (text_starts_with(key, "claim/name/"))
+		return name_taken(change->kind, meta->name, err);
+	return err_set(err, -EEXIST, "%s '%s': %s is taken by another one: choose another", change->kind->name, meta->name, what);
+}
+
+struct commit {
+	struct change *change;
+	VEC(char *) guards;			/* Keys, to say which one failed. */
+};
+
+static void commit_free(struct commit *commit)
+{
+	for (size_t i = 0; i < commit->guards.count; i++)
+		free(commit->guards.items[i]);
+	vec_done(&commit->guards);
+	change_free(commit->change);
+	free(commit);
+}
+
+static void commit_failed(struct commit *commit, const struct store_result *result)
+{
+	struct change *change = commit->change;
+	struct err err = result->err;
+
+	if (result->err.code == -ESTALE && result->failed_guard < commit->guards.count &&
+	    claim_is_taken(change, commit->guards.items[result->failed_guard], &err) == 0) {
+		/* The object changed in between: look again, with the new state. */
+		if (change->call && change->call->tries++ < TRIES_MAX) {
+			struct call *call = change->call;
+
+			api_call(change->core, call);
+			return;
+		}
+		err_set(&err, -ESTALE, "%s '%s' is being changed by others: try again", change->kind->name, kind_meta(change->next)->name);
+	}
+	if (change->call)
+		reply_err(change->call, &err);
+}
+
+static void committed(void *data, const struct store_result *result)
+{
+	struct commit *commit = data;
+	struct change *change = commit->change;
+
+	reserve(change, false);
+	if (result->err.code < 0) {
+		commit_failed(commit, result);
+	} else if (change->call) {
+		const struct meta *meta = change->next;
+		/* As it is by now; it may even be gone already. */
+		void *object = objects_get(change->core->objects, change->kind->id, meta->uid);
+
+		reply_object(change->call, change->http_status, change->kind, object ? object : change->next);
+	}
+	commit_free(commit);
+}
+
+static int check_claims_differ(struct change *change, struct err *err)
+{
+	struct claims claims;
+	int r = 0;
+
+	claims_of(change->kind, change->next, &claims);
+	for (size_t i = 0; i < claims.items.count && r == 0; i++)
+		for (size_t j = 0; j < i; j++)
+			if (text_equal(claims.items.items[i].key, claims.items.items[j].key))
+				r = err_set(err, -EINVAL, "%s is named twice: name it once", claims.items.items[i].what);
+	claims_done(&claims);
+	return r;
+}
+
+static int check_claims_free(struct change *change, struct err *err)
+{
+	struct claims before = { 0 }, after;
+	int r = 0;
+
+	if (change->old)
+		claims_of(change->kind, change->old, &before);
+	claims_of(change->kind, change->next, &after);
+	for (size_t i = 0; i < after.items.count && r == 0; i++)
+		if (!claims_have(&before, after.items.items[i].key) && !claim_is_free(change->core, after.items.items[i].key))
+			r = claim_is_taken(change, after.items.items[i].key, err);
+	claims_done(&before);
+	claims_done(&after);
+	return r;
+}
+
+void change_commit(struct change *change)
+{
+	struct core *core = change->core;
+	struct meta *meta = kind_meta(change->next);
+	struct commit *commit;
+	struct err err = { 0 };
+
+	if (check_claims_differ(change, &err) < 0 || check_claims_free(change, &err) < 0) {
+		change_refuse(change, &err);
+		return;
+	}
+	if (change->old) {
+		objects_guard(core->objects, change->txn, change->kind, meta->uid);
+		if (!field_equal(change->kind->spec, kind_spec(change->kind, change->old), kind_spec(change->kind, change->next)) ||
+		    !text_equal(kind_meta(change->old)->name, meta->name))
+			meta->generation++;
+	}
+	reserve(change, true);
+	objects_put_claims(change->txn, change->kind, change->old, change->next);
+	objects_put_desired(change->txn, change->kind, change->next);
+	if (change->event)
+		objects_put_event(core->objects, change->txn, change->kind, meta, change->event, false, "%s '%s': %s", change->kind->name,
+				  meta->name, change->event);
+	commit = alloc(sizeof(*commit));
+	commit->change = change;
+	for (size_t i = 0; i < change->txn->guards.count; i++)
+		*vec_push(&commit->guards) = text_copy(change->txn->guards.items[i].key);
+	store_submit(core->params.store, take(change->txn), committed, commit);
+}

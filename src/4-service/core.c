@@ -1,0 +1,406 @@
+#include "4-service/core.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "1-hardware/inventory/inventory.h"
+#include "4-service/service.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+static call_fn create_any, update_any, delete_any;
+
+static call_fn *const operations[CALL_OP_COUNT] = {
+	[CALL_CREATE] = create_any,
+	[CALL_UPDATE] = update_any,
+	[CALL_DELETE] = delete_any,
+	[CALL_RENAME] = resource_rename,
+	[CALL_START] = instance_start,
+	[CALL_STOP] = instance_stop,
+	[CALL_RESTART] = instance_restart,
+	[CALL_PAUSE] = instance_pause,
+	[CALL_RESUME] = instance_resume,
+	[CALL_CLONE] = instance_clone,
+	[CALL_EXPORT] = transfer_export,
+	[CALL_RESTORE] = instance_restore,
+	[CALL_ATTACH] = instance_attach,
+	[CALL_DETACH] = instance_detach,
+	[CALL_CONSOLE] = stream_console,
+	[CALL_LOGS] = stream_logs,
+	[CALL_EXEC] = stream_exec,
+	[CALL_FILE_READ] = stream_file_read,
+	[CALL_FILE_WRITE] = stream_file_write,
+	[CALL_IMAGE_EXPORT] = transfer_image_export,
+	[CALL_BACKUP] = transfer_backup,
+	[CALL_CONFIG] = config_update,
+	[CALL_DOCTOR] = doctor_run,
+};
+
+static const struct {
+	call_fn *create, *update, *remove;
+} resources[KIND_COUNT] = {
+	[KIND_INSTANCE] = { instance_create, instance_update, instance_delete },
+	[KIND_IMAGE] = { image_create, image_update, image_delete },
+	[KIND_VOLUME] = { volume_create, volume_update, volume_delete },
+	[KIND_NETWORK] = { network_create, network_update, network_delete },
+	[KIND_SNAPSHOT] = { snapshot_create, NULL, snapshot_delete },
+};
+
+static void run_resource(struct core *core, struct call *call, call_fn *fn, const char *verb)
+{
+	struct err err = { 0 };
+
+	if (fn) {
+		fn(core, call);
+		return;
+	}
+	err_set(&err, -EOPNOTSUPP, "%s cannot be %s", call->kind->plural, verb);
+	reply_err(call, &err);
+}
+
+static void create_any(struct core *core, struct call *call)
+{
+	run_resource(core, call, resources[call->kind->id].create, "created");
+}
+
+static void update_any(struct core *core, struct call *call)
+{
+	run_resource(core, call, resources[call->kind->id].update, "changed");
+}
+
+static void delete_any(struct core *core, struct call *call)
+{
+	run_resource(core, call, resources[call->kind->id].remove, "deleted");
+}
+
+struct delivery {
+	struct core *core;
+	struct call *call;
+};
+
+static void deliver(void *data)
+{
+	auto_free struct delivery *delivery = data;
+
+	operations[delivery->call->op](delivery->core, delivery->call);
+}
+
+void api_call(struct core *core, struct call *call)
+{
+	struct delivery *delivery = alloc(sizeof(*delivery));
+
+	assert(call->op < CALL_OP_COUNT);
+	*delivery = (struct delivery){ core, call };
+	loop_post(core->params.loop, deliver, free, delivery);
+}
+
+/* ---- Publishing ---- */
+
+/* "instances", or "instances/<name>/snapshots"; null when its instance is gone. */
+static char *folder_of(struct core *core, const struct kind *kind, const struct meta *meta)
+{
+	const struct meta *parent;
+
+	if (kind->id != KIND_SNAPSHOT)
+		return text_copy(kind->plural);
+	parent = objects_get(core->objects, KIND_INSTANCE, meta->parent);
+	return parent ? text_format("instances/%s/snapshots", parent->name) : NULL;
+}
+
+static void publish(struct core *core, const struct kind *kind, void *object)
+{
+	struct meta *meta = kind_meta(object);
+	auto_free char *folder = folder_of(core, kind, meta);
+	auto_str struct str json = { 0 };
+	struct json_writer writer = { .out = &json };
+
+	if (!folder || kind->id == KIND_NODE)
+		return;
+	kind_encode(kind, object, &writer, NULL);
+	view_put(core->params.view, folder, meta->name, json.data, json.size);
+}
+
+static void unpublish(struct core *core, const struct kind *kind, void *object)
+{
+	struct meta *meta = kind_meta(object);
+	auto_free char *folder = folder_of(core, kind, meta);
+
+	if (folder && kind->id != KIND_NODE)
+		view_remove(core->params.view, folder, meta->name);
+}
+
+/* After a rename the old name must go; the view is asked by name, so the difference is remembered here. */
+static void publish_renamed(struct core *core, const struct kind *kind, void *object)
+{
+	struct meta *meta = kind_meta(object);
+	char *old = map_get(&core->published, meta->uid);
+
+	if (old && !text_equal(old, meta->name)) {
+		auto_free char *folder = folder_of(core, kind, meta);
+
+		if (folder)
+			view_remove(core->params.view, folder, old);
+		if (kind->id == KIND_INSTANCE)
+			for (size_t i = 0; i < objects_all(core->objects, KIND_SNAPSHOT)->count; i++) {
+				struct snapshot *snapshot = objects_all(core->objects, KIND_SNAPSHOT)->entries[i].value;
+
+				if (!text_equal(snapshot->meta.parent, meta->uid))
+					continue;
+				auto_free char *old_folder = text_format("instances/%s/snapshots", old);
+				view_remove(core->params.view, old_folder, snapshot->meta.name);
+				publish(core, &kinds[KIND_SNAPSHOT], snapshot);
+			}
+	}
+	if (!old || !text_equal(old, meta->name))
+		free(map_put(&core->published, meta->uid, text_copy(meta->name)));
+}
+
+static void show_volume_holder(struct core *core, const struct instance *instance);
+
+static void object_changed(void *data, const struct kind *kind, void *object, enum objects_change change)
+{
+	struct core *core = data;
+
+	if (change == OBJECTS_REMOVED) {
+		unpublish(core, kind, object);
+		free(map_remove(&core->published, kind_meta(object)->uid));
+		return;
+	}
+	publish_renamed(core, kind, object);
+	publish(core, kind, object);
+	if (kind->id == KIND_INSTANCE && change == OBJECTS_DESIRED)
+		show_volume_holder(core, object);
+}
+
+static void event_added(void *data, const struct event *event, const char *json, size_t size)
+{
+	struct core *core = data;
+
+	view_add_event(core->params.view, event->id, json, size);
+	if (event->is_warning)
+		log_line(LOG_WARNING, "%s", event->text);
+}
+
+/* A volume shows which instance has it; that follows from the instances. */
+static void show_volume_holder(struct core *core, const struct instance *instance)
+{
+	const struct map *all = objects_all(core->objects, KIND_VOLUME);
+
+	for (size_t i = 0; i < all->count; i++) {
+		struct volume *volume = all->entries[i].value;
+		bool is_listed = false;
+
+		for (size_t v = 0; v < instance->spec.volumes.count; v++)
+			is_listed |= text_equal(field_list_at(&instance->spec.volumes, struct instance_volume, v)->volume_uid, volume->meta.uid);
+		if (is_listed == text_equal(volume->status.instance, instance->meta.name))
+			continue;
+		if (!is_listed && !text_equal(volume->status.instance, instance->meta.name))
+			continue;
+		text_replace(&volume->status.instance, is_listed ? instance->meta.name : NULL);
+		publish(core, &kinds[KIND_VOLUME], volume);
+	}
+}
+
+void publish_all(struct core *core)
+{
+	for (size_t k = 0; k < KIND_COUNT; k++) {
+		const struct map *all = objects_all(core->objects, k);
+
+		for (size_t i = 0; i < all->count; i++) {
+			publish_renamed(core, &kinds[k], all->entries[i].value);
+			publish(core, &kinds[k], all->entries[i].value);
+		}
+	}
+	for (size_t i = 0; i < objects_all(core->objects, KIND_INSTANCE)->count; i++)
+		show_volume_holder(core, objects_all(core->objects, KIND_INSTANCE)->entries[i].value);
+}
+
+void node_publish(struct core *core)
+{
+	auto_str struct str json = { 0 };
+	struct json_writer writer = { .out = &json };
+
+	kind_encode(&kinds[KIND_NODE], core->node, &writer, NULL);
+	view_put(core->params.view, "", "node", json.data, json.size);
+}
+
+static void publish_version(struct core *core)
+{
+	auto_str struct str json = { 0 };
+
+	str_printf(&json, "{\"version\":\"%s\",\"api\":\"v1\"}", core->params.version);
+	view_put(core->params.view, "", "version", json.data, json.size);
+}
+
+/* ---- Life ---- */
+
+static int read_event(void *data, const struct store_kv *kv, struct err *err)
+{
+	struct core *core = data;
+	const char *digits = kv->key + strlen("event/");
+
+	(void)err;
+	view_add_event(core->params.view, strtoll(digits, NULL, 10), kv->value, kv->value_size);
+	return 0;
+}
+
+static void read_node(struct core *core)
+{
+	struct node_status *status;
+
+	core->node = kind_new(&kinds[KIND_NODE]);
+	status = &core->node->status;
+	inventory_read(core->directory, status);
+	core->node->meta.uid = text_copy(core->node_uid);
+	text_replace(&core->node->meta.name, status->hostname);
+	core->node->meta.created_at = status->started_at = loop_wall_ms(core->params.loop);
+	text_replace(&status->version, core->params.version);
+	text_replace(&status->tag, core->node_tag);
+	text_replace(&status->boot_id, core->boot_id);
+	text_replace(&status->machine_driver, core->params.machine->ops->name);
+}
+
+static int open_parts(struct core *core, struct err *err)
+{
+	const struct core_params *params = &core->params;
+	struct agent_params agent_params = {
+		.loop = params->loop, .work = params->work, .store = params->store, .machine = params->machine,
+		.volume = params->volume, .fabric = params->fabric, .images = params->images, .directory = core->directory,
+		.node = core->node->meta.uid, .boot_id = core->boot_id, .sample_ms = params->sample_ms,
+	};
+	uint64_t revision;
+	int r;
+
+	r = objects_open(params->store, params->loop, &core->objects, err);
+	if (r == 0)
+		r = config_load(core, err);
+	if (r < 0)
+		return r;
+	objects_listen(core->objects, object_changed, event_added, core);
+	agent_params.objects = core->objects;
+	agent_params.console_log_bytes = core->config.console.log_size;
+	r = agent_new(&agent_params, &core->agent, err);
+	if (r == 0)
+		r = store_range(params->store, "event/", read_event, core, &revision, err);
+	return r;
+}
+
+int core_new(const struct core_params *params, struct core **ret_core, struct err *err)
+{
+	struct core *core = alloc(sizeof(*core));
+	int r;
+
+	*core = (struct core){
+		.params = *params, .directory = text_copy(params->directory), .node_uid = text_copy(params->node_uid),
+		.node_tag = text_copy(params->node_tag), .boot_id = text_copy(params->boot_id),
+	};
+	read_node(core);
+	r = open_parts(core, err);
+	if (r < 0) {
+		core_free(core);
+		return r;
+	}
+	publish_all(core);
+	publish_version(core);
+	publish_config(core);
+	node_publish(core);
+	*ret_core = core;
+	return 0;
+}
+
+struct probe_job {
+	struct core *core;
+	struct machine_driver *machine;
+	struct machine_capabilities capabilities;
+	struct err err;
+};
+
+static void probe_run(void *data)
+{
+	struct probe_job *job = data;
+
+	if (job->machine->ops->probe(job->machine, &job->capabilities, &job->err) == 0)
+		job->err.code = 0;
+}
+
+static void probe_drop(void *data)
+{
+	struct probe_job *job = data;
+
+	machine_capabilities_done(&job->capabilities);
+	free(job);
+}
+
+static void push_text(struct field_list *list, const char *text)
+{
+	*(char **)field_list_push(list, sizeof(char *)) = text_copy(text);
+}
+
+static void probe_done(void *data)
+{
+	struct probe_job *job = data;
+	struct core *core = job->core;
+	struct machine_capabilities *found = &job->capabilities;
+	struct node_status *status = &core->node->status;
+
+	if (job->err.code < 0) {
+		log_line(LOG_ERROR, "virtual machines cannot run here: %s", job->err.msg);
+		push_text(&status->warnings, job->err.msg);
+	}
+	text_replace(&status->accelerator, found->accelerator);
+	text_replace(&status->accelerator_reason, found->accelerator_reason[0] ? found->accelerator_reason : NULL);
+	text_replace(&status->machine_version, found->version);
+	if (found->has_microvm)
+		push_text(&status->machine_types, "microvm");
+	if (found->has_q35)
+		push_text(&status->machine_types, "q35");
+	for (size_t i = 0; i < found->warnings.count; i++)
+		push_text(&status->warnings, found->warnings.items[i]);
+	core->node->meta.revision++;
+	node_publish(core);
+	agent_set_capabilities(core->agent, text_equal(found->accelerator, "kvm"), found->has_microvm);
+	core->capabilities = *found;
+	free(job);
+}
+
+void core_start(struct core *core)
+{
+	struct probe_job *job = alloc(sizeof(*job));
+
+	*job = (struct probe_job){ .core = core, .machine = core->params.machine };
+	work_submit(core->params.work, probe_run, probe_done, probe_drop, job);
+	agent_start(core->agent);
+	network_create_default(core);
+}
+
+void core_free(struct core *core)
+{
+	if (!core)
+		return;
+	agent_free(core->agent);
+	objects_close(core->objects);
+	kind_free(&kinds[KIND_NODE], core->node);
+	field_done(&config_table, &core->config);
+	machine_capabilities_done(&core->capabilities);
+	for (size_t i = 0; i < core->published.count; i++)
+		free(core->published.entries[i].value);
+	map_done(&core->published);
+	map_done(&core->reserved);
+	free(core->directory);
+	free(core->node_uid);
+	free(core->node_tag);
+	free(core->boot_id);
+	free(core);
+}
+
+const struct config *core_config(const struct core *core)
+{
+	return &core->config;
+}
+
+struct agent *core_agent(struct core *core)
+{
+	return core->agent;
+}

@@ -1,0 +1,49 @@
+/*
+ * core.h - the core: what requests mean, and the one thread that owns all state.
+ *
+ * It takes calls (api.h), checks them against the cached objects, and writes desired objects in one
+ * guarded transaction; the agent does the rest.  It publishes every object into the view.
+ *
+ * Everything it needs is a parameter: the loop (its clock may be virtual), the workers, the store, the
+ * drivers, chance.  So the same core runs in the daemon and a thousand times in a test.
+ *
+ * Threads: api_call() from any; all else in the loop's.
+ */
+#ifndef SERVICE_CORE_H
+#define SERVICE_CORE_H
+
+#include "2-virtualization/agent/agent.h"
+#include "4-service/api.h"
+#include "4-service/view.h"
+#include "base/rng.h"
+#include "model/config.h"
+#include "model/node.h"
+
+struct core_params {
+	struct loop *loop;
+	struct work *work;
+	struct store *store;
+	struct machine_driver *machine;
+	struct volume_driver *volume;
+	struct fabric_driver *fabric;
+	const struct image_source *images;
+	struct view *view;
+	struct rng *rng;
+	const char *directory;		/* The state folder. */
+	const char *node_uid, *node_tag;
+	const char *boot_id;
+	const char *version;
+	uint32_t sample_ms;		/* Usage sampling; 0: never. */
+	/* The daemon's part of a change of settings; may be null. Fails before anything is stored. */
+	int (*apply_config)(void *data, const struct config *config, struct err *err);
+	void *data;
+};
+
+/* Blocking: reads the store. */
+int core_new(const struct core_params *params, struct core **ret_core, struct err *err);
+void core_start(struct core *core);		/* Probes the host, sweeps, reconciles. */
+void core_free(struct core *core);		/* As a crash would: the world stays as it is. */
+const struct config *core_config(const struct core *core);
+struct agent *core_agent(struct core *core);
+
+#endif

@@ -1,0 +1,391 @@
+/*
+ * transfer.c - whole things out and in: instance exports, images, backups of the store.
+ *
+ * An outgoing file is built in staging, opened, and removed from its folder before it is sent: when the
+ * client goes away or the daemon dies nothing is left of it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "2-virtualization/images/archive.h"
+#include "4-service/service.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+/* Opens the finished file and removes its name. */
+static int open_and_unlink(const char *path, int *ret_fd, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return err_set(err, -errno, "open the finished file: %m");
+	unlink(path);
+	*ret_fd = fd;
+	return 0;
+}
+
+static void reply_file(struct call *call, int fd, const struct err *err)
+{
+	struct call_fds fds = CALL_NO_FDS;
+
+	if (err->code < 0) {
+		closep(&fd);
+		reply_err(call, err);
+		return;
+	}
+	fds.output = fd;
+	reply_fds(call, fds, NULL);
+}
+
+/* ---- Instance export ---- */
+
+struct export {
+	struct agent_task task;
+	struct core *core;
+	struct call *call;
+	struct instance *instance;		/* A copy. */
+	bool is_running;
+	char *folder;				/* staging/<random>.export */
+	char *kernel, *initrd, *cmdline;	/* Boot files, or null. */
+	int fd;
+	struct err err;
+};
+
+static void export_free(struct export *export)
+{
+	kind_free(&kinds[KIND_INSTANCE], export->instance);
+	free(export->folder);
+	free(export->kernel);
+	free(export->initrd);
+	free(export->cmdline);
+	closep(&export->fd);
+	free(export);
+}
+
+/* What makes sense on another host; addresses, ports and volumes stay here. */
+static void write_manifest(const struct instance *instance, struct str *out)
+{
+	struct json_writer writer = { .out = out, .indent = 2 };
+	struct instance_spec spec = instance->spec;
+
+	spec.image = spec.image_uid = spec.node = NULL;
+	spec.nics = spec.publish = spec.volumes = (struct field_list){ 0 };
+	spec.source = (struct instance_source){ 0 };
+	spec.restore = (struct instance_restore){ 0 };
+	spec.start_serial = spec.force_serial = 0;
+	spec.power = POWER_STOPPED;
+	json_write_object(&writer, NULL);
+	json_write_string(&writer, "kind", "instance");
+	json_write_string(&writer, "name", instance->meta.name);
+	field_encode(kinds[KIND_INSTANCE].spec, &spec, &writer, "spec");
+	json_write_end_object(&writer);
+}
+
+static int export_disk(struct export *export, const char *path, struct err *err)
+{
+	struct volume_driver *volume = agent_volume(export->core->agent);
+	const char *uid = export->instance->meta.uid;
+	struct err ignored = { 0 };
+	char copy[64];
+	int r;
+
+	if (!export->is_running)
+		return volume->ops->export(volume, uid, path, NULL, err);
+	snprintf(copy, sizeof(copy), "%s-x", uid);
+	volume->ops->remove(volume, copy, &ignored);
+	r = agent_copy_root(agent_machine(export->core->agent), volume, uid, NULL, true, copy, err);
+	if (r == 0)
+		r = volume->ops->export(volume, copy, path, NULL, err);
+	volume->ops->remove(volume, copy, &ignored);
+	return r;
+}
+
+static int write_cmdline(struct export *export, const char *path, struct err *err)
+{
+	return file_write_atomic(path, export->cmdline, strlen(export->cmdline), 0600, err);
+}
+
+static int build_export(struct export *export, struct err *err)
+{
+	auto_free char *disk = text_format("%s/disk-0.qcow2", export->folder);
+	auto_free char *cmdline = text_format("%s/cmdline", export->folder);
+	auto_free char *archive = text_format("%s/export.tar", export->folder);
+	struct archive_file files[4];
+	auto_str struct str manifest = { 0 };
+	size_t count = 0;
+	int r = file_make_dirs(export->folder, 0700, err);
+
+	if (r == 0)
+		r = export_disk(export, disk, err);
+	if (r == 0 && export->kernel)
+		r = write_cmdline(export, cmdline, err);
+	if (r < 0)
+		return r;
+	files[count++] = (struct archive_file){ "disk-0.qcow2", disk };
+	if (export->kernel) {
+		files[count++] = (struct archive_file){ "kernel", export->kernel };
+		files[count++] = (struct archive_file){ "cmdline", cmdline };
+	}
+	if (export->initrd)
+		files[count++] = (struct archive_file){ "initrd", export->initrd };
+	write_manifest(export->instance, &manifest);
+	r = archive_write_instance(archive, str_text(&manifest), files, count, NULL, err);
+	return r < 0 ? r : open_and_unlink(archive, &export->fd, err);
+}
+
+static void export_run(void *data)
+{
+	struct export *export = container_of(data, struct export, task);
+	struct err ignored = { 0 };
+
+	if (build_export(export, &export->err) == 0)
+		export->err.code = 0;
+	file_remove_tree(export->folder, &ignored);
+}
+
+static int export_begin(struct agent_task *task, const struct instance *instance, bool is_running, struct err *err)
+{
+	struct export *export = container_of(task, struct export, task);
+	const struct image *image = objects_get(export->core->objects, KIND_IMAGE, instance->spec.image_uid);
+
+	if (!instance->status.disk_ready)
+		return err_set(err, -EBUSY, "instance '%s' has no disk yet: %s", instance->meta.name,
+			       instance->status.reason ? instance->status.reason : "wait until it is created");
+	export->is_running = is_running;
+	export->instance = kind_copy(&kinds[KIND_INSTANCE], instance);
+	if (image && image->status.has_kernel) {
+		export->kernel = agent_image_file(export->core->agent, image->meta.uid, "kernel");
+		export->cmdline = text_copy(image->status.cmdline ? image->status.cmdline : "");
+		if (image->status.has_initrd)
+			export->initrd = agent_image_file(export->core->agent, image->meta.uid, "initrd");
+	}
+	return 0;
+}
+
+static void export_done(struct agent_task *task, const struct err *err)
+{
+	struct export *export = container_of(task, struct export, task);
+
+	reply_file(export->call, take_fd(export->fd), err->code < 0 ? err : &export->err);
+	export_free(export);
+}
+
+static char *staging_name(struct core *core, const char *suffix)
+{
+	char uid[37];
+	auto_free char *name = NULL;
+
+	rng_uuid(core->params.rng, uid);
+	name = text_format("%s%s", uid, suffix);
+	return agent_staging_path(core->agent, name);
+}
+
+void transfer_export(struct core *core, struct call *call)
+{
+	struct export *export;
+	struct err err = { 0 };
+	void *instance;
+
+	if (find_object(core, KIND_INSTANCE, call->name, &instance, &err) < 0) {
+		reply_err(call, &err);
+		return;
+	}
+	export = alloc(sizeof(*export));
+	*export = (struct export){ .task = { export_begin, export_run, export_done }, .core = core, .call = call,
+				   .folder = staging_name(core, ".export"), .fd = -1 };
+	agent_run_task(core->agent, kind_meta(instance)->uid, &export->task);
+}
+
+/* ---- Jobs that need nobody to hold still: image export, backup, unpacking an import ---- */
+
+struct transfer {
+	struct core *core;
+	struct call *call;
+	struct volume_driver *volume;
+	struct store *store;
+	char *uid, *path, *upload;
+	struct str manifest;
+	int fd;
+	struct err err;
+};
+
+static void transfer_free(void *data)
+{
+	struct transfer *transfer = data;
+
+	free(transfer->uid);
+	free(transfer->path);
+	free(transfer->upload);
+	str_done(&transfer->manifest);
+	closep(&transfer->fd);
+	free(transfer);
+}
+
+static struct transfer *transfer_new(struct core *core, struct call *call)
+{
+	struct transfer *transfer = alloc(sizeof(*transfer));
+
+	*transfer = (struct transfer){ .core = core, .call = call, .volume = core->params.volume, .store = core->params.store, .fd = -1 };
+	return transfer;
+}
+
+static void file_done(void *data)
+{
+	struct transfer *transfer = data;
+
+	reply_file(transfer->call, take_fd(transfer->fd), &transfer->err);
+	transfer_free(transfer);
+}
+
+static void image_run(void *data)
+{
+	struct transfer *transfer = data;
+	int r = transfer->volume->ops->export(transfer->volume, transfer->uid, transfer->path, NULL, &transfer->err);
+
+	if (r == 0)
+		r = open_and_unlink(transfer->path, &transfer->fd, &transfer->err);
+	if (r < 0)
+		unlink(transfer->path);
+	else
+		transfer->err.code = 0;
+}
+
+void transfer_image_export(struct core *core, struct call *call)
+{
+	struct transfer *transfer;
+	struct image *image;
+	struct err err = { 0 };
+	void *found;
+
+	if (find_object(core, KIND_IMAGE, call->name, &found, &err) < 0) {
+		reply_err(call, &err);
+		return;
+	}
+	image = found;
+	if (image->status.state != IMAGE_READY || !image->status.has_disk) {
+		err_set(&err, -EBUSY, "image '%s' has no disk to export: %s", call->name,
+			image->status.state == IMAGE_READY ? "it is only a kernel" : "wait until it is ready");
+		reply_err(call, &err);
+		return;
+	}
+	transfer = transfer_new(core, call);
+	transfer->uid = text_copy(image->meta.uid);
+	transfer->path = staging_name(core, ".image-export");
+	work_submit(core->params.work, image_run, file_done, transfer_free, transfer);
+}
+
+static void backup_run(void *data)
+{
+	struct transfer *transfer = data;
+	int r = store_backup(transfer->store, transfer->path, &transfer->err);
+
+	if (r == 0)
+		r = open_and_unlink(transfer->path, &transfer->fd, &transfer->err);
+	if (r < 0)
+		unlink(transfer->path);
+	else
+		transfer->err.code = 0;
+}
+
+void transfer_backup(struct core *core, struct call *call)
+{
+	struct transfer *transfer = transfer_new(core, call);
+
+	transfer->path = staging_name(core, ".backup");
+	work_submit(core->params.work, backup_run, file_done, transfer_free, transfer);
+}
+
+/* ---- Import: the archive says what the instance is like ---- */
+
+static void import_run(void *data)
+{
+	struct transfer *transfer = data;
+	auto_free char *folder = text_format("%s.d", transfer->path);
+	auto_close int fd = open(transfer->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int r;
+
+	if (fd < 0)
+		r = err_set(&transfer->err, -ENOENT, "spec.source.upload: upload '%s' does not exist: upload the file again", shown(transfer->upload));
+	else
+		r = archive_read_instance(fd, folder, &transfer->manifest, NULL, &transfer->err);
+	if (r == 0) {
+		transfer->err.code = 0;
+		unlink(transfer->path);
+	}
+}
+
+/* {"meta": of the request, "spec": of the manifest, with source.upload}. */
+static struct json *merge_import(const struct transfer *transfer, struct err *err)
+{
+	auto_json struct json *manifest = NULL;
+	auto_str struct str text = { 0 };
+	struct json_writer writer = { .out = &text };
+	const struct json *spec;
+	struct json *merged = NULL;
+
+	if (json_parse(str_text(&transfer->manifest), transfer->manifest.size, &manifest, err) < 0) {
+		err_prefix(err, "manifest.json of the export");
+		return NULL;
+	}
+	spec = json_get(manifest, "spec");
+	if (json_type(spec) != JSON_OBJECT || !text_equal(json_string(json_get(manifest, "kind"), ""), "instance")) {
+		err_set(err, -EINVAL, "manifest.json of the export does not describe an instance: was it made by 'strata export'?");
+		return NULL;
+	}
+	json_write_object(&writer, NULL);
+	json_write_value(&writer, "meta", json_get(transfer->call->body, "meta"));
+	json_write_object(&writer, "spec");
+	for (size_t i = 0; i < json_count(spec); i++) {
+		const char *key;
+		const struct json *value = json_member(spec, i, &key);
+
+		if (!text_equal(key, "source") && !text_equal(key, "nics"))
+			json_write_value(&writer, key, value);
+	}
+	json_write_object(&writer, "source");
+	json_write_string(&writer, "upload", transfer->upload);
+	json_write_end_object(&writer);
+	json_write_end_object(&writer);
+	json_write_end_object(&writer);
+	if (json_parse(str_text(&text), text.size, &merged, err) < 0)
+		return NULL;
+	return merged;
+}
+
+static void import_done(void *data)
+{
+	struct transfer *transfer = data;
+	struct call *call = transfer->call;
+	struct core *core = transfer->core;
+	struct json *merged = transfer->err.code == 0 ? merge_import(transfer, &transfer->err) : NULL;
+
+	if (merged) {
+		json_free(call->body);
+		call->body = merged;
+		instance_create(core, call);
+	} else {
+		reply_err(call, &transfer->err);
+	}
+	transfer_free(transfer);
+}
+
+void instance_import(struct core *core, struct call *call, const char *upload)
+{
+	struct transfer *transfer;
+	struct err err = { 0 };
+
+	if (!upload[0] || strspn(upload, "0123456789abcdefghijklmnopqrstuvwxyz-") != strlen(upload)) {
+		err_set(&err, -EINVAL, "spec.source.upload: '%s' is not the id of an upload", shown(upload));
+		reply_err(call, &err);
+		return;
+	}
+	transfer = transfer_new(core, call);
+	transfer->upload = text_copy(upload);
+	transfer->path = agent_staging_path(core->agent, upload);
+	work_submit(core->params.work, import_run, import_done, transfer_free, transfer);
+}

@@ -1,0 +1,233 @@
+/* ls, show, rename, set, wait. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "5-interface/cli/commands.h"
+#include "5-interface/cli/each.h"
+#include "5-interface/cli/output.h"
+#include "5-interface/cli/spec_text.h"
+#include "base/str.h"
+#include "base/units.h"
+#include "model/instance.h"
+
+enum { IN_FORCE_WITHIN_MS = 5000 };
+
+static const char *text_or(const char *text, const char *fallback)
+{
+	return text && text[0] ? text : fallback;
+}
+
+static const char *first_address(const struct instance *instance)
+{
+	for (size_t i = 0; i < instance->spec.nics.count; i++) {
+		const struct instance_nic *nic = field_list_at(&instance->spec.nics, const struct instance_nic, i);
+
+		if (nic->ipv4 || nic->ipv6)
+			return nic->ipv4 ? nic->ipv4 : nic->ipv6;
+	}
+	return "-";
+}
+
+static void instance_header(struct table *table)
+{
+	table_header(table, "NAME", "STATE", "IMAGE", "CPUS", "MEMORY", "ADDRESS", "AGE", "REASON", NULL);
+}
+
+static void instance_row(struct table *table, const void *object)
+{
+	const struct instance *instance = object;
+	auto_free char *age = text_age(instance->meta.created_at, wall_ms());
+	char memory[UNITS_TEXT_SIZE];
+
+	table_cell(table, "%s", instance->meta.name);
+	table_cell(table, "%s", instance_state_names[instance->status.state]);
+	table_cell(table, "%s", text_or(instance->spec.image, "-"));
+	table_cell(table, "%" PRId64, instance->status.cpus ? instance->status.cpus : instance->spec.cpus);
+	table_cell(table, "%s", units_format_size(instance->status.memory ? instance->status.memory : instance->spec.memory, memory));
+	table_cell(table, "%s", first_address(instance));
+	table_cell(table, "%s", age);
+	table_cell(table, "%s", text_or(instance->status.reason, ""));
+}
+
+/* Has it all the labels (KEY or KEY=VALUE), and the state asked for? */
+static bool is_selected(void *data, const void *object)
+{
+	const struct instance *instance = object;
+	const struct cli *cli = data;
+	const char *state = cli_value(cli, "state"), *text;
+
+	if (state && !text_equal(state, instance_state_names[instance->status.state]))
+		return false;
+	for (size_t i = 0; (text = cli_value_at(cli, "label", i)); i++) {
+		const char *equals = strchr(text, '=');
+		auto_free char *key = equals ? text_copy_length(text, (size_t)(equals - text)) : text_copy(text);
+		const char *value = field_map_get(&instance->meta.labels, key);
+
+		if (!value || (equals && !text_equal(value, equals + 1)))
+			return false;
+	}
+	return true;
+}
+
+static int run_ls(struct cli *cli, struct err *err)
+{
+	bool has_filter = cli_value(cli, "state") || cli_value(cli, "label");
+
+	return output_list(cli, &(struct output_list){ .kind = &kinds[KIND_INSTANCE], .path = "/v1/instances",
+			   .header = instance_header, .row = instance_row, .filter = has_filter ? is_selected : NULL,
+			   .data = cli }, err);
+}
+
+static int show_one(struct cli *cli, const char *name, void *data, struct err *err)
+{
+	auto_free char *path = request_path("instances", name, NULL);
+
+	(void)data;
+	return output_object(cli, &kinds[KIND_INSTANCE], path, err);
+}
+
+static int run_show(struct cli *cli, struct err *err)
+{
+	return each_argument(cli, show_one, NULL, err);
+}
+
+static int run_rename(struct cli *cli, struct err *err)
+{
+	auto_free char *path = request_path("instances", cli_argument(cli, 0), "rename", NULL);
+	auto_json struct json *body = json_new_object();
+
+	json_set(body, "name", json_new_string(cli_argument(cli, 1)));
+	return request_json(cli, "POST", path, body, NULL, err);
+}
+
+/* The agent has looked at the change: cpus and memory are in force, or it says what waits for the next start. */
+static int wait_until_applied(void *data, const void *object, struct err *err)
+{
+	const struct instance *instance = object;
+	bool is_off;
+
+	(void)data;
+	(void)err;
+	if (!instance)
+		return WAIT_DONE;
+	is_off = instance->status.state != INSTANCE_RUNNING && instance->status.state != INSTANCE_PAUSED;
+	return is_off || instance->status.pending.count ||
+		(instance->status.cpus == instance->spec.cpus && instance->status.memory == instance->spec.memory) ?
+		WAIT_DONE : WAIT_MORE;
+}
+
+static int say_pending(struct cli *cli, const char *name, const char *path, struct err *err)
+{
+	void *object;
+	const struct instance *instance;
+	int result = request_object(cli, "GET", path, NULL, &kinds[KIND_INSTANCE], &object, err);
+
+	if (result < 0)
+		return result;
+	instance = object;
+	for (size_t i = 0; i < instance->status.pending.count; i++) {
+		const char *text = *field_list_at(&instance->status.pending, char *, i);
+
+		fprintf(cli->messages, "at the next start of '%s': %s\n", name, shown(text));
+	}
+	if (instance->status.pending.count)
+		fprintf(cli->messages, "for now: 'strata restart %s'\n", name);
+	kind_free(&kinds[KIND_INSTANCE], object);
+	return 0;
+}
+
+static int run_set(struct cli *cli, struct err *err)
+{
+	const struct kind *kind = &kinds[KIND_INSTANCE];
+	const char *name = cli_argument(cli, 0);
+	auto_free char *path = request_path("instances", name, NULL);
+	auto_json struct json *patch = json_new_object(), *answer = NULL;
+	int result;
+
+	for (size_t i = 1; i < cli_argument_count(cli); i++) {
+		result = spec_assign(kind, cli_argument(cli, i), patch, err);
+		if (result < 0)
+			return result;
+	}
+	result = request_json(cli, "PATCH", path, patch, &answer, err);
+	if (result < 0 || cli_has(cli, "no-wait"))
+		return result;
+	result = wait_for(cli, &(struct wait){ .kind = kind, .path = path, .name = name, .look = wait_until_applied,
+			  .revision = json_int(json_path(answer, "meta.revision"), 0), .default_timeout_ms = IN_FORCE_WITHIN_MS }, err);
+	if (result < 0 && result != -ETIMEDOUT)
+		return result;
+	return say_pending(cli, name, path, err);
+}
+
+/* What `wait --for` knows. */
+static int wait_until_agent(void *data, const void *object, struct err *err)
+{
+	const struct instance *instance = object;
+	int result = wait_until_running(data, object, err);
+
+	return result == WAIT_DONE ? (instance->status.agent ? WAIT_DONE : WAIT_MORE) : result;
+}
+
+static const struct { const char *name; wait_look_fn *look; } goals[] = {
+	{ "running", wait_until_running }, { "stopped", wait_until_stopped }, { "paused", wait_until_paused },
+	{ "created", wait_until_created }, { "agent", wait_until_agent }, { "gone", wait_until_gone },
+};
+
+/* A misspelt name should be told at once. */
+static int request_look(struct cli *cli, const char *name, int64_t *ret_revision, struct err *err)
+{
+	auto_free char *path = request_path("instances", name, NULL);
+
+	*ret_revision = 0;
+	return text_equal(cli_value(cli, "for"), "gone") ? 0 : request_json(cli, "GET", path, NULL, NULL, err);
+}
+
+static int run_wait(struct cli *cli, struct err *err)
+{
+	const char *goal = cli_value(cli, "for");
+
+	for (size_t i = 0; i < ARRAY_COUNT(goals); i++)
+		if (text_equal(goal ? goal : "running", goals[i].name))
+			return each_request(cli, &(struct each_job){ .kind = &kinds[KIND_INSTANCE],
+					    .request = request_look, .look = goals[i].look }, err);
+	return err_set(err, CLI_USAGE, "--for: '%s' is not something to wait for: use running, stopped, paused, created, agent or gone",
+		       shown(goal));
+}
+
+const struct cli_command command_ls = {
+	.name = "ls", .max = 0, .run = run_ls, .summary = "List instances",
+	.options = OPTIONS({ "label", 'l', true, "KEY[=VALUE]", "Only those with this label." },
+		{ "state", 's', false, "STATE", "Only those in this state." }, OUTPUT_OPTIONS),
+	.examples = EXAMPLES("strata ls", "strata ls --label tier=front", "strata ls --state running -o name", "strata ls -o json"),
+};
+
+const struct cli_command command_show = {
+	.name = "show", .arguments = "NAME...", .min = 1, .max = -1, .completes = "instances", .run = run_show,
+	.summary = "Show everything about an instance",
+	.options = OPTIONS(OUTPUT_OPTIONS),
+	.examples = EXAMPLES("strata show web", "strata show web -o yaml > web.yaml"),
+};
+
+const struct cli_command command_rename = {
+	.name = "rename", .arguments = "NAME NEW-NAME", .min = 2, .max = 2, .completes = "instances", .run = run_rename,
+	.summary = "Give an instance another name",
+	.examples = EXAMPLES("strata rename web front"),
+};
+
+const struct cli_command command_set = {
+	.name = "set", .arguments = "NAME FIELD=VALUE...", .min = 2, .max = -1, .completes = "instances", .run = run_set,
+	.summary = "Change an instance",
+	.more = "Cpus and memory change at once where the machine can (q35), everything else at the next start; what waits for that is said. "
+		"FIELD= without a value goes back to the default, label.KEY= removes a label. 'strata explain instance' lists the fields.",
+	.options = OPTIONS({ "no-wait", 0, false, NULL, "Do not wait to say what is in force." }),
+	.examples = EXAMPLES("strata set web cpus=2 memory=512MiB", "strata set web label.tier=front restart=always",
+			     "strata set web publish=8080:80,8443:443"),
+};
+
+const struct cli_command command_wait = {
+	.name = "wait", .arguments = "NAME...", .min = 1, .max = -1, .completes = "instances", .run = run_wait,
+	.summary = "Wait until instances are in a state",
+	.options = OPTIONS({ "for", 0, false, "WHAT", "running (the default), stopped, paused, created, agent or gone." },
+		{ "timeout", 0, false, "DURATION", "Give up after this long (\"90s\") with exit code 75." }),
+	.examples = EXAMPLES("strata wait web", "strata wait web --for agent --timeout 2m", "strata wait web --for gone"),
+};

@@ -1,0 +1,24 @@
+#include "5-interface/cli/commands.h"
+
+#define COMMANDS(...) (const struct cli_command *const[]){ __VA_ARGS__, NULL }
+
+const struct cli_option cli_global_options[] = {
+	{ "socket", 0, false, "PATH", "The daemon's socket (STRATA_SOCKET; /run/strata/strata.sock)." },
+	{ "host", 0, false, "URL", "A daemon elsewhere: https://ADDRESS:PORT (STRATA_HOST)." },
+	{ "cert", 0, false, "FILE", "Our certificate for it (STRATA_CERT)." },
+	{ "key", 0, false, "FILE", "Its key (STRATA_KEY)." },
+	{ "ca", 0, false, "FILE", "Who vouches for the daemon (STRATA_CA)." },
+	{ "help", 'h', false, NULL, "Explain, with examples." },
+	{ "version", 0, false, NULL, "Say the version." },
+	{ 0 },
+};
+
+const struct cli_group cli_groups[] = {
+	{ "Instances", COMMANDS(&command_run, &command_create, &command_ls, &command_show, &command_start, &command_stop,
+		&command_restart, &command_pause, &command_resume, &command_rm, &command_rename, &command_set, &command_wait) },
+	{ "Inside instances", COMMANDS(&command_exec, &command_console, &command_logs) },
+	{ "Images", COMMANDS(&command_image_ls, &command_image_show, &command_image_import, &command_image_build,
+		&command_image_export, &command_image_rm) },
+	{ "This command", COMMANDS(&command_explain, &command_completion, &command_help, &command_version, &command_man) },
+	{ 0 },
+};

@@ -1,0 +1,138 @@
+#include "5-interface/cli/progress.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "base/units.h"
+
+enum { QUIET_MS = 250, LONG_MS = 2000, BAR_CELLS = 24, LINE_EVERY_PERCENT = 10 };
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void progress_begin(struct progress *progress, FILE *file, const char *what)
+{
+	*progress = (struct progress){ .file = file, .is_terminal = isatty(fileno(file)), .started_ms = now_ms(),
+		.written_percent = -1 };
+	progress->step_started_ms = progress->started_ms;
+	text_shown(what, sizeof(progress->what) - sizeof("..."), progress->what, sizeof(progress->what));
+}
+
+static int percent_of(const struct progress *progress)
+{
+	uint64_t percent = progress->total_bytes ? progress->done_bytes * 100 / progress->total_bytes : 0;
+
+	return percent > 100 ? 100 : (int)percent;
+}
+
+/* "12MiB of 80MiB, 40MiB/s, 2s left" */
+static void describe_bytes(const struct progress *progress, struct str *out)
+{
+	int64_t passed = now_ms() - progress->step_started_ms;
+	uint64_t moved = progress->done_bytes - progress->step_first_bytes;
+	uint64_t rate = passed > 0 ? moved * 1000 / (uint64_t)passed : 0;
+	char done[UNITS_TEXT_SIZE], total[UNITS_TEXT_SIZE], speed[UNITS_TEXT_SIZE], left[UNITS_TEXT_SIZE];
+
+	units_format_size(progress->done_bytes, done);
+	units_format_size(progress->total_bytes, total);
+	units_format_size(rate, speed);
+	if (!progress->total_bytes) {
+		str_printf(out, "%s, %s/s", done, speed);
+		return;
+	}
+	if (!rate || progress->done_bytes > progress->total_bytes) {
+		str_printf(out, "%s of %s", done, total);
+		return;
+	}
+	units_format_duration((int64_t)((progress->total_bytes - progress->done_bytes) / rate) * 1000, left);
+	str_printf(out, "%s of %s, %s/s, %s left", done, total, speed, left);
+}
+
+static void draw_bar(const struct progress *progress, struct str *out)
+{
+	int filled = percent_of(progress) * BAR_CELLS / 100;
+
+	for (int i = 0; i < BAR_CELLS; i++)
+		str_append(out, i < filled ? "█" : "░");
+	str_printf(out, " %3d%%  ", percent_of(progress));
+}
+
+static void draw(struct progress *progress)
+{
+	static const char *const spinner[] = { "⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏" };
+	auto_str struct str line = { 0 };
+
+	str_printf(&line, "\r\033[K%s %s  ", spinner[progress->turns++ % 10], progress->what);
+	if (progress->total_bytes)
+		draw_bar(progress, &line);
+	str_append(&line, progress->step);
+	if (progress->done_bytes) {
+		str_append(&line, "  ");
+		describe_bytes(progress, &line);
+	} else if (now_ms() - progress->started_ms > LONG_MS) {
+		str_printf(&line, "  %ds", (int)((now_ms() - progress->started_ms) / 1000));
+	}
+	fputs(line.data, progress->file);
+	fflush(progress->file);
+	progress->is_drawn = true;
+}
+
+/* Elsewhere than on a terminal: one line per step that takes long, and per ten percent of it. */
+static void write_line(struct progress *progress)
+{
+	int percent = percent_of(progress);
+
+	if (!progress->total_bytes && !progress->is_step_written && now_ms() - progress->started_ms >= LONG_MS) {
+		fprintf(progress->file, "%s: %s\n", progress->what, progress->step);
+		progress->is_step_written = true;
+	} else if (progress->total_bytes && percent / LINE_EVERY_PERCENT != progress->written_percent / LINE_EVERY_PERCENT) {
+		fprintf(progress->file, "%s: %s %d%%\n", progress->what, progress->step, percent);
+		progress->written_percent = percent;
+	}
+}
+
+void progress_step(struct progress *progress, const char *step, uint64_t done_bytes, uint64_t total_bytes)
+{
+	char buffer[sizeof(progress->step)];
+	bool is_new;
+
+	text_shown(step, sizeof(buffer) - sizeof("..."), buffer, sizeof(buffer));
+	is_new = !text_equal(buffer, progress->step) || done_bytes < progress->done_bytes;
+	if (is_new) {
+		memcpy(progress->step, buffer, sizeof(buffer));
+		progress->step_started_ms = now_ms();
+		progress->step_first_bytes = done_bytes;
+		progress->written_percent = -LINE_EVERY_PERCENT;
+		progress->is_step_written = false;
+	}
+	progress->done_bytes = done_bytes;
+	progress->total_bytes = total_bytes;
+	if (!progress->is_terminal)
+		write_line(progress);
+}
+
+void progress_tick(void *data)
+{
+	struct progress *progress = data;
+
+	/* Work that is over at once should not flash. */
+	if (!progress->is_terminal)
+		write_line(progress);
+	else if (now_ms() - progress->started_ms >= QUIET_MS)
+		draw(progress);
+}
+
+void progress_end(struct progress *progress)
+{
+	if (progress->is_drawn)
+		fputs("\r\033[K", progress->file);
+	fflush(progress->file);
+	progress->is_drawn = false;
+}

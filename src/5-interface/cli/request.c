@@ -1,0 +1,124 @@
+#include "5-interface/cli/request.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/str.h"
+
+enum { ANSWER_BYTES = 256 << 20, REFUSAL_BYTES = 64 << 10 };
+
+static void append_encoded(struct str *out, const char *text)
+{
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if ((c < 0x80 && isalnum(c)) || strchr("-._~:", c))
+			str_append_char(out, *text);
+		else
+			str_printf(out, "%%%02X", c);
+	}
+}
+
+char *request_path(const char *first, ...)
+{
+	struct str path = { 0 };
+	va_list args;
+
+	str_append(&path, "/v1");
+	va_start(args, first);
+	for (const char *segment = first; segment; segment = va_arg(args, const char *)) {
+		str_append_char(&path, '/');
+		append_encoded(&path, segment);
+	}
+	va_end(args);
+	return path.data;
+}
+
+void request_query(char **path, const char *name, const char *value)
+{
+	struct str whole = { 0 };
+
+	str_printf(&whole, "%s%c%s=", *path, strchr(*path, '?') ? '&' : '?', name);
+	append_encoded(&whole, value);
+	free(*path);
+	*path = whole.data;
+}
+
+struct client *cli_client(struct cli *cli)
+{
+	if (!cli->client)
+		cli->client = client_new(&cli->target);
+	return cli->client;
+}
+
+char *json_text(const struct json *json, int indent)
+{
+	struct str text = { 0 };
+	struct json_writer writer = { .out = &text, .indent = indent };
+
+	json_write_value(&writer, NULL, json);
+	return text.data;
+}
+
+int request_refused(struct client *client, const struct client_response *response, struct err *err)
+{
+	int code = err_from_http_status(response->status);
+	auto_json struct json *json = NULL;
+	auto_str struct str body = { 0 };
+	char buffer[sizeof(err->msg)];
+	struct err ignored;
+	const char *message;
+
+	if (client_read_all(client, REFUSAL_BYTES, &body, &ignored) < 0 ||
+	    json_parse(str_text(&body), body.size, &json, &ignored) < 0)
+		return err_set(err, code, "the daemon answers with HTTP status %d", response->status);
+	message = json_string(json_path(json, "error.message"), NULL);
+	if (!message)
+		return err_set(err, code, "the daemon answers with HTTP status %d", response->status);
+	return err_set(err, code, "%s", text_shown(message, sizeof(buffer) - sizeof("..."), buffer, sizeof(buffer)));
+}
+
+int request_json(struct cli *cli, const char *method, const char *path, const struct json *body,
+		 struct json **ret_json, struct err *err)
+{
+	auto_free char *text = body ? json_text(body, 0) : NULL;
+	struct client_request request = { .method = method, .path = path, .body = text,
+		.body_size = text ? strlen(text) : 0 };
+	struct client *client = cli_client(cli);
+	struct client_response response;
+	auto_str struct str answer = { 0 };
+	int result = client_send(client, &request, &response, err);
+
+	if (result < 0)
+		return result;
+	if (response.status >= 400)
+		return request_refused(client, &response, err);
+	result = client_read_all(client, ANSWER_BYTES, &answer, err);
+	if (result < 0 || !ret_json)
+		return result;
+	result = json_parse(str_text(&answer), answer.size, ret_json, err);
+	return result < 0 ? err_prefix(err, "the daemon's answer") : 0;
+}
+
+int object_decode(const struct kind *kind, const struct json *json, void **ret_object, struct err *err)
+{
+	void *object = kind_new(kind);
+	int result = kind_decode(kind, json, FIELD_STORED, object, err);
+
+	if (result < 0) {
+		kind_free(kind, object);
+		return err_prefix(err, "the daemon's answer (is it of another version than strata " STRATA_VERSION "?)");
+	}
+	*ret_object = object;
+	return 0;
+}
+
+int request_object(struct cli *cli, const char *method, const char *path, const struct json *body,
+		   const struct kind *kind, void **ret_object, struct err *err)
+{
+	auto_json struct json *json = NULL;
+	int result = request_json(cli, method, path, body, &json, err);
+
+	return result < 0 ? result : object_decode(kind, json, ret_object, err);
+}

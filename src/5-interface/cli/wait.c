@@ -1,0 +1,145 @@
+#include "5-interface/cli/wait.h"
+
+#include <inttypes.h>
+#include <time.h>
+
+#include "5-interface/cli/terminal.h"
+#include "base/str.h"
+#include "base/units.h"
+#include "model/image.h"
+
+enum { POLL_SECONDS = 10 };
+
+struct waiting {
+	struct cli *cli;
+	const struct wait *wait;
+	struct progress progress;
+	struct terminal_signals signals;
+	int64_t deadline_ms;		/* Monotonic; 0: none. */
+	int64_t revision;		/* Last seen. */
+	bool has_looked;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int read_timeout(struct cli *cli, const struct wait *wait, int64_t *ret_deadline_ms, struct err *err)
+{
+	const char *text = !wait->is_patient && cli_offers(cli, "timeout") ? cli_value(cli, "timeout") : NULL;
+	int64_t timeout_ms = wait->default_timeout_ms;
+
+	if (text && units_parse_duration(text, &timeout_ms, err) < 0) {
+		err_prefix(err, "--timeout");
+		return err->code = CLI_USAGE;
+	}
+	*ret_deadline_ms = text || timeout_ms ? now_ms() + timeout_ms : 0;
+	return 0;
+}
+
+void wait_describe(const struct kind *kind, const void *object, struct progress *progress)
+{
+	auto_str struct str state = { 0 };
+
+	if (kind->id == KIND_IMAGE) {
+		const struct image_status *status = &((const struct image *)object)->status;
+
+		if (status->step) {
+			progress_step(progress, status->step, status->done_bytes, status->total_bytes);
+			return;
+		}
+	}
+	field_text(kind->status, "state", (const char *)object + kind->status_offset, &state);
+	progress_step(progress, str_text(&state), 0, 0);
+}
+
+/* Adds what makes a GET wait for a change after what was seen last. */
+static void add_patience(const struct waiting *waiting, char **path)
+{
+	int64_t left = waiting->deadline_ms ? waiting->deadline_ms - now_ms() : POLL_SECONDS * 1000;
+	auto_free char *after = text_format("%" PRId64, waiting->revision);
+	auto_free char *timeout = NULL;
+
+	if (left > POLL_SECONDS * 1000)
+		left = POLL_SECONDS * 1000;
+	timeout = text_format("%" PRId64 "ms", left > 0 ? left : 0);
+	request_query(path, "after", after);
+	request_query(path, "timeout", timeout);
+}
+
+/* 'ret_object' becomes null when there is no such object. */
+static int poll_object(struct waiting *waiting, void **ret_object, struct err *err)
+{
+	auto_free char *path = text_copy(waiting->wait->path);
+	int result;
+
+	if (waiting->has_looked)
+		add_patience(waiting, &path);
+	*ret_object = NULL;
+	result = request_object(waiting->cli, "GET", path, NULL, waiting->wait->kind, ret_object, err);
+	return result == -ENOENT ? 0 : result;
+}
+
+static int look(struct waiting *waiting, struct err *err)
+{
+	const struct wait *wait = waiting->wait;
+	bool is_old = false;
+	void *object;
+	int result = poll_object(waiting, &object, err);
+
+	if (result < 0)
+		return result;
+	if (object) {
+		waiting->revision = kind_meta(object)->revision;
+		is_old = !waiting->has_looked && waiting->revision <= wait->revision;
+		wait_describe(wait->kind, object, &waiting->progress);
+	}
+	waiting->has_looked = true;
+	result = wait->look(wait->data, object, err);
+	kind_free(wait->kind, object);
+	if (result >= 0)
+		return result;
+	return is_old ? WAIT_MORE : err_prefix(err, "%s '%s'", wait->kind->name, shown(wait->name));
+}
+
+static int loop(struct waiting *waiting, struct err *err)
+{
+	for (;;) {
+		int result = look(waiting, err);
+
+		if (result != WAIT_MORE)
+			return result == WAIT_DONE ? 0 : result;
+		if (waiting->deadline_ms && now_ms() >= waiting->deadline_ms)
+			return err_set(err, -ETIMEDOUT, "%s '%s' is %s and not yet there: the work goes on, see 'strata events'",
+				       waiting->wait->kind->name, shown(waiting->wait->name), waiting->progress.step);
+	}
+}
+
+int wait_for(struct cli *cli, const struct wait *wait, struct err *err)
+{
+	struct waiting waiting = { .cli = cli, .wait = wait };
+	int result = read_timeout(cli, wait, &waiting.deadline_ms, err);
+
+	if (result < 0)
+		return result;
+	result = terminal_signals_begin(&waiting.signals, err);
+	if (result < 0)
+		return result;
+	progress_begin(&waiting.progress, cli->messages, wait->name);
+	client_watch(cli_client(cli), &(struct client_watch){ .interrupt_fd = waiting.signals.fd,
+		.tick_ms = PROGRESS_TICK_MS, .tick = progress_tick, .data = &waiting.progress });
+
+	result = loop(&waiting, err);
+
+	client_watch(cli_client(cli), NULL);
+	progress_end(&waiting.progress);
+	terminal_signals_end(&waiting.signals);
+	if (result == -EINTR)
+		return err_set(err, -EINTR, "no longer waiting for %s '%s': the work goes on, see 'strata events'",
+			       wait->kind->name, shown(wait->name));
+	return result;
+}

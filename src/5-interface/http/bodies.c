@@ -1,0 +1,78 @@
+#include "5-interface/http/bodies.h"
+
+#include "model/meta.h"
+
+FIELD_TABLE(body_delete_table, body_delete, "How to delete.",
+	FIELD(BOOL, body_delete, force, .doc = "Delete even what is running or in use."),
+);
+
+FIELD_TABLE(body_rename_table, body_rename, "A new name.",
+	FIELD(STRING, body_rename, name, .flags = FIELD_REQUIRED, .doc = "The new name."),
+);
+
+FIELD_TABLE(body_stop_table, body_stop, "How to stop.",
+	FIELD(BOOL, body_stop, force, .doc = "Power off at once, without asking the guest."),
+	FIELD(DURATION, body_stop, timeout, .unit = "ms",
+	      .doc = "How long the guest may take before it is powered off; absent or 0: the instance's stop_timeout."),
+);
+
+FIELD_TABLE(body_clone_table, body_clone, "What to clone into.",
+	FIELD(STRING, body_clone, name, .flags = FIELD_REQUIRED, .doc = "Name of the new instance."),
+	FIELD(STRING, body_clone, snapshot, .doc = "Snapshot to clone; absent: the present state."),
+);
+
+FIELD_TABLE(body_attach_table, body_attach, "A volume to plug in.",
+	FIELD(STRING, body_attach, volume, .flags = FIELD_REQUIRED, .doc = "Name of the volume."),
+	FIELD(BOOL, body_attach, read_only, .doc = "The guest cannot write to it."),
+);
+
+FIELD_TABLE(body_detach_table, body_detach, "A volume to unplug.",
+	FIELD(STRING, body_detach, volume, .flags = FIELD_REQUIRED, .doc = "Name of the volume."),
+);
+
+FIELD_TABLE(body_exec_table, body_exec, "A program to run in the guest.",
+	FIELD(STRINGS, body_exec, argv, .flags = FIELD_REQUIRED, .min = 1, .max = 1024,
+	      .doc = "The program and its arguments."),
+	FIELD(MAP, body_exec, env, .doc = "Environment variables to add."),
+	FIELD(STRING, body_exec, directory, .doc = "Working directory."),
+	FIELD(BOOL, body_exec, terminal, .doc = "Give the program a terminal."),
+	FIELD(INT, body_exec, rows, .min = 0, .max = 65535, .doc = "Rows of the terminal."),
+	FIELD(INT, body_exec, columns, .min = 0, .max = 65535, .doc = "Columns of the terminal."),
+	{ .name = "stdin", .type = FIELD_BOOL, .offset = offsetof(struct body_exec, stdin_),
+	  .doc = "Frames for its standard input will follow." },
+);
+
+FIELD_TABLE(body_certificate_table, body_certificate, "Whom the certificate is for.",
+	FIELD(STRING, body_certificate, name, .flags = FIELD_REQUIRED, .min = 1, .max = 63, .check = name_check,
+	      .doc = "Becomes the certificate's common name."),
+);
+
+FIELD_TABLE(body_version_table, body_version, "What answers.",
+	FIELD(STRING, body_version, version, .doc = "Of the daemon."),
+	FIELD(STRING, body_version, api, .doc = "Of the API."),
+);
+
+FIELD_TABLE(body_upload_table, body_upload, "A stored upload.",
+	FIELD(STRING, body_upload, id, .doc = "Name it by this in the request that uses it, within an hour."),
+	FIELD(SIZE, body_upload, size, .unit = "bytes", .doc = "Its size."),
+	FIELD(STRING, body_upload, sha256, .doc = "Of its content."),
+);
+
+FIELD_TABLE(body_certificate_answer_table, body_certificate_answer, "A client certificate, as PEM.",
+	FIELD(STRING, body_certificate_answer, certificate, .doc = "The certificate."),
+	FIELD(STRING, body_certificate_answer, key, .doc = "Its private key; not kept by the daemon."),
+	FIELD(STRING, body_certificate_answer, ca, .doc = "The CA, to check the server with."),
+);
+
+static const char *const check_states[] = { "ok", "warning", "failed", NULL };
+FIELD_TABLE(body_check_table, body_check, "One requirement of the host.",
+	FIELD(STRING, body_check, check, .doc = "What was looked at."),
+	FIELD(ENUM, body_check, state, .choices = check_states, .doc = "What was found."),
+	FIELD(STRING, body_check, text, .doc = "In words."),
+	FIELD(STRING, body_check, remedy, .doc = "What to do about it."),
+);
+
+FIELD_TABLE(body_error_table, body_error, "What went wrong.",
+	FIELD(INT, body_error, code, .doc = "The HTTP status."),
+	FIELD(STRING, body_error, message, .doc = "In words, with the value and the remedy."),
+);

@@ -1,0 +1,36 @@
+/*
+ * bodies.h - the JSON objects of the API that are not resources, as field tables: requests are
+ * checked against them and openapi.json shows them.
+ */
+#ifndef HTTP_BODIES_H
+#define HTTP_BODIES_H
+
+#include "model/field.h"
+
+/* Requests. */
+struct body_delete { bool force; };
+struct body_rename { char *name; };
+struct body_stop { bool force; int64_t timeout; };
+struct body_clone { char *name, *snapshot; };
+struct body_attach { char *volume; bool read_only; };
+struct body_detach { char *volume; };
+struct body_exec {
+	struct field_list argv, env;
+	char *directory;
+	bool terminal, stdin_;
+	int64_t rows, columns;
+};
+struct body_certificate { char *name; };
+
+/* Answers. */
+struct body_version { char *version, *api; };
+struct body_upload { char *id; uint64_t size; char *sha256; };
+struct body_certificate_answer { char *certificate, *key, *ca; };
+struct body_check { char *check; int state; char *text, *remedy; };
+struct body_error { int64_t code; char *message; };
+
+extern const struct field_table body_delete_table, body_rename_table, body_stop_table, body_clone_table,
+	body_attach_table, body_detach_table, body_exec_table, body_certificate_table, body_version_table,
+	body_upload_table, body_certificate_answer_table, body_check_table, body_error_table;
+
+#endif

@@ -1,0 +1,117 @@
+/*
+ * connection.h - one client's connection, and all a handler may do with it.
+ *
+ * Theory of operation.  libwebsockets parses a request, server.c decodes it and starts the
+ * handler of its route.  A handler answers at once (reply_*), or waits for the core
+ * (call_send), the view (connection_watch), a timer, or a pipe (poller.h), each of which ends in
+ * connection_want_write() and then the handler's writable(), where it may reply: libwebsockets
+ * wants writing and closing to happen in a connection's own turn.
+ *
+ * While a request is being answered nothing more is read from its client (connection_pause), so
+ * a pipelining or flooding client fills its own socket and not our memory.
+ *
+ * Threads: only the server's.
+ */
+#ifndef HTTP_CONNECTION_H
+#define HTTP_CONNECTION_H
+
+#include <libwebsockets.h>
+
+#include "5-interface/http/chunks.h"
+#include "5-interface/http/handlers.h"
+#include "5-interface/http/peer.h"
+#include "5-interface/http/request.h"
+#include "5-interface/http/server.h"
+#include "base/limits.h"
+
+enum {
+	TIMEOUT_REQUEST_S = 20,		/* For the head of a request, and for each piece of its body. */
+	TIMEOUT_IDLE_S = 300,		/* Between requests. */
+	TIMEOUT_WRITE_S = 60,		/* For a client to take anything of what we write. */
+};
+
+struct connection {
+	struct server *server;
+	struct lws *wsi;
+	struct connection *previous, *next;	/* All of the server. */
+	struct peer peer;
+
+	struct str target;		/* Path and queries of the request, cut into pieces; 'request' points here. */
+	struct request request;
+	const struct handler *handler;	/* Of the request in progress; null between requests. */
+	void *state;			/* The handler's. */
+	struct pending *pending;	/* Call without an answer yet. */
+	bool must_close;		/* After this answer. */
+	bool is_paused;
+	bool is_finishing;		/* All is written, the last bytes are on their way. */
+	bool is_watching;
+	bool has_body_coming;		/* The request has a body that has not ended. */
+	bool is_chunked;		/* It comes with Transfer-Encoding: chunked, decoded by 'chunks'. */
+	struct chunks chunks;
+	int64_t content_length;		/* Of the body; -1: not said. */
+	bool expects_continue;
+	bool is_http10, sends_chunks;
+	bool has_timer;
+	lws_sorted_usec_list_t timer;
+	void (*on_timer)(struct connection *connection);
+};
+
+/* Stops and resumes reading from the client. */
+void connection_pause(struct connection *connection);
+void connection_resume(struct connection *connection);
+
+void connection_want_write(struct connection *connection);
+/* handler->changed() will run after changes of the view, until the end of the request. */
+void connection_watch(struct connection *connection);
+/* Calls 'fn' once, after 'delay_ms', unless the request ends before. */
+void connection_set_timer(struct connection *connection, int64_t delay_ms, void (*fn)(struct connection *connection));
+/* The client must take or send something within these seconds; 0: it need not. */
+void connection_set_timeout(struct connection *connection, int seconds);
+
+/* What libwebsockets tells a connection; each returns 0 or -1: drop it. For server.c. */
+int connection_request(struct connection *connection, const char *path, size_t length);
+int connection_upgrade(struct connection *connection, const char *protocol);
+int connection_body(struct connection *connection, const char *bytes, size_t size);
+int connection_body_end(struct connection *connection);
+int connection_writable(struct connection *connection);
+void connection_end_handler(struct connection *connection);	/* If there is one. */
+
+/* The whole answer has been written: end of the handler. */
+int connection_finish(struct connection *connection);
+/*
+ * Plain answers, written whole.  reply_begin() returns where to append the body; reply_end()
+ * sends it. One answer at a time per server.
+ */
+struct str *reply_begin(struct connection *connection, int status, const char *content_type);
+int reply_end(struct connection *connection);
+int reply_json(struct connection *connection, int status, const char *json, size_t size);
+int reply_error(struct connection *connection, const struct err *err);
+int reply_status(struct connection *connection, int status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* 405 with the header Allow. */
+int reply_not_allowed(struct connection *connection, const char *allow, const struct err *err);
+/* {"error": {"code", "message"}} */
+void error_append(struct str *out, int status, const char *message);
+
+/*
+ * Answers in pieces.  'size' < 0: unknown, chunks are used.  Between the calls wait for
+ * writable(); each returns 0 or -1. stream_end() finishes the request.
+ */
+int stream_begin(struct connection *connection, int status, const char *content_type, int64_t size);
+/* Room for a piece of up to 'size' bytes; fill it and give the number to stream_send(). */
+char *stream_room(struct connection *connection, size_t size);
+int stream_send(struct connection *connection, size_t size);
+int stream_end(struct connection *connection);
+
+/* One WebSocket message. 'channel' < 0: none; else the first byte. Room as for streams. */
+char *frame_room(struct connection *connection, int channel, size_t size);
+int frame_send(struct connection *connection, int channel, size_t size, bool is_text);
+/* {"error": ...} as text, and the end. Always -1. */
+int frame_error(struct connection *connection, const struct err *err);
+
+/* Asks the core; handler->replied() gets the answer. Takes the call. -EAGAIN: too much is waiting. */
+int call_send(struct connection *connection, struct call *call, struct err *err);
+/* The call that the request stands for: op, kind, names; the body is not there yet. */
+struct call *call_of_request(struct connection *connection);
+
+#endif

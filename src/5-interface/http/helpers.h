@@ -1,0 +1,42 @@
+/*
+ * helpers.h - threads that do the reading and writing of files, which may block, for streams:
+ * the server's thread only ever sees the other end of a pipe.
+ *
+ * A helper ends when its pipe does. helpers_free() waits for all.
+ *
+ * Errors:  -EAGAIN: HELPERS_MAX are at work.
+ * Threads: the server's.
+ */
+#ifndef HTTP_HELPERS_H
+#define HTTP_HELPERS_H
+
+#include <stdatomic.h>
+
+#include "base/err.h"
+
+enum { HELPERS_MAX = 32 };
+
+struct helpers;
+
+struct helpers *helpers_new(void);
+void helpers_free(struct helpers *helpers);	/* The pipes have been closed. Null is fine. */
+
+/* Sends the file's content into a pipe. Takes 'file_fd' (also on failure). */
+int helpers_read_file(struct helpers *helpers, int file_fd, int *ret_pipe_fd, struct err *err);
+
+struct sink;
+
+/*
+ * Stores what comes through a pipe as an upload in the folder: '*ret_pipe_fd' takes the content; from
+ * '*ret_result_fd' comes one line, {"id", "size", "sha256"} or {"error", "code"}.  Closing the pipe without
+ * sink_complete() means that the client has gone: nothing is left of it.
+ */
+int helpers_store(struct helpers *helpers, const char *folder, struct sink **ret_sink, int *ret_pipe_fd,
+		  int *ret_result_fd, struct err *err);
+void sink_complete(struct sink *sink);		/* All has been written; now close the pipe. */
+void sink_unref(struct sink *sink);		/* Null is fine. */
+
+/* Removes uploads older than an hour, and what a daemon that was killed has left half done. */
+void uploads_sweep(const char *folder);
+
+#endif

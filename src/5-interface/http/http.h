@@ -1,0 +1,42 @@
+/*
+ * http.h - the REST API: JSON, streams and WebSockets over a unix socket, and over TLS when asked.
+ *
+ * One thread per listener runs libwebsockets.  Reads are answered from the view; everything
+ * else becomes a 'struct call' for the core, whose answer comes back to the thread as a message.
+ * docs/api.md is the contract.
+ *
+ * Errors:  -EADDRINUSE another daemon answers on the socket; else -errno of what failed.
+ * Memory:  texts in the params are copied; core and view must outlive http_stop().
+ * Threads: http_start, http_set_listen and http_stop from one thread. Calls may still be
+ *          unanswered when http_stop returns: their replies are then dropped.
+ */
+#ifndef HTTP_H
+#define HTTP_H
+
+#include "base/err.h"
+
+struct call;
+struct core;
+struct view;
+struct http;
+
+struct http_params {
+	struct core *core;
+	struct view *view;
+	void (*call)(struct core *core, struct call *call);	/* api_call() */
+
+	const char *socket_path;	/* Of the unix socket. */
+	int listen_fd;			/* From systemd's socket activation, instead of the path; -1: none. Is taken. */
+	const char *group;		/* Whose members may use the daemon; null: "strata". Need not exist. */
+	const char *staging;		/* Folder for uploads; exists. */
+	const char *certificates;	/* Folder for CA, keys and certificates; made when first needed. */
+	const char *listen;		/* "ADDRESS:PORT" for TLS, or null. */
+};
+
+int http_start(const struct http_params *params, struct http **ret_http, struct err *err);
+void http_stop(struct http *http);		/* Null is fine. Closes every connection. */
+
+/* Switches TLS on, to another address, or off (null); on failure nothing has changed. */
+int http_set_listen(struct http *http, const char *listen, struct err *err);
+
+#endif

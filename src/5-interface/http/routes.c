@@ -1,0 +1,273 @@
+#include "5-interface/http/routes.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "5-interface/http/bodies.h"
+#include "5-interface/http/handlers.h"
+#include "base/mem.h"
+#include "model/config.h"
+#include "model/event.h"
+
+const char *const method_names[METHOD_COUNT] = { "GET", "POST", "PUT", "PATCH", "DELETE" };
+
+static const struct parameter watch_parameters[] = {
+	{ "after", PARAMETER_INT, false, "Wait until the revision is above this one." },
+	{ "timeout", PARAMETER_DURATION, false, "How long to wait (\"30s\"); 30 s when absent, 10 min at most." },
+	{ 0 },
+};
+static const struct parameter delete_parameters[] = {
+	{ "force", PARAMETER_BOOL, false, "Delete even what is running or in use." },
+	{ 0 },
+};
+static const struct parameter logs_parameters[] = {
+	{ "follow", PARAMETER_BOOL, false, "Go on with what comes, until the client closes." },
+	{ "tail", PARAMETER_INT, false, "Begin this many bytes before the end; absent: at the beginning." },
+	{ 0 },
+};
+static const struct parameter console_parameters[] = {
+	{ "tail", PARAMETER_INT, false, "Begin with this many bytes of history; absent: none." },
+	{ 0 },
+};
+static const struct parameter path_parameters[] = {
+	{ "path", PARAMETER_TEXT, true, "Absolute path in the guest." },
+	{ 0 },
+};
+static const struct parameter write_parameters[] = {
+	{ "path", PARAMETER_TEXT, true, "Absolute path in the guest." },
+	{ "mode", PARAMETER_MODE, false, "Permissions of the file, octal; 0644 when absent." },
+	{ 0 },
+};
+static const struct parameter events_parameters[] = {
+	{ "after", PARAMETER_INT, false, "Only events with an id above this one." },
+	{ "follow", PARAMETER_BOOL, false, "Go on with what comes, until the client closes." },
+	{ 0 },
+};
+
+/* What all resources have. 'read' is for GET, which snapshots and others share. */
+#define KIND_READS(kind_, base_, name_) \
+	{ METHOD_GET, base_, &handler_list, .kind = kind_, .status = 200, .parameters = watch_parameters, \
+	  .answer = CONTENT_LIST, .doc = "All of them, sorted by name." }, \
+	{ METHOD_GET, base_ "/" name_, &handler_object, .kind = kind_, .status = 200, .parameters = watch_parameters, \
+	  .answer = CONTENT_OBJECT, .doc = "One object." }
+#define KIND_CREATE(kind_, base_) \
+	{ METHOD_POST, base_, &handler_call, CALL_CREATE, kind_, .status = 201, .body = CONTENT_OBJECT, \
+	  .answer = CONTENT_OBJECT, .doc = "Create from meta.name and spec." }
+#define KIND_DELETE(kind_, base_, name_) \
+	{ METHOD_DELETE, base_ "/" name_, &handler_call, CALL_DELETE, kind_, .status = 202, \
+	  .parameters = delete_parameters, .body = CONTENT_TABLE, .body_table = &body_delete_table, \
+	  .answer = CONTENT_OBJECT, .doc = "Delete; the object goes when everything of it is cleaned up." }
+#define KIND_ROUTES(kind_, base_) \
+	KIND_READS(kind_, base_, "{name}"), KIND_CREATE(kind_, base_), KIND_DELETE(kind_, base_, "{name}"), \
+	{ METHOD_PATCH, base_ "/{name}", &handler_call, CALL_UPDATE, kind_, .status = 200, .body = CONTENT_PATCH, \
+	  .answer = CONTENT_OBJECT, .doc = "Change by a merge patch (RFC 7396)." }, \
+	{ METHOD_POST, base_ "/{name}/rename", &handler_call, CALL_RENAME, kind_, .status = 200, \
+	  .body = CONTENT_TABLE, .body_table = &body_rename_table, .answer = CONTENT_OBJECT, .doc = "Rename." }
+#define ACTION(name_, op_, body_table_, doc_) \
+	{ METHOD_POST, "/v1/instances/{name}/" name_, &handler_call, op_, KIND_INSTANCE, .status = 202, \
+	  .body = (body_table_) ? CONTENT_TABLE : CONTENT_JSON, .body_table = body_table_, \
+	  .answer = CONTENT_OBJECT, .doc = doc_ }
+#define SNAPSHOTS "/v1/instances/{name}/snapshots"
+
+const struct route routes[] = {
+	KIND_ROUTES(KIND_INSTANCE, "/v1/instances"),
+	KIND_ROUTES(KIND_IMAGE, "/v1/images"),
+	KIND_ROUTES(KIND_VOLUME, "/v1/volumes"),
+	KIND_ROUTES(KIND_NETWORK, "/v1/networks"),
+
+	ACTION("start", CALL_START, NULL, "Start the instance."),
+	ACTION("stop", CALL_STOP, &body_stop_table, "Ask the guest to power off; then power it off."),
+	ACTION("restart", CALL_RESTART, &body_stop_table, "Stop and start."),
+	ACTION("pause", CALL_PAUSE, NULL, "Stop its processors; memory stays."),
+	ACTION("resume", CALL_RESUME, NULL, "Go on after a pause."),
+	ACTION("attach", CALL_ATTACH, &body_attach_table, "Plug in a volume."),
+	ACTION("detach", CALL_DETACH, &body_detach_table, "Unplug a volume."),
+	{ METHOD_POST, "/v1/instances/{name}/clone", &handler_call, CALL_CLONE, KIND_INSTANCE, .status = 201,
+	  .body = CONTENT_TABLE, .body_table = &body_clone_table, .answer = CONTENT_OBJECT,
+	  .doc = "Copy the instance, or a snapshot of it, on write." },
+
+	KIND_READS(KIND_SNAPSHOT, SNAPSHOTS, "{child}"),
+	KIND_CREATE(KIND_SNAPSHOT, SNAPSHOTS),
+	KIND_DELETE(KIND_SNAPSHOT, SNAPSHOTS, "{child}"),
+	{ METHOD_POST, SNAPSHOTS "/{child}/restore", &handler_call, CALL_RESTORE, KIND_SNAPSHOT, .status = 202,
+	  .body = CONTENT_JSON, .answer = CONTENT_JSON, .doc = "Take the instance back to the snapshot." },
+
+	{ METHOD_GET, "/v1/instances/{name}/logs", &handler_logs, CALL_LOGS, KIND_INSTANCE, .status = 200,
+	  .parameters = logs_parameters, .answer = CONTENT_TEXT, .doc = "History of the serial console." },
+	{ METHOD_GET, "/v1/instances/{name}/console", &handler_console, CALL_CONSOLE, KIND_INSTANCE, .status = 101,
+	  .parameters = console_parameters, .answer = CONTENT_FRAMES,
+	  .doc = "The serial console; binary frames both ways." },
+	{ METHOD_GET, "/v1/instances/{name}/exec", &handler_exec, CALL_EXEC, KIND_INSTANCE, .status = 101,
+	  .body_table = &body_exec_table, .answer = CONTENT_FRAMES,
+	  .doc = "Run a program in the guest. The first frame is text, the request; then binary frames whose first "
+		 "byte is the channel: 0 stdin, 1 stdout, 2 stderr, 3 size; last a text frame with exit_code or error." },
+	{ METHOD_GET, "/v1/instances/{name}/files", &handler_download, CALL_FILE_READ, KIND_INSTANCE, .status = 200,
+	  .parameters = path_parameters, .answer = CONTENT_BYTES, .doc = "One regular file out of the guest." },
+	{ METHOD_PUT, "/v1/instances/{name}/files", &handler_file_write, CALL_FILE_WRITE, KIND_INSTANCE, .status = 200,
+	  .parameters = write_parameters, .body = CONTENT_BYTES, .answer = CONTENT_JSON,
+	  .doc = "Write one regular file in the guest." },
+	{ METHOD_GET, "/v1/instances/{name}/export", &handler_download, CALL_EXPORT, KIND_INSTANCE, .status = 200,
+	  .answer = CONTENT_BYTES, .doc = "The instance as one tar file." },
+	{ METHOD_GET, "/v1/images/{name}/export", &handler_download, CALL_IMAGE_EXPORT, KIND_IMAGE, .status = 200,
+	  .answer = CONTENT_BYTES, .doc = "The image's disk as qcow2." },
+
+	{ METHOD_POST, "/v1/uploads", &handler_upload, .kind = -1, .status = 201, .body = CONTENT_BYTES,
+	  .answer = CONTENT_TABLE, .answer_table = &body_upload_table,
+	  .doc = "Store the body, of any size, for a request that uses it." },
+	{ METHOD_GET, "/v1/events", &handler_events, .kind = -1, .status = 200, .parameters = events_parameters,
+	  .answer = CONTENT_LINES, .answer_table = &event_table, .doc = "What has happened, oldest first." },
+	{ METHOD_GET, "/v1/node", &handler_object, .kind = KIND_NODE, .single = "node", .status = 200,
+	  .parameters = watch_parameters, .answer = CONTENT_OBJECT, .doc = "This host." },
+	{ METHOD_GET, "/v1/config", &handler_object, .kind = -1, .single = "config", .status = 200,
+	  .parameters = watch_parameters, .answer = CONTENT_TABLE, .answer_table = &config_table,
+	  .doc = "Settings of the daemon." },
+	{ METHOD_PATCH, "/v1/config", &handler_call, CALL_CONFIG, -1, .status = 200, .body = CONTENT_JSON,
+	  .answer = CONTENT_TABLE, .answer_table = &config_table, .doc = "Change settings by a merge patch." },
+	{ METHOD_GET, "/v1/doctor", &handler_call, CALL_DOCTOR, -1, .status = 200, .answer = CONTENT_TABLE_LIST,
+	  .answer_table = &body_check_table, .doc = "Check every requirement of the host." },
+	{ METHOD_GET, "/v1/backup", &handler_download, CALL_BACKUP, -1, .status = 200, .answer = CONTENT_BYTES,
+	  .doc = "The store as one file." },
+	{ METHOD_POST, "/v1/certificates", &handler_certificate, .kind = -1, .status = 201, .body = CONTENT_TABLE,
+	  .body_table = &body_certificate_table, .answer = CONTENT_TABLE,
+	  .answer_table = &body_certificate_answer_table, .unix_only = true,
+	  .doc = "Issue a client certificate (unix socket only)." },
+	{ METHOD_GET, "/v1/version", &handler_version, .kind = -1, .status = 200, .answer = CONTENT_TABLE,
+	  .answer_table = &body_version_table, .doc = "Versions of the daemon and the API." },
+	{ METHOD_GET, "/v1/openapi.json", &handler_openapi, .kind = -1, .status = 200, .answer = CONTENT_JSON,
+	  .doc = "This description." },
+};
+const size_t route_count = ARRAY_COUNT(routes);
+
+struct segments {
+	char *items[ROUTE_SEGMENTS_MAX];
+	size_t count;
+};
+
+/* Cuts at the slashes, in place. An empty last segment ("/v1/") does not count. */
+static int split(char *path, struct segments *ret_segments)
+{
+	ret_segments->count = 0;
+	while (*path == '/') {
+		*path++ = '\0';
+		if (!*path)
+			return 0;
+		if (ret_segments->count == ROUTE_SEGMENTS_MAX)
+			return -E2BIG;
+		ret_segments->items[ret_segments->count++] = path;
+		path += strcspn(path, "/");
+	}
+	return *path ? -EINVAL : 0;
+}
+
+/* Puts the slashes back. */
+static void join(char *path, const struct segments *segments)
+{
+	path[0] = '/';
+	for (size_t i = 0; i < segments->count; i++)
+		segments->items[i][-1] = '/';
+}
+
+static bool pattern_fits(const char *pattern, const struct segments *segments, struct route_match *ret_match)
+{
+	size_t i = 0;
+
+	ret_match->name = ret_match->child = NULL;
+	for (; *pattern == '/'; i++) {
+		size_t length = strcspn(++pattern, "/");
+
+		if (i == segments->count)
+			return false;
+		if (*pattern != '{') {
+			if (strncmp(pattern, segments->items[i], length) != 0 || segments->items[i][length])
+				return false;
+		} else if (pattern[1] == 'n') {
+			ret_match->name = segments->items[i];
+		} else {
+			ret_match->child = segments->items[i];
+		}
+		pattern += length;
+	}
+	return i == segments->count;
+}
+
+static void allow_add(char allow[64], enum method method)
+{
+	size_t length = strlen(allow);
+
+	if (!strstr(allow, method_names[method]))
+		snprintf(allow + length, 64 - length, "%s%s", length ? ", " : "", method_names[method]);
+}
+
+/* Differences of the fixed segments; names are what they are. */
+static size_t pattern_distance(const char *pattern, const struct segments *segments)
+{
+	size_t distance = 0, i = 0;
+
+	for (; *pattern == '/'; i++) {
+		size_t length = strcspn(++pattern, "/");
+		char fixed[32];
+
+		snprintf(fixed, sizeof(fixed), "%.*s", (int)length, pattern);
+		if (i >= segments->count)
+			distance += 8;
+		else if (*pattern != '{')
+			distance += text_distance(fixed, segments->items[i]) > 16 ? 16 : text_distance(fixed, segments->items[i]);
+		pattern += length;
+	}
+	return distance + (segments->count > i ? 8 * (segments->count - i) : 0);
+}
+
+static const struct route *nearest_route(const struct segments *segments)
+{
+	const struct route *nearest = &routes[0];
+	size_t least = SIZE_MAX;
+
+	for (size_t i = 0; i < route_count; i++) {
+		size_t distance = pattern_distance(routes[i].pattern, segments);
+
+		if (distance < least) {
+			least = distance;
+			nearest = &routes[i];
+		}
+	}
+	return nearest;
+}
+
+static const struct route *find(enum method method, const struct segments *segments, struct route_match *ret_match,
+				char allow[64])
+{
+	allow[0] = '\0';
+	for (size_t i = 0; i < route_count; i++) {
+		if (!pattern_fits(routes[i].pattern, segments, ret_match))
+			continue;
+		if (routes[i].method == method)
+			return &routes[i];
+		allow_add(allow, routes[i].method);
+	}
+	return NULL;
+}
+
+int route_find(enum method method, char *path, struct route_match *ret_match, char allow[64], struct err *err)
+{
+	struct segments segments;
+	const struct route *route, *nearest;
+	int r;
+
+	if (!text_is_utf8(path, strlen(path)))
+		return err_set(err, -EINVAL, "the path '%s' is not UTF-8", shown(path));
+	r = split(path, &segments);
+	route = r == 0 ? find(method, &segments, ret_match, allow) : NULL;
+	if (route) {
+		ret_match->route = route;
+		return 0;
+	}
+	nearest = nearest_route(&segments);
+	join(path, &segments);
+	if (r == 0 && allow[0])
+		return err_set(err, -EPERM, "'%s' cannot be asked with %s, but with %s", shown(path),
+			       method < METHOD_COUNT ? method_names[method] : "this method", allow);
+	allow[0] = '\0';
+	return err_set(err, -ENOENT, "there is nothing at '%s': the nearest is %s %s; see /v1/openapi.json", shown(path),
+		       method_names[nearest->method], nearest->pattern);
+}

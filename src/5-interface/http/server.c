@@ -1,0 +1,396 @@
+/*
+ * The thread, libwebsockets' context, and the door: accepting and naming connections.
+ *
+ * libwebsockets does not listen itself: we accept and let it adopt, so that systemd's socket, our
+ * own checks before and limits at the door work the same with 4.1 and 4.3, plain and TLS.
+ *
+ * It is told nothing about idle pings, and has no timer of ours while nothing happens: an idle
+ * server sleeps (but for libwebsockets' own look around every 30 s).
+ */
+#include "5-interface/http/server.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "5-interface/http/calls.h"
+#include "5-interface/http/connection.h"
+#include "5-interface/http/tail.h"
+#include "base/limits.h"
+#include "base/mem.h"
+
+enum {
+	HEADER_BYTES = 8 << 10,		/* All headers of a request. */
+	READ_BYTES = 64 << 10,		/* One piece of a body. */
+	WRITE_BYTES = 1 << 20,		/* One write(2): a whole list of a thousand. */
+	ACCEPTS_PER_TURN = 32,
+	ACCEPT_AGAIN_MS = 100,
+	FD_RESERVE = 16,
+};
+
+static const struct lws_token_limits token_limits = { .token_limit = {
+	[WSI_TOKEN_GET_URI] = LIMIT_URL_BYTES,
+	[WSI_TOKEN_POST_URI] = LIMIT_URL_BYTES,
+	[WSI_TOKEN_OPTIONS_URI] = LIMIT_URL_BYTES,
+	[WSI_TOKEN_PUT_URI] = LIMIT_URL_BYTES,
+	[WSI_TOKEN_PATCH_URI] = LIMIT_URL_BYTES,
+	[WSI_TOKEN_DELETE_URI] = LIMIT_URL_BYTES,
+	[WSI_TOKEN_HEAD_URI] = LIMIT_URL_BYTES,
+} };
+
+static const lws_retry_bo_t no_pings = { 0 };
+
+static void connection_free(struct connection *connection)
+{
+	struct server *server = connection->server;
+
+	connection_end_handler(connection);
+	if (connection->previous)
+		connection->previous->next = connection->next;
+	else
+		server->connections = connection->next;
+	if (connection->next)
+		connection->next->previous = connection->previous;
+	if (server->adopting == connection)
+		server->adopting = NULL;
+	server->connection_count--;
+	free(connection->peer.subject);
+	str_done(&connection->target);
+	free(connection);
+}
+
+static struct connection *connection_new(struct server *server, const struct peer *peer)
+{
+	struct connection *connection = alloc(sizeof(*connection));
+
+	connection->server = server;
+	connection->peer = *peer;
+	connection->next = server->connections;
+	if (connection->next)
+		connection->next->previous = connection;
+	server->connections = connection;
+	server->connection_count++;
+	return connection;
+}
+
+/* With TLS the handshake decides who may; by then libwebsockets has checked the certificate against our CA. */
+static void read_subject(struct connection *connection)
+{
+	char buffer[512];
+	union lws_tls_cert_info_results *info = (void *)buffer;
+	int r = lws_tls_peer_cert_info(connection->wsi, LWS_TLS_CERT_INFO_COMMON_NAME, info,
+				       sizeof(buffer) - sizeof(*info) + sizeof(info->ns.name));
+
+	if (r == 0)
+		connection->peer.subject = text_copy_length(info->ns.name, (size_t)info->ns.len);
+	connection->peer.is_allowed = r == 0;
+}
+
+/* An unknown method, or CONNECT. */
+static int on_no_http(struct lws *wsi)
+{
+	static const char answer[] =
+		"HTTP/1.1 501 Not Implemented\r\nContent-Type: application/json\r\nConnection: close\r\n"
+		"\r\n"
+		"{\"error\": {\"code\": 501, \"message\": \"the method is unknown: see /v1/openapi.json for all\"}}\n";
+	unsigned char out[LWS_PRE + sizeof(answer)];
+
+	memcpy(out + LWS_PRE, answer, sizeof(answer));
+	lws_write(wsi, out + LWS_PRE, sizeof(answer) - 1, LWS_WRITE_RAW);
+	return -1;
+}
+
+static int on_request(struct connection *connection, struct lws *wsi, const char *path, size_t length)
+{
+	connection->wsi = wsi;
+	if (connection->server->params.is_tls && !connection->peer.subject)
+		read_subject(connection);
+	return connection_request(connection, path, length);
+}
+
+static int on_upgrade(struct connection *connection, struct lws *wsi, const char *protocol)
+{
+	connection->wsi = wsi;
+	if (connection->server->params.is_tls && !connection->peer.subject)
+		read_subject(connection);
+	return connection_upgrade(connection, protocol);
+}
+
+static int on_websocket(struct connection *connection, enum lws_callback_reasons reason, const char *bytes, size_t size)
+{
+	const struct handler *handler = connection->handler;
+
+	if (!handler || !handler->is_websocket)
+		return -1;
+	switch (reason) {
+	case LWS_CALLBACK_ESTABLISHED:
+		connection_set_timeout(connection, 0);
+		return handler->established(connection);
+	case LWS_CALLBACK_RECEIVE:
+		return handler->receive(connection, bytes, size);
+	default:
+		return handler->writable(connection);
+	}
+}
+
+static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t size)
+{
+	struct connection *connection = lws_get_opaque_user_data(wsi);
+
+	(void)user;
+	switch (reason) {
+	case LWS_CALLBACK_RAW_RX_FILE:
+		poller_dispatch(((struct server *)lws_context_user(lws_get_context(wsi)))->poller);
+		return 0;
+	case LWS_CALLBACK_HTTP:
+		return on_request(connection, wsi, in, size);
+	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+		return on_upgrade(connection, wsi, in);
+	case LWS_CALLBACK_HTTP_BODY:
+		return connection_body(connection, in, size);
+	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+		return connection_body_end(connection);
+	case LWS_CALLBACK_HTTP_WRITEABLE:
+		return connection_writable(connection);
+	case LWS_CALLBACK_ESTABLISHED:
+	case LWS_CALLBACK_RECEIVE:
+	case LWS_CALLBACK_SERVER_WRITEABLE:
+		return on_websocket(connection, reason, in, size);
+	case LWS_CALLBACK_RAW_RX:
+		return on_no_http(wsi);
+	case LWS_CALLBACK_WSI_DESTROY:
+		if (connection)
+			connection_free(connection);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static const struct lws_protocols protocols[] = {
+	{ .name = "strata", .callback = callback, .rx_buffer_size = READ_BYTES, .tx_packet_size = WRITE_BYTES },
+	{ 0 },
+};
+
+static void refuse_full(int fd)
+{
+	static const char answer[] =
+		"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
+		"\r\n"
+		"{\"error\": {\"code\": 503, \"message\": \"too many connections: try again in a while\"}}";
+
+	(void)!send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(fd);
+}
+
+static void adopt(struct server *server, int fd)
+{
+	const struct server_params *params = &server->params;
+	lws_adopt_desc_t description = { .vh = server->vhost, .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP, .fd.sockfd = fd };
+	struct peer peer = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
+
+	if (params->is_tls) {
+		description.type |= LWS_ADOPT_ALLOW_SSL;
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int));
+	} else {
+		peer_of_socket(fd, params->group, &peer);
+	}
+	description.opaque = server->adopting = connection_new(server, &peer);
+	/* Closes the fd when it fails; the connection then goes with it, or is left to us. */
+	if (!lws_adopt_descriptor_vhost_via_info(&description) && server->adopting)
+		connection_free(server->adopting);
+	server->adopting = NULL;
+}
+
+static void accept_again(lws_sorted_usec_list_t *timer)
+{
+	source_want(container_of(timer, struct server, accept_timer)->listener, EPOLLIN);
+}
+
+static void on_listener(void *data, uint32_t events)
+{
+	struct server *server = data;
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		int fd = accept4(server->params.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0 && server->connection_count < LIMIT_CONNECTIONS) {
+			adopt(server, fd);
+		} else if (fd >= 0) {
+			refuse_full(fd);
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+			/* The client waits in the queue; without a pause this would spin. */
+			source_want(server->listener, 0);
+			lws_sul_schedule(server->context, 0, &server->accept_timer, accept_again,
+					 ACCEPT_AGAIN_MS * LWS_US_PER_MS);
+			return;
+		} else if (errno != EINTR && errno != ECONNABORTED) {
+			return;
+		}
+	}
+}
+
+static void tell_watchers(struct server *server)
+{
+	for (struct connection *connection = server->connections; connection; connection = connection->next)
+		if (connection->is_watching)
+			connection->handler->changed(connection);
+}
+
+static void on_mailbox(void *data, uint32_t events)
+{
+	struct server *server = data;
+
+	(void)events;
+	mailbox_deliver(server->mailbox);
+	if (atomic_exchange(&server->view_changed, false))
+		tell_watchers(server);
+}
+
+void server_view_changed(struct server *server)
+{
+	if (!atomic_load(&server->watchers))
+		return;
+	atomic_store(&server->view_changed, true);
+	mailbox_wake(server->mailbox);
+}
+
+static int create_context(struct server *server, struct err *err)
+{
+	const struct server_params *params = &server->params;
+	struct lws_context_creation_info info = {
+		.port = CONTEXT_PORT_NO_LISTEN,
+		.protocols = protocols,
+		.vhost_name = "strata",
+		.user = server,
+		.pt_serv_buf_size = READ_BYTES,
+		.max_http_header_data = HEADER_BYTES,
+		.max_http_header_pool = LIMIT_CONNECTIONS,
+		.fd_limit_per_thread = LIMIT_CONNECTIONS + FD_RESERVE,
+		.timeout_secs = TIMEOUT_REQUEST_S,
+		.timeout_secs_ah_idle = TIMEOUT_REQUEST_S,
+		.keepalive_timeout = TIMEOUT_IDLE_S,
+		.token_limits = &token_limits,
+		.retry_and_idle_policy = &no_pings,
+		.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME |
+			   LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS,
+	};
+
+	lws_set_log_level(0, NULL);	/* Its complaints about clients are answers of ours. */
+	if (params->is_tls) {
+		info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT;
+		info.ssl_cert_filepath = params->certificate_file;
+		info.ssl_private_key_filepath = params->key_file;
+		info.ssl_ca_filepath = params->ca_file;
+		info.ssl_options_set = SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_RENEGOTIATION;
+		info.alpn = "http/1.1";
+	} else {
+		info.options |= LWS_SERVER_OPTION_FALLBACK_TO_APPLY_LISTEN_ACCEPT_CONFIG;
+	}
+	server->context = lws_create_context(&info);
+	server->vhost = server->context ? lws_create_vhost(server->context, &info) : NULL;
+	if (!server->vhost)
+		return err_set(err, -EIO, "libwebsockets does not start%s", params->is_tls ? " with these certificates" : "");
+	return 0;
+}
+
+/* Puts poller, mailbox and listener into libwebsockets' loop. */
+static int create_sources(struct server *server, struct err *err)
+{
+	lws_adopt_desc_t description = { .vh = server->vhost, .type = LWS_ADOPT_RAW_FILE_DESC, .vh_prot_name = "strata" };
+	int r = poller_new(&server->poller, err);
+
+	if (r < 0)
+		return r;
+	/* libwebsockets closes what it has adopted. */
+	description.fd.filefd = fcntl(poller_fd(server->poller), F_DUPFD_CLOEXEC, 0);
+	if (description.fd.filefd < 0)
+		return err_set(err, -errno, "dup: %m");
+	if (!lws_adopt_descriptor_vhost_via_info(&description))
+		return err_set(err, -EIO, "libwebsockets does not take a file");
+	r = mailbox_new(&server->mailbox, err);
+	if (r < 0)
+		return r;
+	server->mailbox_source = source_new(server->poller, mailbox_fd(server->mailbox), on_mailbox, server);
+	source_want(server->mailbox_source, EPOLLIN);
+	server->listener = source_new(server->poller, server->params.listen_fd, on_listener, server);
+	source_want(server->listener, EPOLLIN);
+	return 0;
+}
+
+/* In the server's thread, or in the owner's when that has not started. */
+static void clean_up(struct server *server)
+{
+	if (server->context) {
+		lws_sul_cancel(&server->accept_timer);
+		lws_context_destroy(server->context);	/* Ends every connection. */
+	}
+	tails_free(server->tails);
+	source_remove(server->listener);
+	source_remove(server->mailbox_source);
+	poller_free(server->poller);
+	mailbox_close(server->mailbox);
+	str_done(&server->out);
+}
+
+static void *run(void *data)
+{
+	struct server *server = data;
+
+	pthread_setname_np(pthread_self(), server->params.is_tls ? "https" : "http");
+	while (!atomic_load(&server->must_stop) && lws_service(server->context, 0) >= 0)
+		;
+	clean_up(server);
+	return NULL;
+}
+
+/* Signals are for the core's thread. */
+static int start_thread(struct server *server, struct err *err)
+{
+	sigset_t all, before;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = -pthread_create(&server->thread, NULL, run, server);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r < 0 ? err_set(err, r, "start a thread: %m") : 0;
+}
+
+int server_start(const struct server_params *params, struct server **ret_server, struct err *err)
+{
+	struct server *server = alloc(sizeof(*server));
+	int r;
+
+	server->params = *params;
+	r = create_context(server, err);
+	if (r == 0)
+		r = create_sources(server, err);
+	if (r == 0)
+		r = start_thread(server, err);
+	if (r < 0) {
+		clean_up(server);
+		free(server);
+		return r;
+	}
+	*ret_server = server;
+	return 0;
+}
+
+void server_stop(struct server *server)
+{
+	if (!server)
+		return;
+	atomic_store(&server->must_stop, true);
+	mailbox_wake(server->mailbox);
+	pthread_join(server->thread, NULL);
+	close(server->params.listen_fd);
+	free(server);
+}

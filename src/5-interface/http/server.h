@@ -1,0 +1,60 @@
+/*
+ * server.h - one listener with its thread and its libwebsockets context.
+ *
+ * Threads: server_start, server_stop from the owner's thread; server_wake from any; the
+ * members belong to the server's thread.
+ */
+#ifndef HTTP_SERVER_H
+#define HTTP_SERVER_H
+
+#include <libwebsockets.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "5-interface/http/http.h"
+#include "5-interface/http/poller.h"
+#include "base/str.h"
+
+struct connection;
+struct mailbox;
+struct tails;
+
+struct server_params {
+	struct http_params http;	/* Borrowed: core, view, call, folders. */
+	int listen_fd;			/* Listening, non-blocking; taken on success. */
+	bool is_tls;
+	const char *group_name;
+	gid_t group;			/* (gid_t)-1: none. */
+	const char *certificate_file, *key_file, *ca_file;	/* TLS. */
+};
+
+struct server {
+	struct server_params params;
+	struct lws_context *context;
+	struct lws_vhost *vhost;
+	struct poller *poller;
+	struct source *listener, *mailbox_source;
+	lws_sorted_usec_list_t accept_timer;	/* Accept again, after the process had no fd left. */
+	pthread_t thread;
+
+	struct connection *connections;
+	size_t connection_count;
+	struct connection *adopting;	/* Not yet given to libwebsockets for good. */
+
+	struct mailbox *mailbox;	/* Answers of the core, shared with it. */
+	size_t calls_pending;
+	atomic_bool must_stop, view_changed;
+	atomic_uint watchers;		/* Connections that want to hear of changes. */
+
+	struct str out;			/* The answer being built; LWS_PRE bytes are kept free in front. */
+	size_t out_body;		/* Where its body begins. */
+	struct helpers *helpers;	/* Threads that move bytes between files and pipes. */
+	struct tails *tails;		/* Files being followed; null until the first. */
+};
+
+int server_start(const struct server_params *params, struct server **ret_server, struct err *err);
+void server_stop(struct server *server);	/* Null is fine. */
+
+void server_view_changed(struct server *server);
+
+#endif

@@ -1,0 +1,215 @@
+#include "5-interface/http/tail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "5-interface/http/poller.h"
+#include "5-interface/http/server.h"
+#include "base/mem.h"
+
+struct tails {			/* One inotify instance for all: a user has only 128 of them. */
+	int inotify_fd;
+	struct source *source;
+	struct tail *first;
+};
+
+struct tail {
+	struct tails *tails;		/* Null: does not follow. */
+	struct tail *next;
+	char *path, *folder;
+	const char *name;		/* Of the file in the folder; in 'path'. */
+	int watch;
+	int fd;				/* -1: the file does not exist yet. */
+	off_t offset;
+	bool may_be_new;		/* The name may stand for another file now. */
+	bool has_gone;			/* The folder has. */
+	void (*changed)(void *data);
+	void *data;
+};
+
+static void on_inotify_event(struct tails *tails, const struct inotify_event *event)
+{
+	for (struct tail *tail = tails->first; tail; tail = tail->next) {
+		bool is_overflow = event->mask & IN_Q_OVERFLOW;
+
+		if (!is_overflow && tail->watch != event->wd)
+			continue;
+		if (event->mask & IN_IGNORED)
+			tail->has_gone = true;
+		else if (!is_overflow && (!event->len || strcmp(event->name, tail->name) != 0))
+			continue;
+		if (is_overflow || event->mask & (IN_CREATE | IN_MOVED_TO))
+			tail->may_be_new = true;
+		tail->changed(tail->data);
+	}
+}
+
+static void on_inotify(void *data, uint32_t events)
+{
+	struct tails *tails = data;
+	char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	ssize_t size = read(tails->inotify_fd, buffer, sizeof(buffer));
+	const struct inotify_event *event;
+
+	(void)events;
+	for (char *at = buffer; at < buffer + size; at += sizeof(*event) + event->len) {
+		event = (const struct inotify_event *)at;
+		on_inotify_event(tails, event);
+	}
+}
+
+static int tails_get(struct server *server, struct tails **ret_tails, struct err *err)
+{
+	struct tails *tails = server->tails;
+	int fd;
+
+	if (!tails) {
+		fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+		if (fd < 0)
+			return err_set(err, -errno, "inotify: %m");
+		tails = alloc(sizeof(*tails));
+		tails->inotify_fd = fd;
+		tails->source = source_new(server->poller, fd, on_inotify, tails);
+		source_want(tails->source, EPOLLIN);
+		server->tails = tails;
+	}
+	*ret_tails = tails;
+	return 0;
+}
+
+void tails_free(struct tails *tails)
+{
+	if (!tails)
+		return;
+	source_remove(tails->source);
+	close(tails->inotify_fd);
+	free(tails);
+}
+
+static int follow(struct server *server, struct tail *tail, struct err *err)
+{
+	struct tails *tails;
+	int r = tails_get(server, &tails, err);
+
+	if (r < 0)
+		return r;
+	/* The same folder gives the same watch: it is shared. */
+	tail->watch = inotify_add_watch(tails->inotify_fd, tail->folder, IN_MODIFY | IN_CREATE | IN_MOVED_TO);
+	if (tail->watch < 0)
+		return err_set(err, -errno, "watch '%s': %m", tail->folder);
+	tail->tails = tails;
+	tail->next = tails->first;
+	tails->first = tail;
+	return 0;
+}
+
+/* Opens the file if it exists, from its beginning. */
+static void open_file(struct tail *tail)
+{
+	int fd = open(tail->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st, old;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    (tail->fd >= 0 && fstat(tail->fd, &old) == 0 && old.st_ino == st.st_ino && old.st_dev == st.st_dev)) {
+		close(fd);
+		return;
+	}
+	if (tail->fd >= 0)
+		close(tail->fd);
+	tail->fd = fd;
+	tail->offset = 0;
+}
+
+static void seek_before_end(struct tail *tail, uint64_t before_end)
+{
+	struct stat st;
+
+	if (tail->fd < 0 || fstat(tail->fd, &st) < 0 || (uint64_t)st.st_size <= before_end)
+		return;
+	tail->offset = st.st_size - (off_t)before_end;
+}
+
+int tail_new(struct server *server, const char *path, uint64_t before_end, bool must_follow,
+	     void (*changed)(void *data), void *data, struct tail **ret_tail, struct err *err)
+{
+	struct tail *tail = alloc(sizeof(*tail));
+	char *slash;
+	int r = 0;
+
+	*tail = (struct tail){ .path = text_copy(path), .fd = -1, .changed = changed, .data = data };
+	slash = strrchr(tail->path, '/');
+	if (!slash || slash == tail->path)
+		r = err_set(err, -EINVAL, "the log '%s' is in no folder", path);
+	if (r == 0) {
+		tail->name = slash + 1;
+		tail->folder = text_copy_length(tail->path, (size_t)(slash - tail->path));
+		if (must_follow)
+			r = follow(server, tail, err);	/* Before the first look, so that nothing falls between. */
+	}
+	if (r < 0) {
+		tail_free(tail);
+		return r;
+	}
+	open_file(tail);
+	seek_before_end(tail, before_end);
+	*ret_tail = tail;
+	return 0;
+}
+
+static void unfollow(struct tail *tail)
+{
+	struct tail **link = &tail->tails->first;
+	bool is_shared = false;
+
+	while (*link != tail)
+		link = &(*link)->next;
+	*link = tail->next;
+	for (struct tail *other = tail->tails->first; other; other = other->next)
+		is_shared |= other->watch == tail->watch;
+	if (!is_shared && !tail->has_gone)
+		inotify_rm_watch(tail->tails->inotify_fd, tail->watch);
+}
+
+void tail_free(struct tail *tail)
+{
+	if (!tail)
+		return;
+	if (tail->tails)
+		unfollow(tail);
+	if (tail->fd >= 0)
+		close(tail->fd);
+	free(tail->path);
+	free(tail->folder);
+	free(tail);
+}
+
+ssize_t tail_read(struct tail *tail, char *bytes, size_t size)
+{
+	struct stat st;
+	ssize_t n = 0;
+
+	if (tail->fd < 0)
+		open_file(tail);
+	if (tail->fd >= 0) {
+		if (fstat(tail->fd, &st) == 0 && st.st_size < tail->offset)
+			tail->offset = 0;
+		n = pread(tail->fd, bytes, size, tail->offset);
+	}
+	if (n <= 0 && tail->may_be_new) {
+		tail->may_be_new = false;
+		open_file(tail);
+		n = tail->fd >= 0 ? pread(tail->fd, bytes, size, tail->offset) : 0;
+	}
+	if (n <= 0)
+		return tail->has_gone ? -EPIPE : 0;
+	tail->offset += n;
+	return n;
+}

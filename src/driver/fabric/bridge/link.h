@@ -1,0 +1,55 @@
+/*
+ * link.h - interfaces: bridges, taps, their settings and addresses.
+ *
+ * Errors:  -ENOENT no such interface, else the kernel's -errno; messages name the interface.
+ * Memory:  nothing is kept.
+ * Threads: one at a time per 'struct netlink'.
+ */
+#ifndef DRIVER_FABRIC_BRIDGE_LINK_H
+#define DRIVER_FABRIC_BRIDGE_LINK_H
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "driver/fabric/bridge/netlink.h"
+
+enum { LINK_ALIAS_SIZE = 128 };
+
+struct link {
+	unsigned index;
+	unsigned master;		/* Index of its bridge; 0: none. */
+	char name[IFNAMSIZ];
+	char alias[LINK_ALIAS_SIZE];
+};
+
+int link_get(struct netlink *netlink, const char *name, struct link *ret_link, struct err *err);
+typedef int link_fn(void *data, const struct link *link, struct err *err);	/* 0: go on. */
+int link_list(struct netlink *netlink, link_fn *fn, void *data, struct err *err);
+
+/* Without spanning tree, for it has no loops; one that exists is left as it is. */
+int link_add_bridge(struct netlink *netlink, const char *name, const uint8_t mac[6], struct err *err);
+/* A persistent tap as QEMU opens it (IFF_NO_PI | IFF_VNET_HDR); one that exists is left as it is. */
+int link_add_tap(const char *name, struct err *err);
+int link_remove(struct netlink *netlink, const char *name, struct err *err);	/* Absent is fine. */
+
+struct link_settings {
+	const char *alias;
+	unsigned mtu;
+	unsigned master;		/* 0: leave. */
+	const uint8_t *mac;		/* Null: leave. */
+};
+/* All in one step, and brings it up. It gets no IPv6 address of its own making. */
+int link_set(struct netlink *netlink, const char *name, const struct link_settings *settings, struct err *err);
+
+struct link_address {
+	int family;			/* AF_INET, AF_INET6 */
+	struct in6_addr address;	/* AF_INET: v4-mapped. */
+	unsigned prefix;
+};
+/* Exactly these: others are removed. */
+int link_set_addresses(struct netlink *netlink, const char *name, const struct link_address *addresses, size_t count,
+		       struct err *err);
+
+#endif

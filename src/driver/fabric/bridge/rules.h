@@ -1,0 +1,31 @@
+/*
+ * rules.h - the packet filter of all networks and nics, as nft commands. Pure: text only.
+ *
+ * Two tables per daemon. "bridge strata_<tag>" looks at each frame a guest sends: its
+ * addresses must be its own, and it must not play DHCP server or router. "inet strata_<tag>"
+ * does what a home router does: masquerade, published ports, nothing inwards that was not
+ * asked for, and of the host itself only DHCP, DNS and ping.
+ *
+ * What differs between guests is in sets and maps, so a packet costs the same with one guest
+ * and with a thousand, and a nic comes and goes as a few elements.
+ *
+ * Threads: any.
+ */
+#ifndef DRIVER_FABRIC_BRIDGE_RULES_H
+#define DRIVER_FABRIC_BRIDGE_RULES_H
+
+#include "base/str.h"
+#include "driver/fabric/bridge/bridge.h"
+
+/* Replaces both tables by what the driver's maps say; with both maps empty, removes the tables. */
+void rules_write_all(const struct bridge_driver *driver, struct str *out);
+/* The elements of 'old' become those of 'nic'; either may be null. Nothing is written when they are the same. */
+void rules_write_change(const struct bridge_driver *driver, const struct fabric_nic *old, const struct fabric_nic *nic,
+			struct str *out);
+
+/* The bridge's link-local address: the modified EUI-64 (RFC 4291, appendix A) of its MAC. */
+struct in6_addr rules_link_local(const uint8_t mac[6]);
+/* The bridge's MAC: from the uid, so that guests find the same router after a restart of the host. */
+void rules_bridge_mac(const struct fabric_network *network, uint8_t mac[6]);
+
+#endif

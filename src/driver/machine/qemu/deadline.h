@@ -1,0 +1,38 @@
+/*
+ * deadline.h - how long something may still take, on the monotonic clock.
+ *
+ * Driver code is straight-line and blocking in a worker thread, so its time is the real one
+ * and not the loop's.
+ */
+#ifndef DRIVER_MACHINE_QEMU_DEADLINE_H
+#define DRIVER_MACHINE_QEMU_DEADLINE_H
+
+#include <stdint.h>
+#include <time.h>
+
+struct deadline { uint64_t at_ms; };
+
+static inline uint64_t monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static inline struct deadline deadline_in(uint64_t ms)
+{
+	return (struct deadline){ monotonic_ms() + ms };
+}
+
+/* For poll(2): 0 when it is over. */
+static inline int deadline_left_ms(struct deadline deadline)
+{
+	uint64_t now = monotonic_ms();
+
+	if (now >= deadline.at_ms)
+		return 0;
+	return deadline.at_ms - now > INT32_MAX ? INT32_MAX : (int)(deadline.at_ms - now);
+}
+
+#endif

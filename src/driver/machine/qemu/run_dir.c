@@ -1,0 +1,157 @@
+#include "driver/machine/qemu/run_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+enum {
+	BACKLOG = 16,			/* Commands that wait while another one talks. */
+	LOG_TAIL_BYTES = 4096,
+	NICS_MAX_BYTES = 4096,
+};
+
+static const char *const socket_names[] = {
+	[RUN_QMP] = "qmp", [RUN_EVENTS] = "events", [RUN_CONSOLE] = "console", [RUN_AGENT] = "agent",
+	[RUN_TERMINAL] = "terminal",
+};
+
+int run_dir_create(int parent_fd, const char *uid, struct err *err)
+{
+	if (mkdirat(parent_fd, uid, 0700) < 0)
+		return err_set(err, -errno, "make run directory '%s': %m", shown(uid));
+	return run_dir_open(parent_fd, uid, err);
+}
+
+int run_dir_open(int parent_fd, const char *uid, struct err *err)
+{
+	int fd = openat(parent_fd, uid, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT)
+		return err_set(err, -ENOENT, "machine '%s' does not run", shown(uid));
+	if (fd < 0)
+		return err_set(err, -errno, "open run directory '%s': %m", shown(uid));
+	return fd;
+}
+
+/* Sockets */
+
+static void make_address(int dir_fd, enum run_socket which, struct sockaddr_un *address)
+{
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d/%s", dir_fd, socket_names[which]);
+}
+
+int run_dir_listen(int dir_fd, enum run_socket which, struct err *err)
+{
+	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address;
+
+	make_address(dir_fd, which, &address);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, BACKLOG) < 0)
+		return err_set(err, -errno, "listen on socket '%s': %m", socket_names[which]);
+	return take_fd(fd);
+}
+
+int run_dir_connect(int dir_fd, enum run_socket which, int timeout_ms, struct err *err)
+{
+	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* For unix sockets this also limits how long connect(2) waits for a place in the backlog. */
+	struct timeval timeout = { timeout_ms / 1000, (timeout_ms % 1000) * 1000 + 1 };
+	struct sockaddr_un address;
+
+	make_address(dir_fd, which, &address);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
+		return err_set(err, -errno, "socket: %m");
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+		return take_fd(fd);
+	if (errno == EAGAIN)
+		return err_set(err, -ETIMEDOUT, "the machine's %s socket did not answer", socket_names[which]);
+	if (errno == ECONNREFUSED || errno == ENOENT)
+		return err_set(err, -ENOENT, "the machine does not run");
+	return err_set(err, -errno, "connect to the machine's %s socket: %m", socket_names[which]);
+}
+
+int run_dir_make_display(int dir_fd, uid_t user, gid_t group, struct err *err)
+{
+	auto_close int fd = -1;
+
+	if (mkdirat(dir_fd, "display", 0700) < 0 || symlinkat("display/vnc", dir_fd, "vnc") < 0)
+		return err_set(err, -errno, "make folder for the display: %m");
+	fd = openat(dir_fd, "display", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || (geteuid() == 0 && fchown(fd, user, group) < 0))
+		return err_set(err, -errno, "make folder for the display: %m");
+	return take_fd(fd);
+}
+
+/* Small files */
+
+int run_dir_make_log(int dir_fd, struct err *err)
+{
+	int fd = openat(dir_fd, "log", O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+
+	return fd < 0 ? err_set(err, -errno, "make QEMU's log: %m") : fd;
+}
+
+static ssize_t read_tail(int dir_fd, char *buffer, size_t size)
+{
+	auto_close int fd = openat(dir_fd, "log", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return 0;
+	return pread(fd, buffer, size, st.st_size > (off_t)size ? st.st_size - (off_t)size : 0);
+}
+
+void run_dir_last_log_line(int dir_fd, char *line, size_t size)
+{
+	char tail[LOG_TAIL_BYTES + 1];
+	ssize_t count = read_tail(dir_fd, tail, LOG_TAIL_BYTES);
+	char *start;
+
+	while (count > 0 && tail[count - 1] == '\n')
+		count--;
+	tail[count > 0 ? count : 0] = '\0';
+	start = strrchr(tail, '\n');
+	text_shown(start ? start + 1 : tail, size - 4, line, size);
+}
+
+int run_dir_write_nics(int dir_fd, const char *text, struct err *err)
+{
+	auto_close int fd = openat(dir_fd, "nics", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		return err_set(err, -errno, "write list of nics: %m");
+	return 0;
+}
+
+void run_dir_read_nics(int dir_fd, struct str *out)
+{
+	auto_close int fd = openat(dir_fd, "nics", O_RDONLY | O_CLOEXEC);
+	char text[NICS_MAX_BYTES];
+	ssize_t count = fd < 0 ? 0 : read(fd, text, sizeof(text));
+
+	if (count > 0)
+		str_append_bytes(out, text, (size_t)count);
+}
+
+void run_dir_mark_killed(int dir_fd)
+{
+	auto_close int fd = openat(dir_fd, "killed", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	(void)fd;			/* Without the mark the end is reported as a failure, which is safe. */
+}
+
+bool run_dir_is_killed(int dir_fd)
+{
+	struct stat st;
+
+	return faccessat(dir_fd, "killed", F_OK, 0) == 0 || (fstat(dir_fd, &st) == 0 && st.st_nlink == 0);
+}

@@ -1,0 +1,295 @@
+#include "driver/volume/file/place.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define SUFFIX_VOLUME ".qcow2"
+#define SUFFIX_PARENT ".parent"
+#define SUFFIX_BUILDING ".tmp-"
+
+static const char *file_name(const char *volume, const char *suffix, char buffer[PLACE_FILE_NAME_SIZE])
+{
+	int length = snprintf(buffer, PLACE_FILE_NAME_SIZE, "%s%s", volume, suffix);
+
+	assert(length > 0 && length < PLACE_FILE_NAME_SIZE);	/* Names were checked at the door. */
+	return buffer;
+}
+
+int place_open(const struct volume_params *params, struct place *place, struct err *err)
+{
+	int r;
+
+	if (!params->directory || params->directory[0] != '/')
+		return err_set(err, -EINVAL, "volume folder '%s' is not absolute", shown(params->directory ? params->directory : ""));
+	r = file_make_dirs(params->directory, 0711, err);
+	if (r < 0)
+		return r;
+	place->fd = open(params->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (place->fd < 0)
+		return err_set(err, -errno, "open '%s': %m", shown(params->directory));
+	place->directory = text_copy(params->directory);
+	place->user = params->user;
+	place->group = params->group;
+	pthread_mutex_init(&place->lock, NULL);
+	return 0;
+}
+
+void place_close(struct place *place)
+{
+	pthread_mutex_destroy(&place->lock);
+	close(place->fd);
+	free(place->directory);
+}
+
+bool place_has(const struct place *place, const char *volume)
+{
+	char name[PLACE_FILE_NAME_SIZE];
+
+	return faccessat(place->fd, file_name(volume, SUFFIX_VOLUME, name), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Cuts a file name down to its volume's; false when it has another suffix. */
+static bool cut_suffix(char *name, const char *suffix)
+{
+	size_t length = strlen(name), cut = strlen(suffix);
+
+	if (length <= cut || strcmp(name + length - cut, suffix) != 0)
+		return false;
+	name[length - cut] = '\0';
+	return true;
+}
+
+int place_parent(const struct place *place, const char *volume, char ret_parent[VOLUME_NAME_LENGTH + 1], struct err *err)
+{
+	char link[PLACE_FILE_NAME_SIZE], target[PLACE_FILE_NAME_SIZE] = { 0 };
+	ssize_t length = readlinkat(place->fd, file_name(volume, SUFFIX_PARENT, link), target, sizeof(target) - 1);
+
+	if (length < 0 && errno != ENOENT)
+		return err_set(err, -errno, "read link '%s/%s': %m", shown(place->directory), link);
+	if (length < 0) {
+		ret_parent[0] = '\0';
+		return 0;
+	}
+	if (!cut_suffix(target, SUFFIX_VOLUME) || volume_check_name("volume", target, err) < 0)
+		return err_set(err, -EINVAL, "link '%s/%s' points at '%s', which is no volume", shown(place->directory), link, shown(target));
+	strcpy(ret_parent, target);
+	return 0;
+}
+
+int place_remove(const struct place *place, const char *volume, struct err *err)
+{
+	static const char *const suffixes[] = { SUFFIX_VOLUME, SUFFIX_PARENT };
+	char name[PLACE_FILE_NAME_SIZE];
+
+	/* The volume first: a link alone is a leftover, a child without its link would be broken. */
+	for (size_t i = 0; i < ARRAY_COUNT(suffixes); i++)
+		if (unlinkat(place->fd, file_name(volume, suffixes[i], name), 0) < 0 && errno != ENOENT)
+			return err_set(err, -errno, "remove '%s/%s': %m", shown(place->directory), name);
+	return 0;
+}
+
+/* The builder holds the lock, so a file that can be locked has lost its builder. */
+static void remove_abandoned(const struct place *place, const char *name)
+{
+	auto_close int fd = openat(place->fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 ? errno == ELOOP : flock(fd, LOCK_EX | LOCK_NB) == 0)
+		unlinkat(place->fd, name, 0);
+}
+
+static void look_at(const struct place *place, const char *file, struct volume_names *names)
+{
+	auto_free char *name = text_copy(file);
+	struct err err;
+
+	if (strstr(name, SUFFIX_BUILDING))
+		remove_abandoned(place, name);
+	else if (cut_suffix(name, SUFFIX_PARENT) && !place_has(place, name))
+		unlinkat(place->fd, file, 0);
+	else if (cut_suffix(name, SUFFIX_VOLUME) && volume_check_name("volume", name, &err) == 0)
+		*vec_push(&names->items) = take(name);
+}
+
+int place_list(struct place *place, struct volume_names *ret_names, struct err *err)
+{
+	struct volume_names names = { 0 };
+	struct dirent *entry;
+	DIR *dir;
+	int fd = openat(place->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || !(dir = fdopendir(fd)))
+		return err_set(err, -errno, "read '%s': %m", shown(place->directory));
+	pthread_mutex_lock(&place->lock);
+	while ((entry = readdir(dir)))
+		look_at(place, entry->d_name, &names);
+	pthread_mutex_unlock(&place->lock);
+	closedir(dir);
+	*ret_names = names;
+	return 0;
+}
+
+static int open_layer(const struct place *place, const char *volume, int flags, struct err *err)
+{
+	char name[PLACE_FILE_NAME_SIZE];
+	struct stat st;
+	auto_close int fd = openat(place->fd, file_name(volume, SUFFIX_VOLUME, name), flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0 && errno == ENOENT)
+		return err_set(err, -ENOENT, "volume '%s' does not exist", volume);
+	if (fd < 0)
+		return err_set(err, -errno, "open '%s/%s': %m", shown(place->directory), name);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL, "'%s/%s' is not a regular file", shown(place->directory), name);
+	return take_fd(fd);
+}
+
+/* The header is the machine's to write, the link is ours: they differ only when somebody meddled. */
+static int check_parent(const char *volume, const struct qcow2_header *header, const char *parent, struct err *err)
+{
+	char name[PLACE_FILE_NAME_SIZE] = "";
+
+	if (parent[0])
+		file_name(parent, SUFFIX_VOLUME, name);
+	if (!text_equal(header->backing, name))
+		return err_set(err, -EINVAL, "volume '%s' names '%s' as its parent instead of '%s': restore it from a backup", volume,
+			       shown(header->backing), name);
+	return 0;
+}
+
+/* Opens 'name' as the next layer and writes its parent's name there. */
+static int push_layer(const struct place *place, char name[VOLUME_NAME_LENGTH + 1], int flags, struct chain *chain, struct err *err)
+{
+	struct qcow2_header header;
+	auto_close int fd = -1;
+	char *layer;
+	int r;
+
+	if (chain->count == VOLUME_LAYERS_MAX)
+		return err_set(err, -EINVAL, "volume '%s' has more than %d parents: clone it to have fewer", chain->names[0],
+			       VOLUME_LAYERS_MAX);
+	fd = r = open_layer(place, name, flags, err);
+	if (r < 0 || (r = qcow2_read_header(fd, &header, err)) < 0)
+		return r;
+	layer = strcpy(chain->names[chain->count], name);
+	if ((r = place_parent(place, layer, name, err)) < 0 || (r = check_parent(layer, &header, name, err)) < 0)
+		return r;
+	if (chain->count == 0)
+		chain->header = header;
+	chain->formats[chain->count] = VOLUME_QCOW2;
+	chain->fds[chain->count++] = take_fd(fd);
+	return 0;
+}
+
+int chain_open(const struct place *place, const char *volume, int flags, struct chain *chain, struct err *err)
+{
+	char name[VOLUME_NAME_LENGTH + 1];
+	int r = 0;
+
+	chain->count = 0;
+	strcpy(name, volume);
+	while (r == 0 && name[0])
+		r = push_layer(place, name, chain->count ? O_RDONLY : flags, chain, err);
+	if (r < 0)
+		chain_close(chain);
+	return r < 0 ? r : 0;
+}
+
+void chain_close(struct chain *chain)
+{
+	while (chain->count)
+		close(chain->fds[--chain->count]);
+}
+
+/* A new file of that volume's, locked before place_list() can see it unlocked. */
+static int create_locked(struct place *place, const char *volume, struct building *building, struct err *err)
+{
+	char suffix[16];
+	uint32_t random;
+	int r = 0;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return err_set(err, -errno, "getrandom: %m");
+	snprintf(suffix, sizeof(suffix), SUFFIX_BUILDING "%08x", random);
+	file_name(volume, suffix, building->name);
+
+	pthread_mutex_lock(&place->lock);
+	building->fd = openat(place->fd, building->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (building->fd < 0 || flock(building->fd, LOCK_EX | LOCK_NB) < 0)
+		r = err_set(err, -errno, "create '%s/%s': %m", shown(place->directory), building->name);
+	pthread_mutex_unlock(&place->lock);
+	return r;
+}
+
+int building_begin(struct place *place, const char *volume, struct building *building, struct err *err)
+{
+	int r;
+
+	*building = (struct building){ .place = place, .fd = -1 };
+	r = create_locked(place, volume, building, err);
+	if (r == 0 && geteuid() == 0 && place->user && fchown(building->fd, place->user, place->group) < 0)
+		r = err_set(err, -errno, "give '%s/%s' to user %u: %m", shown(place->directory), building->name, place->user);
+	if (r < 0)
+		building_drop(building);
+	return r;
+}
+
+static int link_parent(const struct place *place, const char *volume, const char *parent, struct err *err)
+{
+	char link[PLACE_FILE_NAME_SIZE], target[PLACE_FILE_NAME_SIZE];
+
+	file_name(volume, SUFFIX_PARENT, link);
+	if (unlinkat(place->fd, link, 0) < 0 && errno != ENOENT)
+		return err_set(err, -errno, "remove '%s/%s': %m", shown(place->directory), link);
+	if (parent[0] && symlinkat(file_name(parent, SUFFIX_VOLUME, target), place->fd, link) < 0)
+		return err_set(err, -errno, "link '%s/%s': %m", shown(place->directory), link);
+	return 0;
+}
+
+static int appear(struct building *building, const char *volume, const char *parent, struct err *err)
+{
+	const struct place *place = building->place;
+	char name[PLACE_FILE_NAME_SIZE];
+	int r = link_parent(place, volume, parent, err);
+
+	if (r < 0)
+		return r;
+	if (renameat(place->fd, building->name, place->fd, file_name(volume, SUFFIX_VOLUME, name)) < 0)
+		return err_set(err, -errno, "rename '%s/%s': %m", shown(place->directory), building->name);
+	close(take_fd(building->fd));
+	return 0;
+}
+
+int building_finish(struct building *building, const char *volume, const char *parent, struct err *err)
+{
+	struct place *place = building->place;
+	int r;
+
+	if (fsync(building->fd) < 0)
+		return err_set(err, -errno, "write '%s/%s' to disk: %m", shown(place->directory), building->name);
+	pthread_mutex_lock(&place->lock);
+	r = appear(building, volume, parent, err);
+	pthread_mutex_unlock(&place->lock);
+	if (r == 0 && fsync(place->fd) < 0)
+		return err_set(err, -errno, "write '%s' to disk: %m", shown(place->directory));
+	return r;
+}
+
+void building_drop(struct building *building)
+{
+	if (building->fd < 0)
+		return;
+	unlinkat(building->place->fd, building->name, 0);
+	close(take_fd(building->fd));
+}

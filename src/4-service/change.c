@@ -14,14 +14,14 @@ static void send_reply(struct call *call, struct call_reply *reply)
 	call->reply(call, reply);
 }
 
-void reply_err(struct call *call, const struct err *err)
+void answer_err(struct call *call, const struct err *err)
 {
 	struct call_reply reply = { .err = *err, .http_status = err_http_status(err->code), .fds = CALL_NO_FDS };
 
 	send_reply(call, &reply);
 }
 
-void reply_json(struct call *call, int http_status, struct str *body)
+void answer_json(struct call *call, int http_status, struct str *body)
 {
 	struct call_reply reply = { .http_status = http_status, .body = *body, .fds = CALL_NO_FDS };
 
@@ -29,16 +29,16 @@ void reply_json(struct call *call, int http_status, struct str *body)
 	send_reply(call, &reply);
 }
 
-void reply_object(struct call *call, int http_status, const struct kind *kind, const void *object)
+void answer_object(struct call *call, int http_status, const struct kind *kind, const void *object)
 {
 	struct str body = { 0 };
 	struct json_writer writer = { .out = &body };
 
 	kind_encode(kind, object, &writer, NULL);
-	reply_json(call, http_status, &body);
+	answer_json(call, http_status, &body);
 }
 
-void reply_fds(struct call *call, struct call_fds fds, const char *path)
+void answer_fds(struct call *call, struct call_fds fds, const char *path)
 {
 	struct call_reply reply = { .http_status = 200, .fds = fds, .path = text_copy(path) };
 
@@ -70,7 +70,7 @@ int find_object(struct core *core, enum kind_id kind, const char *name, void **r
 int find_snapshot(struct core *core, const char *instance, const char *name, struct instance **ret_instance,
 		  struct snapshot **ret_snapshot, struct err *err)
 {
-	void *found;
+	void *found = NULL;
 	int r = find_object(core, KIND_INSTANCE, instance, &found, err);
 
 	if (r < 0)
@@ -132,7 +132,7 @@ void change_free(struct change *change)
 void change_refuse(struct change *change, const struct err *err)
 {
 	if (change->call)
-		reply_err(change->call, err);
+		answer_err(change->call, err);
 	change_free(change);
 }
 
@@ -200,7 +200,7 @@ static void commit_failed(struct commit *commit, const struct store_result *resu
 		err_set(&err, -ESTALE, "%s '%s' is being changed by others: try again", change->kind->name, kind_meta(change->next)->name);
 	}
 	if (change->call)
-		reply_err(change->call, &err);
+		answer_err(change->call, &err);
 }
 
 static void committed(void *data, const struct store_result *result)
@@ -216,7 +216,7 @@ static void committed(void *data, const struct store_result *result)
 		/* As it is by now; it may even be gone already. */
 		void *object = objects_get(change->core->objects, change->kind->id, meta->uid);
 
-		reply_object(change->call, change->http_status, change->kind, object ? object : change->next);
+		answer_object(change->call, change->http_status, change->kind, object ? object : change->next);
 	}
 	commit_free(commit);
 }

@@ -19,8 +19,13 @@ static int load_kv(void *data, const struct store_kv *kv, struct err *err)
 int config_load(struct core *core, struct err *err)
 {
 	uint64_t revision;
+	int r = 0;
 
 	field_defaults(&config_table, &core->config);
+	if (core->params.config_defaults)
+		r = field_decode(&config_table, core->params.config_defaults, FIELD_PATCH, "", &core->config, err);
+	if (r < 0)
+		return r;
 	return store_range(core->params.store, "config", load_kv, core, &revision, err);
 }
 
@@ -53,14 +58,14 @@ static void stored(void *data, const struct store_result *result)
 
 	if (result->err.code < 0) {
 		field_done(&config_table, &change->next);
-		reply_err(change->call, &result->err);
+		answer_err(change->call, &result->err);
 		return;
 	}
 	field_done(&config_table, &core->config);
 	core->config = change->next;
 	publish_config(core);
 	encode(&core->config, &body);
-	reply_json(change->call, 200, &body);
+	answer_json(change->call, 200, &body);
 }
 
 void config_update(struct core *core, struct call *call)
@@ -79,7 +84,7 @@ void config_update(struct core *core, struct call *call)
 	if (r < 0) {
 		field_done(&config_table, &change->next);
 		free(change);
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	encode(&change->next, &json);

@@ -57,7 +57,7 @@ static void run_resource(struct core *core, struct call *call, call_fn *fn, cons
 		return;
 	}
 	err_set(&err, -EOPNOTSUPP, "%s cannot be %s", call->kind->plural, verb);
-	reply_err(call, &err);
+	answer_err(call, &err);
 }
 
 static void create_any(struct core *core, struct call *call)

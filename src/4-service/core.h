@@ -34,6 +34,7 @@ struct core_params {
 	const char *boot_id;
 	const char *version;
 	uint32_t sample_ms;		/* Usage sampling; 0: never. */
+	const struct json *config_defaults;	/* Settings of the daemon's own file, or null. */
 	/* The daemon's part of a change of settings; may be null. Fails before anything is stored. */
 	int (*apply_config)(void *data, const struct config *config, struct err *err);
 	void *data;

@@ -187,7 +187,7 @@ static void done(void *data)
 {
 	struct doctor *doctor = data;
 
-	reply_json(doctor->call, 200, &doctor->out);
+	answer_json(doctor->call, 200, &doctor->out);
 	doctor_free(doctor);
 }
 

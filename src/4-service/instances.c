@@ -145,7 +145,7 @@ void instance_create(struct core *core, struct call *call)
 	}
 	if (objects_all(core->objects, KIND_INSTANCE)->count >= LIMIT_INSTANCES_PER_NODE) {
 		err_set(&err, -ENOSPC, "this node has %d instances, as many as it may: remove some", LIMIT_INSTANCES_PER_NODE);
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	change = change_new(core, call, kind, NULL);
@@ -186,7 +186,7 @@ void instance_update(struct core *core, struct call *call)
 	int r;
 
 	if (find_instance(core, call->name, &instance, &err) < 0) {
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	change = change_new(core, call, kind, instance);
@@ -218,13 +218,13 @@ void instance_delete(struct core *core, struct call *call)
 	void *found;
 
 	if (find_object(core, KIND_INSTANCE, call->name, &found, &err) < 0) {
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	if (has_machine(found) && !json_bool(json_get(call->body, "force"), false)) {
 		err_set(&err, -EBUSY, "instance '%s' is %s: stop it first, or use 'strata rm --force %s'", call->name,
 			instance_state_names[((struct instance *)found)->status.state], call->name);
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	change = change_new(core, call, kind, found);
@@ -245,7 +245,7 @@ static struct change *begin(struct core *core, struct call *call, struct instanc
 	struct err err = { 0 };
 
 	if (find_instance(core, call->name, &instance, &err) < 0) {
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return NULL;
 	}
 	change = change_new(core, call, kind, instance);
@@ -256,7 +256,7 @@ static struct change *begin(struct core *core, struct call *call, struct instanc
 static void commit_if_changed(struct change *change, const char *event)
 {
 	if (field_equal(kind->spec, kind_spec(kind, change->old), kind_spec(kind, change->next))) {
-		reply_object(change->call, 200, kind, change->next);
+		answer_object(change->call, 200, kind, change->next);
 		change_free(change);
 		return;
 	}
@@ -447,7 +447,7 @@ void instance_restore(struct core *core, struct call *call)
 	if (find_instance(core, call->name, &instance, &err) < 0 ||
 	    find_snapshot(core, call->name, call->child, &instance, &snapshot, &err) < 0 ||
 	    check_restore(instance, snapshot, &err) < 0) {
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	change = change_new(core, call, kind, instance);
@@ -472,7 +472,7 @@ void instance_attach(struct core *core, struct call *call)
 		return;
 	for (size_t i = 0; name && i < next->spec.volumes.count; i++)
 		if (text_equal(field_list_at(&next->spec.volumes, struct instance_volume, i)->volume, name)) {
-			reply_object(call, 200, kind, next);
+			answer_object(call, 200, kind, next);
 			change_free(change);
 			return;
 		}

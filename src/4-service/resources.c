@@ -33,7 +33,7 @@ static struct change *decode_patch(struct core *core, struct call *call, const s
 	void *object;
 
 	if (find_object(core, kind->id, call->name, &object, &err) < 0) {
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return NULL;
 	}
 	change = change_new(core, call, kind, object);
@@ -65,7 +65,7 @@ static void delete_unused(struct core *core, struct call *call, const struct kin
 	void *object;
 
 	if (find_object(core, kind->id, call->name, &object, &err) < 0) {
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	for (size_t i = 0; i < all->count; i++) {
@@ -75,7 +75,7 @@ static void delete_unused(struct core *core, struct call *call, const struct kin
 			continue;
 		err_set(&err, -EBUSY, "%s '%s' is used by instance '%s': %s that first", kind->name, call->name, instance->meta.name,
 			kind->id == KIND_VOLUME ? "detach it from" : "remove");
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	delete_object(core, call, kind, object);
@@ -89,7 +89,7 @@ void resource_rename(struct core *core, struct call *call)
 	void *object;
 
 	if (find_object(core, call->kind->id, call->name, &object, &err) < 0) {
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	change = change_new(core, call, call->kind, object);
@@ -431,13 +431,13 @@ void snapshot_delete(struct core *core, struct call *call)
 	struct err err = { 0 };
 
 	if (find_snapshot(core, call->name, call->child, &instance, &snapshot, &err) < 0) {
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	if (instance->spec.restore.serial > instance->status.restore_serial &&
 	    text_equal(instance->spec.restore.snapshot, snapshot->meta.uid)) {
 		err_set(&err, -EBUSY, "snapshot '%s' is being restored: wait until it is", call->child);
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	delete_object(core, call, &kinds[KIND_SNAPSHOT], snapshot);

@@ -25,10 +25,10 @@ struct core {
 };
 
 /* ---- Answers ---- */
-void reply_err(struct call *call, const struct err *err);
-void reply_object(struct call *call, int http_status, const struct kind *kind, const void *object);
-void reply_json(struct call *call, int http_status, struct str *body);
-void reply_fds(struct call *call, struct call_fds fds, const char *path);
+void answer_err(struct call *call, const struct err *err);
+void answer_object(struct call *call, int http_status, const struct kind *kind, const void *object);
+void answer_json(struct call *call, int http_status, struct str *body);
+void answer_fds(struct call *call, struct call_fds fds, const char *path);
 #define CALL_NO_FDS (struct call_fds){ -1, -1, -1, -1, -1 }
 
 /* ---- Changes: one object, one transaction, one answer ---- */

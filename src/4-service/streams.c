@@ -50,11 +50,11 @@ void stream_console(struct core *core, struct call *call)
 
 	if (find_machine(core, call->name, &instance, &err) < 0 ||
 	    agent_console_open(core->agent, instance->meta.uid, &fds.input, &err) < 0) {
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	log = agent_console_log(core->agent, instance->meta.uid);
-	reply_fds(call, fds, log);
+	answer_fds(call, fds, log);
 }
 
 void stream_logs(struct core *core, struct call *call)
@@ -64,11 +64,11 @@ void stream_logs(struct core *core, struct call *call)
 	void *instance;
 
 	if (find_object(core, KIND_INSTANCE, call->name, &instance, &err) < 0) {
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	log = agent_console_log(core->agent, kind_meta(instance)->uid);
-	reply_fds(call, CALL_NO_FDS, log);
+	answer_fds(call, CALL_NO_FDS, log);
 }
 
 /* ---- Sessions: exec and files ---- */
@@ -232,10 +232,10 @@ static void start_session(struct core *core, struct call *call, struct session *
 	if (r < 0) {
 		close_fds(&fds);
 		session_free(session);
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
-	reply_fds(call, fds, NULL);
+	answer_fds(call, fds, NULL);
 }
 
 static struct session *session_new(struct core *core, struct call *call, struct err *err)
@@ -295,7 +295,7 @@ void stream_exec(struct core *core, struct call *call)
 	struct session *session = session_new(core, call, &err);
 
 	if (!session) {
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	session->exec.has_terminal = json_bool(json_get(call->body, "terminal"), false);
@@ -305,7 +305,7 @@ void stream_exec(struct core *core, struct call *call)
 	if (read_argv(json_get(call->body, "argv"), &session->argv, &err) < 0 ||
 	    read_env(json_get(call->body, "env"), &session->env, &err) < 0) {
 		session_free(session);
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	start_session(core, call, session);
@@ -325,7 +325,7 @@ static void start_file(struct core *core, struct call *call)
 	else
 		session = session_new(core, call, &err);
 	if (!session) {
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	session->path = text_copy(path);

@@ -29,17 +29,17 @@ static int open_and_unlink(const char *path, int *ret_fd, struct err *err)
 	return 0;
 }
 
-static void reply_file(struct call *call, int fd, const struct err *err)
+static void answer_file(struct call *call, int fd, const struct err *err)
 {
 	struct call_fds fds = CALL_NO_FDS;
 
 	if (err->code < 0) {
 		closep(&fd);
-		reply_err(call, err);
+		answer_err(call, err);
 		return;
 	}
 	fds.output = fd;
-	reply_fds(call, fds, NULL);
+	answer_fds(call, fds, NULL);
 }
 
 /* ---- Instance export ---- */
@@ -171,7 +171,7 @@ static void export_done(struct agent_task *task, const struct err *err)
 {
 	struct export *export = container_of(task, struct export, task);
 
-	reply_file(export->call, take_fd(export->fd), err->code < 0 ? err : &export->err);
+	answer_file(export->call, take_fd(export->fd), err->code < 0 ? err : &export->err);
 	export_free(export);
 }
 
@@ -192,7 +192,7 @@ void transfer_export(struct core *core, struct call *call)
 	void *instance;
 
 	if (find_object(core, KIND_INSTANCE, call->name, &instance, &err) < 0) {
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	export = alloc(sizeof(*export));
@@ -238,7 +238,7 @@ static void file_done(void *data)
 {
 	struct transfer *transfer = data;
 
-	reply_file(transfer->call, take_fd(transfer->fd), &transfer->err);
+	answer_file(transfer->call, take_fd(transfer->fd), &transfer->err);
 	transfer_free(transfer);
 }
 
@@ -263,14 +263,14 @@ void transfer_image_export(struct core *core, struct call *call)
 	void *found;
 
 	if (find_object(core, KIND_IMAGE, call->name, &found, &err) < 0) {
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	image = found;
 	if (image->status.state != IMAGE_READY || !image->status.has_disk) {
 		err_set(&err, -EBUSY, "image '%s' has no disk to export: %s", call->name,
 			image->status.state == IMAGE_READY ? "it is only a kernel" : "wait until it is ready");
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	transfer = transfer_new(core, call);
@@ -369,7 +369,7 @@ static void import_done(void *data)
 		call->body = merged;
 		instance_create(core, call);
 	} else {
-		reply_err(call, &transfer->err);
+		answer_err(call, &transfer->err);
 	}
 	transfer_free(transfer);
 }
@@ -381,7 +381,7 @@ void instance_import(struct core *core, struct call *call, const char *upload)
 
 	if (!upload[0] || strspn(upload, "0123456789abcdefghijklmnopqrstuvwxyz-") != strlen(upload)) {
 		err_set(&err, -EINVAL, "spec.source.upload: '%s' is not the id of an upload", shown(upload));
-		reply_err(call, &err);
+		answer_err(call, &err);
 		return;
 	}
 	transfer = transfer_new(core, call);

@@ -2,10 +2,19 @@
 #include <stdio.h>
 
 #include "5-interface/cli/cli.h"
+#include "base/mem.h"
+#include "driver/store/sqlite/restore.h"
+
+static int restore(const char *file, const char *state, struct err *err)
+{
+	auto_free char *path = text_format("%s/store.db", state);
+
+	return store_sqlite_restore(file, path, err);
+}
 
 int main(int argc, char **argv)
 {
-	static const struct cli_doors doors = { 0 };
+	const struct cli_doors doors = { .restore = restore };
 
 	return cli_main(argc, argv, &doors, stdout, stderr);
 }

@@ -3,7 +3,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -118,10 +117,10 @@ static int compare_range(const struct decoder *decoder, const struct field *fiel
 	return range.has_min && number < range.min ? -1 : range.has_max && number > range.max;
 }
 
-static int check_number(const struct decoder *decoder, const struct field *field, int64_t number,
-			const struct json *json, const struct place *place)
+/* 'side' as from compare_range(). */
+static int check_side(const struct decoder *decoder, const struct field *field, int side, const struct json *json,
+		      const struct place *place)
 {
-	int side = compare_range(decoder, field, number);
 	auto_str struct str problem = { 0 };
 
 	if (!side)
@@ -132,6 +131,12 @@ static int check_number(const struct decoder *decoder, const struct field *field
 		json_write_value(&(struct json_writer){ .out = &problem }, NULL, json);
 	str_append(&problem, side < 0 ? " is too small" : " is too large");
 	return fail_range(decoder, field, problem.data, place);
+}
+
+static int check_number(const struct decoder *decoder, const struct field *field, int64_t number,
+			const struct json *json, const struct place *place)
+{
+	return check_side(decoder, field, compare_range(decoder, field, number), json, place);
 }
 
 int decode_check_count(const struct decoder *decoder, const struct field *field, size_t count,
@@ -244,16 +249,17 @@ static int decode_time(const struct decoder *decoder, const struct field *field,
 static int decode_double(const struct decoder *decoder, const struct field *field, const struct json *json,
 			 const struct place *place, void *value)
 {
+	const struct field_range range = field_range(field);
 	enum json_type type = json_type(json);
 	double number = json_double(json, 0);
+	int side = 0;
 
 	if (type != JSON_DOUBLE && type != JSON_INT && type != JSON_UINT)
 		return decode_fail_type(decoder, field, json, place);
 	*(double *)value = number;
-	/* The range is of whole numbers: the one beyond the fraction tells. */
-	if (number > 1e18 || number < -1e18)
-		return check_number(decoder, field, number > 0 ? INT64_MAX : INT64_MIN, json, place);
-	return check_number(decoder, field, (int64_t)(number > 0 ? ceil(number) : floor(number)), json, place);
+	if (decoder->mode != FIELD_STORED)
+		side = range.has_min && number < (double)range.min ? -1 : range.has_max && number > (double)range.max;
+	return check_side(decoder, field, side, json, place);
 }
 
 static int decode_enum(const struct decoder *decoder, const struct field *field, const struct json *json,

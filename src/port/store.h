@@ -50,7 +50,7 @@ struct store_event {
 };
 
 /* At least so many revisions are kept for watches that begin in the past; older ones are compacted in passing. */
-enum { STORE_HISTORY_REVISIONS = 10000 };
+enum { STORE_HISTORY_REVISIONS = 5000 };
 
 enum store_guard_kind { STORE_ABSENT, STORE_EXISTS, STORE_UNCHANGED /* mod_revision equals; 0: absent */ };
 

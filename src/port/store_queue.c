@@ -6,7 +6,8 @@
 
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_S UINT64_C(1000000000)
-#define COMPANY_NS (NS_PER_MS / 2)	/* How long a commit waits for those who took part lately. */
+#define COMPANY_NS (NS_PER_MS / 2)	/* How long a commit waits for the next of those who took part lately ... */
+#define COMPANY_MAX_NS (2 * NS_PER_MS)	/* ... and for all of them. */
 #define LATELY_NS (10 * NS_PER_MS)	/* After that they are not expected any more. */
 
 static uint64_t now_ns(void)
@@ -45,10 +46,11 @@ void store_queue_done(struct store_queue *queue)
 
 void store_queue_push(struct store_queue *queue, const struct store_submission *submission)
 {
-	uint64_t due_ns = now_ns() + submission->txn->delay_ms * NS_PER_MS;
+	uint64_t now = now_ns(), due_ns = now + submission->txn->delay_ms * NS_PER_MS;
 	struct store_submission *added;
 
 	pthread_mutex_lock(&queue->lock);
+	queue->last_push_ns = now;
 	added = vec_push(&queue->pending.list);
 	*added = *submission;
 	added->due_ns = due_ns;
@@ -155,9 +157,13 @@ static uint64_t earliest_due_ns(const struct store_queue *queue)
 /* Until when a commit that could begin at 'ready_ns' should wait for those who took part lately. */
 static uint64_t company_deadline_ns(const struct store_queue *queue, uint64_t ready_ns)
 {
+	uint64_t last_ns = queue->last_push_ns > ready_ns ? queue->last_push_ns : ready_ns;
+
 	if (queue->urgent_count >= queue->expected_count || ready_ns > queue->idle_since_ns + LATELY_NS)
 		return ready_ns;
-	return ready_ns + COMPANY_NS;
+	if (last_ns + COMPANY_NS > ready_ns + COMPANY_MAX_NS)
+		return ready_ns + COMPANY_MAX_NS;
+	return last_ns + COMPANY_NS;
 }
 
 /* Returns when there is something to do. */

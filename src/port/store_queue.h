@@ -5,7 +5,8 @@
  * batch is being committed (one fsync), others are pushed; the next takes all of them.  With
  * clients that wait for their answer that alone settles at two alternating halves, because those who
  * are answered by one commit are always just too late for the next.  So the queue knows how many took
- * part lately and waits up to half a millisecond for as many to come again.  A lone writer never waits.
+ * part lately and waits for as many to come again, but not longer than half a millisecond for the
+ * next one.  A lone writer never waits.
  *
  * Threads: push, nudge, stop and drop from any; wait and take from one.
  */
@@ -34,6 +35,7 @@ struct store_queue {
 	pthread_mutex_t lock;		/* Guards the next block. */
 	pthread_cond_t wake;
 	struct store_batch pending;
+	uint64_t last_push_ns;
 	size_t urgent_count;		/* In 'pending': those with delay_ms 0. */
 	bool is_stopped;
 	bool is_nudged;

@@ -20,6 +20,9 @@ FILE_IN("tiny", "agent", embed_tiny_agent);
 FILE_IN("tiny", "power", embed_tiny_power);
 FILE_IN("tiny", "button", embed_tiny_button);
 FILE_IN("tiny", "udhcpc.script", embed_tiny_udhcpc);
+FILE_IN("debian", "cloud.cfg", embed_debian_cloud);
+FILE_IN("debian", "network", embed_debian_network);
+FILE_IN("debian", "customize", embed_debian_customize);
 
 const struct embed tiny_init = { "init", 0755, embed_tiny_init_start, embed_tiny_init_end };
 
@@ -31,5 +34,12 @@ const struct embed tiny_files[] = {
 	{ "etc/udhcpc.script", 0755, embed_tiny_udhcpc_start, embed_tiny_udhcpc_end },
 	{ "etc/acpi/PWRF/00000080", 0755, embed_tiny_button_start, embed_tiny_button_end },
 	{ "sbin/power", 0755, embed_tiny_power_start, embed_tiny_power_end },
+	{ NULL, 0, NULL, NULL },
+};
+
+const struct embed debian_files[] = {
+	{ "etc/cloud/cloud.cfg.d/90_strata.cfg", 0644, embed_debian_cloud_start, embed_debian_cloud_end },
+	{ "etc/systemd/network/80-dhcp.network", 0644, embed_debian_network_start, embed_debian_network_end },
+	{ "etc/strata/customize", 0755, embed_debian_customize_start, embed_debian_customize_end },
 	{ NULL, 0, NULL, NULL },
 };

@@ -14,5 +14,6 @@ struct embed {
 
 extern const struct embed tiny_init;		/* Of the ramdisk. */
 extern const struct embed tiny_files[];		/* Of the root disk; the last has no path. */
+extern const struct embed debian_files[];	/* Likewise. */
 
 #endif

@@ -1,10 +1,7 @@
 #include <string.h>
-#include <unistd.h>
 
 #include "5-interface/cli/commands.h"
-#include "5-interface/cli/each.h"
-#include "5-interface/cli/output.h"
-#include "5-interface/cli/spec_text.h"
+#include "5-interface/cli/resource.h"
 #include "5-interface/cli/transfer.h"
 #include "base/str.h"
 
@@ -18,30 +15,14 @@ static int run_ls(struct cli *cli, struct err *err)
 	return output_list(cli, &(struct output_list){ .kind = image_kind(), .path = "/v1/images" }, err);
 }
 
-static int show_one(struct cli *cli, const char *name, void *data, struct err *err)
-{
-	auto_free char *path = request_path("images", name, NULL);
-
-	(void)data;
-	return output_object(cli, image_kind(), path, err);
-}
-
 static int run_show(struct cli *cli, struct err *err)
 {
-	return each_argument(cli, show_one, NULL, err);
-}
-
-static int request_rm(struct cli *cli, const char *name, int64_t *ret_revision, struct err *err)
-{
-	auto_free char *path = request_path("images", name, NULL);
-
-	*ret_revision = 0;
-	return request_json(cli, "DELETE", path, NULL, NULL, err);
+	return resource_show(cli, image_kind(), err);
 }
 
 static int run_rm(struct cli *cli, struct err *err)
 {
-	return each_request(cli, &(struct each_job){ .kind = image_kind(), .request = request_rm, .look = wait_until_gone }, err);
+	return resource_rm(cli, image_kind(), err);
 }
 
 static int run_export(struct cli *cli, struct err *err)
@@ -73,24 +54,6 @@ static int add_part(struct cli *cli, struct json *spec, const char *part, const 
 	return 0;
 }
 
-static int create_image(struct cli *cli, const char *name, struct json *spec, struct err *err)
-{
-	auto_free char *path = request_path("images", name, NULL);
-	auto_json struct json *body = json_new_object(), *answer = NULL;
-	int result;
-
-	json_set(spec_member(body, "meta"), "name", json_new_string(name));
-	json_set(body, "spec", spec);
-	result = request_json(cli, "POST", "/v1/images", body, &answer, err);
-	if (result == 0 && !cli_has(cli, "no-wait"))
-		result = wait_for(cli, &(struct wait){ .kind = image_kind(), .path = path, .name = name, .look = wait_until_ready,
-				  .data = (void *)(uintptr_t)image_kind(),
-				  .revision = json_int(json_path(answer, "meta.revision"), 0) }, err);
-	if (result == 0)
-		fprintf(cli->out, "%s\n", name);
-	return result;
-}
-
 static int run_import(struct cli *cli, struct err *err)
 {
 	const char *disk = cli_argument(cli, 1), *kernel = cli_value(cli, "kernel"), *sha256 = cli_value(cli, "sha256");
@@ -106,11 +69,9 @@ static int run_import(struct cli *cli, struct err *err)
 		result = add_part(cli, spec, "initrd", cli_value(cli, "initrd"), NULL, err);
 	if (result < 0)
 		return result;
-	if (cli_value(cli, "format"))
-		json_set(spec, "format", json_new_string(cli_value(cli, "format")));
-	if (cli_value(cli, "kernel-options"))
-		json_set(spec, "cmdline", json_new_string(cli_value(cli, "kernel-options")));
-	return create_image(cli, cli_argument(cli, 0), take(spec), err);
+	set_from_option(cli, "format", spec, "format");
+	set_from_option(cli, "kernel-options", spec, "cmdline");
+	return resource_create(cli, image_kind(), cli_argument(cli, 0), take(spec), err);
 }
 
 static int run_build(struct cli *cli, struct err *err)
@@ -119,7 +80,7 @@ static int run_build(struct cli *cli, struct err *err)
 	struct json *spec = json_new_object();
 
 	json_set(spec, "build", json_new_string(recipe));
-	return create_image(cli, name ? name : recipe, spec, err);
+	return resource_create(cli, image_kind(), name ? name : recipe, spec, err);
 }
 
 const struct cli_command command_image_ls = {

@@ -4,8 +4,7 @@
 
 #include "5-interface/cli/commands.h"
 #include "5-interface/cli/each.h"
-#include "5-interface/cli/output.h"
-#include "5-interface/cli/spec_text.h"
+#include "5-interface/cli/resource.h"
 #include "base/str.h"
 #include "base/units.h"
 #include "model/instance.h"
@@ -78,17 +77,9 @@ static int run_ls(struct cli *cli, struct err *err)
 			   .data = cli }, err);
 }
 
-static int show_one(struct cli *cli, const char *name, void *data, struct err *err)
-{
-	auto_free char *path = request_path("instances", name, NULL);
-
-	(void)data;
-	return output_object(cli, &kinds[KIND_INSTANCE], path, err);
-}
-
 static int run_show(struct cli *cli, struct err *err)
 {
-	return each_argument(cli, show_one, NULL, err);
+	return resource_show(cli, &kinds[KIND_INSTANCE], err);
 }
 
 static int run_rename(struct cli *cli, struct err *err)
@@ -116,26 +107,6 @@ static int wait_until_applied(void *data, const void *object, struct err *err)
 		WAIT_DONE : WAIT_MORE;
 }
 
-static int say_pending(struct cli *cli, const char *name, const char *path, struct err *err)
-{
-	void *object;
-	const struct instance *instance;
-	int result = request_object(cli, "GET", path, NULL, &kinds[KIND_INSTANCE], &object, err);
-
-	if (result < 0)
-		return result;
-	instance = object;
-	for (size_t i = 0; i < instance->status.pending.count; i++) {
-		const char *text = *field_list_at(&instance->status.pending, char *, i);
-
-		fprintf(cli->messages, "at the next start of '%s': %s\n", name, shown(text));
-	}
-	if (instance->status.pending.count)
-		fprintf(cli->messages, "for now: 'strata restart %s'\n", name);
-	kind_free(&kinds[KIND_INSTANCE], object);
-	return 0;
-}
-
 static int run_set(struct cli *cli, struct err *err)
 {
 	const struct kind *kind = &kinds[KIND_INSTANCE];
@@ -153,7 +124,7 @@ static int run_set(struct cli *cli, struct err *err)
 	if (result < 0 || cli_has(cli, "no-wait"))
 		return result;
 	result = wait_for(cli, &(struct wait){ .kind = kind, .path = path, .name = name, .look = wait_until_applied,
-			  .revision = json_int(json_path(answer, "meta.revision"), 0), .default_timeout_ms = IN_FORCE_WITHIN_MS }, err);
+			  .revision = answer_revision(answer), .default_timeout_ms = IN_FORCE_WITHIN_MS }, err);
 	if (result < 0 && result != -ETIMEDOUT)
 		return result;
 	return say_pending(cli, name, path, err);
@@ -174,9 +145,9 @@ static const struct { const char *name; wait_look_fn *look; } goals[] = {
 };
 
 /* A misspelt name should be told at once. */
-static int request_look(struct cli *cli, const char *name, int64_t *ret_revision, struct err *err)
+static int request_look(struct cli *cli, const struct kind *kind, const char *name, int64_t *ret_revision, struct err *err)
 {
-	auto_free char *path = request_path("instances", name, NULL);
+	auto_free char *path = request_path(kind->plural, name, NULL);
 
 	*ret_revision = 0;
 	return text_equal(cli_value(cli, "for"), "gone") ? 0 : request_json(cli, "GET", path, NULL, NULL, err);

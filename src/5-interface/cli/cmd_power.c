@@ -1,6 +1,7 @@
 /* start, stop, restart, pause, resume, rm. */
 #include "5-interface/cli/commands.h"
 #include "5-interface/cli/each.h"
+#include "5-interface/cli/resource.h"
 #include "base/str.h"
 
 /* {"force": true, "timeout": "30s"}, or null when neither was given. */
@@ -16,26 +17,16 @@ static struct json *stop_body(const struct cli *cli)
 }
 
 /* The name of the command is the name of the operation. */
-static int request_power(struct cli *cli, const char *name, int64_t *ret_revision, struct err *err)
+static int request_power(struct cli *cli, const struct kind *kind, const char *name, int64_t *ret_revision, struct err *err)
 {
 	bool may_stop = cli->command == &command_stop || cli->command == &command_restart;
-	auto_free char *path = request_path("instances", name, cli->command->name, NULL);
+	auto_free char *path = request_path(kind->plural, name, cli->command->name, NULL);
 	auto_json struct json *body = may_stop ? stop_body(cli) : NULL, *answer = NULL;
 	int result = request_json(cli, "POST", path, body, &answer, err);
 
 	if (result == 0)
-		*ret_revision = json_int(json_path(answer, "meta.revision"), 0);
+		*ret_revision = answer_revision(answer);
 	return result;
-}
-
-static int request_rm(struct cli *cli, const char *name, int64_t *ret_revision, struct err *err)
-{
-	auto_free char *path = request_path("instances", name, NULL);
-
-	if (cli_has(cli, "force"))
-		request_query(&path, "force", "true");
-	*ret_revision = 0;
-	return request_json(cli, "DELETE", path, NULL, NULL, err);
 }
 
 static int run_power(struct cli *cli, wait_look_fn *look, bool is_patient, struct err *err)
@@ -66,8 +57,7 @@ static int run_pause(struct cli *cli, struct err *err)
 
 static int run_rm(struct cli *cli, struct err *err)
 {
-	return each_request(cli, &(struct each_job){ .kind = &kinds[KIND_INSTANCE], .request = request_rm,
-			    .look = wait_until_gone }, err);
+	return resource_rm(cli, &kinds[KIND_INSTANCE], err);
 }
 
 #define STOP_OPTIONS \

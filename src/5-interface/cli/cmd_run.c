@@ -3,9 +3,8 @@
 
 #include "5-interface/cli/commands.h"
 #include "5-interface/cli/names.h"
+#include "5-interface/cli/resource.h"
 #include "5-interface/cli/session.h"
-#include "5-interface/cli/spec_text.h"
-#include "5-interface/cli/wait.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/str.h"
@@ -190,7 +189,7 @@ static int wait_for_instance(struct cli *cli, const struct json *answer, wait_lo
 	if (cli_has(cli, "no-wait"))
 		return 0;
 	return wait_for(cli, &(struct wait){ .kind = &kinds[KIND_INSTANCE], .path = path, .name = name, .look = look,
-			.revision = json_int(json_path(answer, "meta.revision"), 0) }, err);
+			.revision = answer_revision(answer) }, err);
 }
 
 static int run_run(struct cli *cli, struct err *err)

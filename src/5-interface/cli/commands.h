@@ -12,8 +12,22 @@ extern const struct cli_command command_run, command_create;
 extern const struct cli_command command_ls, command_show, command_rename, command_set, command_wait;
 /* cmd_power.c */
 extern const struct cli_command command_start, command_stop, command_restart, command_pause, command_resume, command_rm;
-/* cmd_exec.c, cmd_console.c */
-extern const struct cli_command command_exec, command_console, command_logs;
+/* cmd_exec.c, cmd_console.c, cmd_cp.c, cmd_top.c */
+extern const struct cli_command command_exec, command_console, command_logs, command_cp, command_top;
+/* cmd_snapshot.c */
+extern const struct cli_command command_snapshot_ls, command_snapshot_show, command_snapshot_create, command_snapshot_restore,
+	command_snapshot_rm, command_clone, command_export, command_import;
+/* cmd_volume.c */
+extern const struct cli_command command_volume_ls, command_volume_show, command_volume_create, command_volume_attach,
+	command_volume_detach, command_volume_resize, command_volume_rm;
+/* cmd_network.c */
+extern const struct cli_command command_network_ls, command_network_show, command_network_create, command_network_set,
+	command_network_rm;
+/* cmd_apply.c */
+extern const struct cli_command command_apply, command_diff, command_delete;
+/* cmd_node.c, cmd_events.c */
+extern const struct cli_command command_node_show, command_doctor, command_config_show, command_config_get, command_config_set,
+	command_cert_issue, command_backup, command_restore, command_events;
 /* cmd_image.c */
 extern const struct cli_command command_image_ls, command_image_show, command_image_import, command_image_build,
 	command_image_export, command_image_rm;

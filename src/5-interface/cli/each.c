@@ -38,7 +38,7 @@ static int send_one(struct cli *cli, const char *name, void *data, struct err *e
 {
 	struct batch *batch = data;
 	int64_t *revision = &batch->revisions[batch->next++];
-	int result = batch->job->request(cli, name, revision, err);
+	int result = batch->job->request(cli, batch->job->kind, name, revision, err);
 
 	if (result < 0)
 		*revision = -1;

@@ -14,7 +14,8 @@ typedef int each_fn(struct cli *cli, const char *name, void *data, struct err *e
 int each_argument(struct cli *cli, each_fn *fn, void *data, struct err *err);
 
 /* Sends a request for one name; 'ret_revision' is that of the object in the answer. */
-typedef int each_request_fn(struct cli *cli, const char *name, int64_t *ret_revision, struct err *err);
+typedef int each_request_fn(struct cli *cli, const struct kind *kind, const char *name, int64_t *ret_revision,
+			    struct err *err);
 
 struct each_job {
 	const struct kind *kind;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,7 +33,7 @@ struct helper {
 
 struct sink {
 	atomic_int references;		/* The connection's and the helper's. */
-	atomic_bool is_complete;
+	atomic_ullong expected;		/* Size plus one; 0: unknown as yet. */
 	char *path;			/* Of the finished upload. */
 	char *part;			/* Of the unfinished. */
 	char id[37];
@@ -160,9 +161,9 @@ void sink_unref(struct sink *sink)
 	free(sink);
 }
 
-void sink_complete(struct sink *sink)
+void sink_complete(struct sink *sink, uint64_t size)
 {
-	atomic_store(&sink->is_complete, true);
+	atomic_store(&sink->expected, size + 1);
 }
 
 static int write_all(int fd, const char *bytes, size_t size, struct err *err)
@@ -207,11 +208,11 @@ static int receive(const struct helper *helper, struct sha256 *sha256, uint64_t 
 }
 
 /* A finished upload has reached the disk: the request that uses it may be carried out after a crash. */
-static int finish(const struct helper *helper, struct err *err)
+static int finish(const struct helper *helper, uint64_t size, struct err *err)
 {
 	const struct sink *sink = helper->sink;
 
-	if (!atomic_load(&sink->is_complete))
+	if (atomic_load(&sink->expected) != size + 1)
 		return err_set(err, -ECANCELED, "the client has gone");
 	if (fdatasync(helper->to_fd) < 0)
 		return err_set(err, -errno, "store the upload: %m");
@@ -233,7 +234,7 @@ static void store_file(struct helper *helper)
 	sha256_init(&sha256);
 	r = receive(helper, &sha256, &size, &err);
 	if (r == 0)
-		r = finish(helper, &err);
+		r = finish(helper, size, &err);
 	if (r < 0)
 		unlink(helper->sink->part);
 	json_write_object(&writer, NULL);

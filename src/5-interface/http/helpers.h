@@ -10,7 +10,7 @@
 #ifndef HTTP_HELPERS_H
 #define HTTP_HELPERS_H
 
-#include <stdatomic.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -28,12 +28,12 @@ struct sink;
 
 /*
  * Stores what comes through a pipe as an upload in the folder: '*ret_pipe_fd' takes the content; from
- * '*ret_result_fd' comes one line, {"id", "size", "sha256"} or {"error", "code"}.  Closing the pipe without
- * sink_complete() means that the client has gone: nothing is left of it.
+ * '*ret_result_fd' comes one line, {"id", "size", "sha256"} or {"error", "code"}.  When the pipe
+ * ends with less than sink_complete() has said, or without it, the client has gone: nothing is left of it.
  */
 int helpers_store(struct helpers *helpers, const char *folder, struct sink **ret_sink, int *ret_pipe_fd,
 		  int *ret_result_fd, struct err *err);
-void sink_complete(struct sink *sink);		/* All has been written; now close the pipe. */
+void sink_complete(struct sink *sink, uint64_t size);	/* So much is all; the pipe's end comes next. */
 void sink_unref(struct sink *sink);		/* Null is fine. */
 
 /* Removes uploads older than an hour, and what a daemon that was killed has left half done. */

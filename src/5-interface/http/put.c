@@ -15,6 +15,7 @@ struct put {
 	struct outlet outlet;
 	struct result result;
 	struct sink *sink;		/* Uploads. */
+	uint64_t size;			/* Received. */
 	bool has_failed;
 	struct err err;
 };
@@ -81,6 +82,7 @@ static int on_body(struct connection *connection, const char *bytes, size_t size
 {
 	struct put *put = connection->state;
 
+	put->size += size;
 	outlet_write(&put->outlet, bytes, size);
 	return 0;
 }
@@ -90,7 +92,7 @@ static int on_body_end(struct connection *connection)
 	struct put *put = connection->state;
 
 	if (put->sink)
-		sink_complete(put->sink);
+		sink_complete(put->sink, put->size);
 	outlet_end(&put->outlet);
 	return 0;
 }

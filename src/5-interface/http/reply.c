@@ -203,7 +203,7 @@ int stream_send(struct connection *connection, size_t size)
 	connection_set_timeout(connection, TIMEOUT_WRITE_S);
 	if (!connection->sends_chunks)
 		return lws_write(connection->wsi, (unsigned char *)body, size, LWS_WRITE_HTTP) < 0 ? -1 : 0;
-	snprintf(head, sizeof(head), "%08zx\r\n", size);
+	snprintf(head, sizeof(head), "%08x\r\n", (unsigned)size);
 	memcpy(body - CHUNK_HEAD, head, CHUNK_HEAD);
 	memcpy(body + size, "\r\n", CHUNK_TAIL);
 	out->size = LWS_PRE + CHUNK_HEAD + size + CHUNK_TAIL;
@@ -231,7 +231,7 @@ char *frame_room(struct connection *connection, int channel, size_t size)
 
 int frame_send(struct connection *connection, int channel, size_t size, bool is_text)
 {
-	connection->server->out.size = LWS_PRE + (channel >= 0) + size;
+	connection->server->out.size = LWS_PRE + size + (channel >= 0 ? 1u : 0u);
 	connection_set_timeout(connection, TIMEOUT_WRITE_S);
 	return out_write(connection, is_text ? LWS_WRITE_TEXT : LWS_WRITE_BINARY);
 }

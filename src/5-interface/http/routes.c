@@ -64,10 +64,9 @@ static const struct parameter events_parameters[] = {
 	  .answer = CONTENT_OBJECT, .doc = "Change by a merge patch (RFC 7396)." }, \
 	{ METHOD_POST, base_ "/{name}/rename", &handler_call, CALL_RENAME, kind_, .status = 200, \
 	  .body = CONTENT_TABLE, .body_table = &body_rename_table, .answer = CONTENT_OBJECT, .doc = "Rename." }
-#define ACTION(name_, op_, body_table_, doc_) \
+#define ACTION(name_, op_, body_, body_table_, doc_) \
 	{ METHOD_POST, "/v1/instances/{name}/" name_, &handler_call, op_, KIND_INSTANCE, .status = 202, \
-	  .body = (body_table_) ? CONTENT_TABLE : CONTENT_JSON, .body_table = body_table_, \
-	  .answer = CONTENT_OBJECT, .doc = doc_ }
+	  .body = CONTENT_##body_, .body_table = body_table_, .answer = CONTENT_OBJECT, .doc = doc_ }
 #define SNAPSHOTS "/v1/instances/{name}/snapshots"
 
 const struct route routes[] = {
@@ -76,13 +75,13 @@ const struct route routes[] = {
 	KIND_ROUTES(KIND_VOLUME, "/v1/volumes"),
 	KIND_ROUTES(KIND_NETWORK, "/v1/networks"),
 
-	ACTION("start", CALL_START, NULL, "Start the instance."),
-	ACTION("stop", CALL_STOP, &body_stop_table, "Ask the guest to power off; then power it off."),
-	ACTION("restart", CALL_RESTART, &body_stop_table, "Stop and start."),
-	ACTION("pause", CALL_PAUSE, NULL, "Stop its processors; memory stays."),
-	ACTION("resume", CALL_RESUME, NULL, "Go on after a pause."),
-	ACTION("attach", CALL_ATTACH, &body_attach_table, "Plug in a volume."),
-	ACTION("detach", CALL_DETACH, &body_detach_table, "Unplug a volume."),
+	ACTION("start", CALL_START, JSON, NULL, "Start the instance."),
+	ACTION("stop", CALL_STOP, TABLE, &body_stop_table, "Ask the guest to power off; then power it off."),
+	ACTION("restart", CALL_RESTART, TABLE, &body_stop_table, "Stop and start."),
+	ACTION("pause", CALL_PAUSE, JSON, NULL, "Stop its processors; memory stays."),
+	ACTION("resume", CALL_RESUME, JSON, NULL, "Go on after a pause."),
+	ACTION("attach", CALL_ATTACH, TABLE, &body_attach_table, "Plug in a volume."),
+	ACTION("detach", CALL_DETACH, TABLE, &body_detach_table, "Unplug a volume."),
 	{ METHOD_POST, "/v1/instances/{name}/clone", &handler_call, CALL_CLONE, KIND_INSTANCE, .status = 201,
 	  .body = CONTENT_TABLE, .body_table = &body_clone_table, .answer = CONTENT_OBJECT,
 	  .doc = "Copy the instance, or a snapshot of it, on write." },

@@ -10,6 +10,7 @@
 #include "5-interface/http/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -19,6 +20,7 @@
 
 #include "5-interface/http/calls.h"
 #include "5-interface/http/connection.h"
+#include "5-interface/http/helpers.h"
 #include "5-interface/http/tail.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -332,6 +334,7 @@ static void clean_up(struct server *server)
 		lws_sul_cancel(&server->accept_timer);
 		lws_context_destroy(server->context);	/* Ends every connection. */
 	}
+	helpers_free(server->helpers);
 	tails_free(server->tails);
 	source_remove(server->listener);
 	source_remove(server->mailbox_source);
@@ -370,6 +373,7 @@ int server_start(const struct server_params *params, struct server **ret_server,
 	int r;
 
 	server->params = *params;
+	server->helpers = helpers_new();
 	r = create_context(server, err);
 	if (r == 0)
 		r = create_sources(server, err);

@@ -16,6 +16,7 @@
 #include "base/str.h"
 
 struct connection;
+struct helpers;
 struct mailbox;
 struct tails;
 

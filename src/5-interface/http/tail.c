@@ -64,22 +64,19 @@ static void on_inotify(void *data, uint32_t events)
 	}
 }
 
-static int tails_get(struct server *server, struct tails **ret_tails, struct err *err)
+/* The first time it is needed. */
+static int tails_start(struct server *server, struct err *err)
 {
-	struct tails *tails = server->tails;
-	int fd;
+	struct tails *tails;
+	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 
-	if (!tails) {
-		fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-		if (fd < 0)
-			return err_set(err, -errno, "inotify: %m");
-		tails = alloc(sizeof(*tails));
-		tails->inotify_fd = fd;
-		tails->source = source_new(server->poller, fd, on_inotify, tails);
-		source_want(tails->source, EPOLLIN);
-		server->tails = tails;
-	}
-	*ret_tails = tails;
+	if (fd < 0)
+		return err_set(err, -errno, "inotify: %m");
+	tails = alloc(sizeof(*tails));
+	tails->inotify_fd = fd;
+	tails->source = source_new(server->poller, fd, on_inotify, tails);
+	source_want(tails->source, EPOLLIN);
+	server->tails = tails;
 	return 0;
 }
 
@@ -95,10 +92,11 @@ void tails_free(struct tails *tails)
 static int follow(struct server *server, struct tail *tail, struct err *err)
 {
 	struct tails *tails;
-	int r = tails_get(server, &tails, err);
+	int r = server->tails ? 0 : tails_start(server, err);
 
 	if (r < 0)
 		return r;
+	tails = server->tails;
 	/* The same folder gives the same watch: it is shared. */
 	tail->watch = inotify_add_watch(tails->inotify_fd, tail->folder, IN_MODIFY | IN_CREATE | IN_MOVED_TO);
 	if (tail->watch < 0)

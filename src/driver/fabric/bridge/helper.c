@@ -16,7 +16,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 
-enum { TERM_WAIT_MS = 2000, KILL_WAIT_MS = 2000, START_TIMEOUT_MS = 10000, FILE_MAX_BYTES = 64 << 10 };
+enum { TERM_WAIT_MS = 2000, KILL_WAIT_MS = 2000, CGROUP_WAIT_MS = 500, START_TIMEOUT_MS = 10000, FILE_MAX_BYTES = 64 << 10 };
 
 #define CONFIG_OPTION "--conf-file="
 
@@ -127,6 +127,20 @@ static bool end_process(int pidfd)
 	return poll(&ended, 1, KILL_WAIT_MS) == 1;
 }
 
+/* The kernel may count a process for a moment after its end: cgroup.events tells when it does no more. */
+static void remove_cgroup(const char *cgroup)
+{
+	auto_free char *path = text_format("%s/cgroup.events", cgroup);
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct pollfd emptied = { .fd = fd, .events = POLLPRI };
+	char events[256];
+
+	/* Reading arms the next notification. */
+	while (fd >= 0 && pread(fd, events, sizeof(events), 0) > 0 && rmdir(cgroup) < 0 && errno == EBUSY)
+		if (poll(&emptied, 1, CGROUP_WAIT_MS) != 1)
+			return;
+}
+
 int helper_stop(const struct helper *helper, struct err *err)
 {
 	struct pids pids = find(helper);
@@ -140,7 +154,7 @@ int helper_stop(const struct helper *helper, struct err *err)
 	}
 	vec_done(&pids.items);
 	if (helper->cgroup)
-		rmdir(helper->cgroup);
+		remove_cgroup(helper->cgroup);
 	return r;
 }
 

@@ -11,10 +11,10 @@
 
 enum { TYPE_MASK = NLA_F_NET_BYTEORDER - 1 };	/* NLA_TYPE_MASK is a negative number to C. */
 
-int netlink_open(struct netlink *netlink, struct err *err)
+int netlink_open(struct netlink *netlink, int protocol, struct err *err)
 {
 	static const int on = 1;
-	auto_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	auto_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
 
 	if (fd < 0)
 		return err_set(err, -errno, "netlink: %m");
@@ -146,6 +146,20 @@ int netlink_request(struct netlink *netlink, struct netlink_message *message, st
 {
 	message->header.nlmsg_flags |= NLM_F_ACK;
 	return transact(netlink, message, NULL, NULL, err);
+}
+
+int netlink_request_batch(struct netlink *netlink, struct str *messages, struct err *err)
+{
+	struct nlmsghdr *header;
+
+	netlink->sequence++;
+	for (size_t at = 0; at < messages->size; at += NLMSG_ALIGN(header->nlmsg_len)) {
+		header = (struct nlmsghdr *)(messages->data + at);
+		header->nlmsg_seq = netlink->sequence;
+	}
+	if (send(netlink->fd, messages->data, messages->size, 0) < 0)
+		return err_set(err, -errno, "netlink: %m");
+	return receive(netlink, NULL, NULL, err);
 }
 
 int netlink_query(struct netlink *netlink, struct netlink_message *message, netlink_fn *fn, void *data, struct err *err)

@@ -1,5 +1,5 @@
 /*
- * netlink.h - rtnetlink requests (RFC 3549, rtnetlink(7)) on one socket.
+ * netlink.h - netlink requests (RFC 3549, rtnetlink(7)) on one socket.
  *
  *	struct netlink_message message;
  *	netlink_begin(&message, RTM_NEWLINK, NLM_F_CREATE, &header, sizeof(header));
@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/str.h"
 
 enum { NETLINK_MESSAGE_SIZE = 2048, NETLINK_REPLY_SIZE = 64 << 10 };
 
@@ -35,7 +36,8 @@ struct netlink_message {
 	};
 };
 
-int netlink_open(struct netlink *netlink, struct err *err);
+/* 'protocol': NETLINK_ROUTE, NETLINK_NETFILTER. */
+int netlink_open(struct netlink *netlink, int protocol, struct err *err);
 void netlink_close(struct netlink *netlink);		/* A zeroed one (fd 0 is never used) is fine. */
 
 /* 'body' is the fixed part after the header (struct ifinfomsg, ...). */
@@ -48,6 +50,9 @@ void netlink_nest_end(struct netlink_message *message, struct rtattr *nest);
 
 /* Sends and waits for the acknowledgement. */
 int netlink_request(struct netlink *netlink, struct netlink_message *message, struct err *err);
+
+/* Several messages at once, of which at least one asks for an acknowledgement; the first answer counts. */
+int netlink_request_batch(struct netlink *netlink, struct str *messages, struct err *err);
 
 /* Sends a question; 'fn' sees each answer and returns 0 to go on. */
 typedef int netlink_fn(void *data, const struct nlmsghdr *header, struct err *err);

@@ -1,31 +1,11 @@
 #include "driver/fabric/bridge/rules.h"
 
 #include <arpa/inet.h>
+#include <linux/netfilter.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/vec.h"
-
-struct elements { VEC(char *) items; };	/* "bridge strata_1a2b macs { ... }" */
-
-static const char *format_ipv4(struct in_addr address, char text[INET_ADDRSTRLEN])
-{
-	return inet_ntop(AF_INET, &address, text, INET_ADDRSTRLEN);
-}
-
-static const char *format_ipv6(const struct in6_addr *address, char text[INET6_ADDRSTRLEN])
-{
-	return inet_ntop(AF_INET6, address, text, INET6_ADDRSTRLEN);
-}
-
-/* As the number that a raw 128-bit expression is compared with. */
-static const char *format_number(const struct in6_addr *address, char text[35])
-{
-	char *p = text + sprintf(text, "0x");
-
-	for (size_t i = 0; i < sizeof(address->s6_addr); i++)
-		p += sprintf(p, "%02x", address->s6_addr[i]);
-	return text;
-}
 
 static struct in_addr unmap(const struct in6_addr *mapped)
 {
@@ -180,130 +160,114 @@ static void write_nat_chains(const struct bridge_driver *driver, struct str *out
 
 static void write_network_elements(const struct bridge_driver *driver, const struct fabric_network *network, struct str *out)
 {
-	char ifname[IFNAMSIZ], ipv4[INET_ADDRSTRLEN], ipv6[INET6_ADDRSTRLEN], number[35];
+	char ifname[IFNAMSIZ], ipv4[INET_ADDRSTRLEN], ipv6[INET6_ADDRSTRLEN];
+	struct element_value link_local = { .size = 0 }, gateway = { .size = 0 };
 	const char *tag = driver->tag;
-	struct in6_addr link_local;
+	struct in6_addr address;
 	uint8_t mac[6];
 
 	rules_bridge_mac(network, mac);
-	link_local = rules_link_local(mac);
+	address = rules_link_local(mac);
+	element_put_number(&link_local, &address);
 	bridge_ifname(driver, network->index, ifname);
 	str_printf(out, "add element inet strata_%s inside { %s . %s }\n", tag, ifname, ifname);
-	str_printf(out, "add element bridge strata_%s gateways6 { %s }\n", tag, format_number(&link_local, number));
+	str_printf(out, "add element bridge strata_%s gateways6 { %s }\n", tag, link_local.text);
 	if (network->has_nat && network->ipv4.s_addr)
 		str_printf(out, "add element inet strata_%s masqueraded4 { %s/%u }\n", tag,
-			   format_ipv4(network->ipv4, ipv4), network->ipv4_prefix);
+			   inet_ntop(AF_INET, &network->ipv4, ipv4, sizeof(ipv4)), network->ipv4_prefix);
 	if (!fabric_address_is_set(&network->ipv6))
 		return;
-	str_printf(out, "add element bridge strata_%s gateways6 { %s }\n", tag, format_number(&network->ipv6, number));
+	element_put_number(&gateway, &network->ipv6);
+	str_printf(out, "add element bridge strata_%s gateways6 { %s }\n", tag, gateway.text);
 	if (network->has_nat)
 		str_printf(out, "add element inet strata_%s masqueraded6 { %s/%u }\n", tag,
-			   format_ipv6(&network->ipv6, ipv6), network->ipv6_prefix);
+			   inet_ntop(AF_INET6, &network->ipv6, ipv6, sizeof(ipv6)), network->ipv6_prefix);
 }
 
 /*
  * ---- What a nic adds ----
  */
 
-static void push_publish_ipv4(const struct bridge_driver *driver, const struct fabric_nic *nic,
-			      const struct fabric_publish *publish, struct elements *elements)
+static struct element *push_element(struct elements *elements, int family, const char *set)
 {
-	const char *protocol = fabric_protocol_name(publish->protocol);
-	struct in_addr at = { 0 };
-	char guest[INET_ADDRSTRLEN], host[INET_ADDRSTRLEN];
+	struct element *element = vec_push(&elements->items);
 
-	format_ipv4(nic->ipv4, guest);
-	if (IN6_IS_ADDR_V4MAPPED(&publish->host_address))
-		at = unmap(&publish->host_address);
+	element->family = family;
+	element->set = set;
+	return element;
+}
+
+static void push_publish_ipv4(const struct fabric_nic *nic, const struct fabric_publish *publish, struct elements *elements)
+{
+	struct in_addr at = IN6_IS_ADDR_V4MAPPED(&publish->host_address) ? unmap(&publish->host_address) : (struct in_addr){ 0 };
+	struct element *element = push_element(elements, NFPROTO_INET, at.s_addr ? "publish4_at" : "publish4");
+
 	if (at.s_addr)
-		*vec_push(&elements->items) = text_format("inet strata_%s publish4_at { %s . %s . %u : %s . %u }", driver->tag,
-			format_ipv4(at, host), protocol, publish->host_port, guest, publish->guest_port);
-	else
-		*vec_push(&elements->items) = text_format("inet strata_%s publish4 { %s . %u : %s . %u }", driver->tag,
-			protocol, publish->host_port, guest, publish->guest_port);
+		element_put_ipv4(&element->key, at);
+	element_put_protocol(&element->key, publish->protocol == FABRIC_TCP);
+	element_put_port(&element->key, publish->host_port);
+	element_put_ipv4(&element->value, nic->ipv4);
+	element_put_port(&element->value, publish->guest_port);
 }
 
-static void push_publish_ipv6(const struct bridge_driver *driver, const struct fabric_nic *nic,
-			      const struct fabric_publish *publish, struct elements *elements)
+static void push_publish_ipv6(const struct fabric_nic *nic, const struct fabric_publish *publish, struct elements *elements)
 {
-	const char *protocol = fabric_protocol_name(publish->protocol);
-	char guest[INET6_ADDRSTRLEN], host[INET6_ADDRSTRLEN];
+	bool has_address = fabric_address_is_set(&publish->host_address);
+	struct element *element = push_element(elements, NFPROTO_INET, has_address ? "publish6_at" : "publish6");
 
-	format_ipv6(&nic->ipv6, guest);
-	if (fabric_address_is_set(&publish->host_address))
-		*vec_push(&elements->items) = text_format("inet strata_%s publish6_at { %s . %s . %u : %s . %u }", driver->tag,
-			format_ipv6(&publish->host_address, host), protocol, publish->host_port, guest, publish->guest_port);
-	else
-		*vec_push(&elements->items) = text_format("inet strata_%s publish6 { %s . %u : %s . %u }", driver->tag,
-			protocol, publish->host_port, guest, publish->guest_port);
+	if (has_address)
+		element_put_ipv6(&element->key, &publish->host_address);
+	element_put_protocol(&element->key, publish->protocol == FABRIC_TCP);
+	element_put_port(&element->key, publish->host_port);
+	element_put_ipv6(&element->value, &nic->ipv6);
+	element_put_port(&element->value, publish->guest_port);
 }
 
-static void push_nic(const struct bridge_driver *driver, const struct fabric_nic *nic, struct elements *elements)
+static void push_source(const char *ifname, const struct fabric_nic *nic, struct elements *elements)
 {
-	const uint8_t *mac = nic->mac;
-	bool has_ipv6 = fabric_address_is_set(&nic->ipv6);
-	char ifname[IFNAMSIZ], ipv4[INET_ADDRSTRLEN], number[35];
+	struct element *element = push_element(elements, NFPROTO_BRIDGE, "macs");
 
-	bridge_tap_ifname(driver, nic->number, ifname);
-	*vec_push(&elements->items) = text_format("bridge strata_%s macs { %s . %02x:%02x:%02x:%02x:%02x:%02x }", driver->tag,
-		ifname, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
-	if (nic->ipv4.s_addr)
-		*vec_push(&elements->items) = text_format("bridge strata_%s sources4 { %s . %s }", driver->tag,
-			ifname, format_ipv4(nic->ipv4, ipv4));
-	if (has_ipv6)
-		*vec_push(&elements->items) = text_format("bridge strata_%s sources6 { %s . %s }", driver->tag,
-			ifname, format_number(&nic->ipv6, number));
+	element_put_ifname(&element->key, ifname);
+	element_put_mac(&element->key, nic->mac);
+	if (nic->ipv4.s_addr) {
+		element = push_element(elements, NFPROTO_BRIDGE, "sources4");
+		element_put_ifname(&element->key, ifname);
+		element_put_ipv4(&element->key, nic->ipv4);
+	}
+	if (fabric_address_is_set(&nic->ipv6)) {
+		element = push_element(elements, NFPROTO_BRIDGE, "sources6");
+		element_put_ifname(&element->key, ifname);
+		element_put_number(&element->key, &nic->ipv6);
+	}
+}
+
+void rules_push_nic(const struct bridge_driver *driver, const struct fabric_nic *nic, struct elements *elements)
+{
+	char ifname[IFNAMSIZ];
+
+	push_source(bridge_tap_ifname(driver, nic->number, ifname), nic, elements);
 	for (size_t i = 0; i < nic->publish_count; i++) {
 		const struct fabric_publish *publish = &nic->publish[i];
 		bool is_for_ipv4 = IN6_IS_ADDR_V4MAPPED(&publish->host_address);
 
 		if (nic->ipv4.s_addr && (is_for_ipv4 || !fabric_address_is_set(&publish->host_address)))
-			push_publish_ipv4(driver, nic, publish, elements);
-		if (has_ipv6 && !is_for_ipv4)
-			push_publish_ipv6(driver, nic, publish, elements);
+			push_publish_ipv4(nic, publish, elements);
+		if (fabric_address_is_set(&nic->ipv6) && !is_for_ipv4)
+			push_publish_ipv6(nic, publish, elements);
 	}
 }
 
-static void elements_done(struct elements *elements)
+const char *rules_table(const struct bridge_driver *driver, char name[RULES_TABLE_SIZE])
 {
-	for (size_t i = 0; i < elements->items.count; i++)
-		free(elements->items.items[i]);
-	vec_done(&elements->items);
-}
-
-static bool elements_have(const struct elements *elements, const char *text)
-{
-	for (size_t i = 0; i < elements->items.count; i++)
-		if (text_equal(elements->items.items[i], text))
-			return true;
-	return false;
-}
-
-/* Those of 'elements' that are not in 'others'. */
-static void write_difference(const char *verb, const struct elements *elements, const struct elements *others, struct str *out)
-{
-	for (size_t i = 0; i < elements->items.count; i++)
-		if (!elements_have(others, elements->items.items[i]))
-			str_printf(out, "%s element %s\n", verb, elements->items.items[i]);
-}
-
-void rules_write_change(const struct bridge_driver *driver, const struct fabric_nic *old, const struct fabric_nic *nic,
-			struct str *out)
-{
-	struct elements before = { 0 }, after = { 0 };
-
-	if (old)
-		push_nic(driver, old, &before);
-	if (nic)
-		push_nic(driver, nic, &after);
-	write_difference("delete", &before, &after, out);
-	write_difference("add", &after, &before, out);
-	elements_done(&before);
-	elements_done(&after);
+	snprintf(name, RULES_TABLE_SIZE, "strata_%s", driver->tag);
+	return name;
 }
 
 void rules_write_all(const struct bridge_driver *driver, struct str *out)
 {
+	struct elements elements = { 0 };
+	char table[RULES_TABLE_SIZE];
+
 	/* nft 1.0.6 cannot delete what may be absent; adding first makes it present. */
 	for (const char *const *family = (const char *const[]){ "inet", "bridge", NULL }; *family; family++)
 		str_printf(out, "add table %s strata_%s\ndelete table %s strata_%s\n", *family, driver->tag, *family, driver->tag);
@@ -317,6 +281,10 @@ void rules_write_all(const struct bridge_driver *driver, struct str *out)
 	str_append(out, "}\n");
 	for (size_t i = 0; i < driver->networks.count; i++)
 		write_network_elements(driver, driver->networks.entries[i].value, out);
+	rules_table(driver, table);
 	for (size_t i = 0; i < driver->nics.count; i++)
-		rules_write_change(driver, NULL, driver->nics.entries[i].value, out);
+		rules_push_nic(driver, driver->nics.entries[i].value, &elements);
+	for (size_t i = 0; i < elements.items.count; i++)
+		element_write(&elements.items.items[i], table, out);
+	vec_done(&elements.items);
 }

@@ -1,5 +1,5 @@
 /*
- * rules.h - the packet filter of all networks and nics, as nft commands. Pure: text only.
+ * rules.h - the packet filter of all networks and nics. Pure: it only writes down what is wanted.
  *
  * Two tables per daemon. "bridge strata_<tag>" looks at each frame a guest sends: its
  * addresses must be its own, and it must not play DHCP server or router. "inet strata_<tag>"
@@ -16,12 +16,15 @@
 
 #include "base/str.h"
 #include "driver/fabric/bridge/bridge.h"
+#include "driver/fabric/bridge/element.h"
 
 /* Replaces both tables by what the driver's maps say; with both maps empty, removes the tables. */
 void rules_write_all(const struct bridge_driver *driver, struct str *out);
-/* The elements of 'old' become those of 'nic'; either may be null. Nothing is written when they are the same. */
-void rules_write_change(const struct bridge_driver *driver, const struct fabric_nic *old, const struct fabric_nic *nic,
-			struct str *out);
+/* Appends what the nic has in the sets and maps. The caller does vec_done(&elements->items). */
+void rules_push_nic(const struct bridge_driver *driver, const struct fabric_nic *nic, struct elements *elements);
+
+enum { RULES_TABLE_SIZE = 16 };
+const char *rules_table(const struct bridge_driver *driver, char name[RULES_TABLE_SIZE]);
 
 /* The bridge's link-local address: the modified EUI-64 (RFC 4291, appendix A) of its MAC. */
 struct in6_addr rules_link_local(const uint8_t mac[6]);

@@ -28,7 +28,6 @@ static void add(struct qemu_args *args, const char *option, const char *format, 
 
 static void add(struct qemu_args *args, const char *option, const char *format, ...)
 {
-	auto_str struct str value = { 0 };
 	char text[512];
 	va_list list;
 	int length;

@@ -10,6 +10,7 @@
 #ifndef DRIVER_MACHINE_QEMU_DISK_H
 #define DRIVER_MACHINE_QEMU_DISK_H
 
+#include "base/str.h"
 #include "port/machine.h"
 
 enum { DISK_NAME_SIZE = 32 };		/* QEMU's limit for a node's name. */

@@ -135,8 +135,8 @@ int qemu_destroy(struct qemu *qemu, const char *uid, struct err *err)
 
 	if (run_dir >= 0)
 		run_dir_mark_killed(run_dir);
-	guest_agent_disconnect(qemu, uid);
 	r = cgroup_destroy(cgroup, err);
+	guest_agent_disconnect(qemu, uid);
 	/* Last: as long as it is there, list() finds what is left. */
 	return r < 0 || run_dir < 0 ? r : file_remove_tree(directory, err);
 }
@@ -193,14 +193,15 @@ static int qemu_status(struct machine_driver *driver, const char *uid, struct ma
 	return 0;
 }
 
-/* The agent is the surer way: not every guest listens to its power button. */
+/* Both ways: not every guest listens to its power button, and not every guest has an agent. */
 static int qemu_shutdown(struct machine_driver *driver, const char *uid, struct err *err)
 {
 	struct qemu *qemu = qemu_of(driver);
+	int r = qemu_command(qemu, uid, "system_powerdown", NULL, err);
 
-	if (guest_agent_shutdown(qemu, uid, &(struct err){ 0 }) == 0)
-		return 0;
-	return qemu_command(qemu, uid, "system_powerdown", NULL, err);
+	if (r == 0)
+		guest_agent_shutdown(qemu, uid, &(struct err){ 0 });
+	return r;
 }
 
 static int qemu_pause(struct machine_driver *driver, const char *uid, struct err *err)

@@ -6,8 +6,8 @@
  *	run_dir.c cgroup.c	what there is about a machine outside QEMU
  *	qmp*.c line_buffer.c	talking to QEMU
  *	watch.c		events
- *	disks.c resize.c snapshot.c	changes while it runs
- *	guest_agent.c exec.c terminal.c guest_file.c	inside the guest
+ *	disk*.c resize.c snapshot.c	changes while it runs
+ *	guest_*.c exec.c terminal.c	inside the guest
  *	usage.c probe.c tsc.c	looking
  *
  * Threads: struct qemu is constant after open, but 'agents', which has a lock.

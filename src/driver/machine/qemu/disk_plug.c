@@ -146,7 +146,7 @@ static int add_layers(struct qmp *qmp, const struct machine_disk *disk, struct e
 {
 	for (size_t i = disk->layer_count; i-- > 0;) {
 		auto_str struct str node = { 0 };
-		int64_t fd_set;
+		int64_t fd_set = -1;
 		int r = send_layer(qmp, disk, i, &fd_set, err);
 
 		if (r < 0)

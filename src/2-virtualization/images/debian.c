@@ -1,0 +1,150 @@
+/*
+ * The "debian:12" and "debian:13" images: mmdebstrap makes the root file system from the mirrors this host
+ * itself uses; cloud-init (NoCloud only) takes name, keys and user data from the seed disk.
+ */
+#include <errno.h>
+#include <glob.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "2-virtualization/images/build_internal.h"
+#include "2-virtualization/images/embed.h"
+#include "2-virtualization/images/tool.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define DEBIAN_DISK_BYTES (UINT64_C(4) << 30)
+#define DEBIAN_CMDLINE "console=ttyS0 root=/dev/vda rw quiet"
+
+static const struct release { const char *number, *name; } releases[] = {
+	{ "12", "bookworm" },
+	{ "13", "trixie" },
+};
+
+#define PACKAGES \
+	"systemd,systemd-sysv,systemd-resolved,udev,dbus,libpam-systemd,linux-image-cloud-amd64,initramfs-tools,zstd," \
+	"cloud-init,cloud-guest-utils,e2fsprogs,qemu-guest-agent,openssh-server,iproute2,iputils-ping,ca-certificates," \
+	"netbase,less,nano-tiny,procps,sudo"
+
+static const char *release_name(const char *number)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(releases); i++)
+		if (text_equal(releases[i].number, number))
+			return releases[i].name;
+	return NULL;
+}
+
+/*
+ * The place this host gets Debian from: the first line of
+ * "http://host/debian/ bookworm" whose release is Debian's own and not its security archive.
+ */
+static int find_mirror(const struct volume_progress *progress, char **ret_mirror, struct err *err)
+{
+	auto_str struct str targets = { 0 };
+	int r = tool_run((const char *const[]){ "apt-get", "indextargets", "--format", "$(SITE) $(LABEL) $(COMPONENT)",
+						"Created-By: Packages", "Label: Debian", "Component: main", NULL },
+			 NULL, progress, &targets, err);
+	size_t length;
+
+	if (r < 0)
+		return r;
+	length = strcspn(str_text(&targets), " \n");
+	if (length == 0)
+		return err_set(err, -ENOENT, "this host's apt has no Debian mirror: add one to its sources and run apt-get update");
+	*ret_mirror = text_copy_length(targets.data, length);
+	return 0;
+}
+
+/* Copies the folder tree of files to lay over the root file system. */
+static int write_overlay(const char *directory, struct err *err)
+{
+	int r = 0;
+
+	for (const struct embed *file = debian_files; r == 0 && file->path; file++) {
+		auto_free char *path = text_format("%s/%s", directory, file->path);
+		auto_free char *folder = text_copy_length(path, (size_t)(strrchr(path, '/') - path));
+
+		r = file_make_dirs(folder, 0755, err);
+		if (r == 0)
+			r = file_write_atomic(path, file->start, (size_t)(file->end - file->start), file->mode, err);
+	}
+	return r;
+}
+
+static int debootstrap(const struct build *build, const char *release, const char *root, struct err *err)
+{
+	static const char keyring[] = "/usr/share/keyrings/debian-archive-keyring.gpg";
+	auto_free char *overlay = text_format("%s/overlay", build->work);
+	auto_free char *copy_in = text_format("--customize-hook=copy-in %s/etc /", overlay);
+	auto_free char *temporary = text_format("TMPDIR=%s", build->work);
+	auto_free char *mirror = NULL, *source = NULL;
+	int r;
+
+	(void)temporary;
+	if ((r = write_overlay(overlay, err)) < 0 || (r = find_mirror(build->progress, &mirror, err)) < 0)
+		return r;
+	source = text_format("deb [signed-by=%s] %s %s main", keyring, mirror, release);
+	const char *const argv[] = {
+		"mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--include=" PACKAGES,
+		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
+		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+		/* The ramdisk must start on any machine, whatever the host that makes it has. */
+		"--essential-hook=mkdir -p \"$1/etc/initramfs-tools/conf.d\"",
+		"--essential-hook=printf 'MODULES=most\\nCOMPRESS=zstd\\n' >\"$1/etc/initramfs-tools/conf.d/strata\"",
+		copy_in,
+		"--customize-hook=chroot \"$1\" /etc/strata/customize",
+		release, root, source, NULL,
+	};
+	return tool_run(argv, build->work, build->progress, NULL, err);
+}
+
+/* The one file that 'name' (a pattern below root) matches. */
+static int find_one(const char *root, const char *name, char **ret_path, struct err *err)
+{
+	auto_free char *pattern = text_format("%s/%s", root, name);
+	glob_t found;
+
+	if (glob(pattern, 0, NULL, &found) != 0)
+		return err_set(err, -ENOENT, "the root file system has no '%s'", name);
+	*ret_path = text_copy(found.gl_pathv[0]);
+	globfree(&found);
+	return 0;
+}
+
+static int take_kernel(struct build *build, const char *root, struct err *err)
+{
+	auto_free char *kernel = NULL, *initrd = NULL;
+	struct build_properties *properties = &build->properties;
+	int r;
+
+	if ((r = find_one(root, "boot/vmlinuz-*", &kernel, err)) < 0 || (r = find_one(root, "boot/initrd.img-*", &initrd, err)) < 0)
+		return r;
+	snprintf(properties->kernel_version, sizeof(properties->kernel_version), "%s", strstr(kernel, "vmlinuz-") + strlen("vmlinuz-"));
+	snprintf(properties->cmdline, sizeof(properties->cmdline), "%s", DEBIAN_CMDLINE);
+	r = build_keep(build, kernel, "kernel", err);
+	return r < 0 ? r : build_keep(build, initrd, "initrd", err);
+}
+
+static int make_debian(struct build *build, const void *argument, struct err *err)
+{
+	auto_free char *root = text_format("%s/root", build->work);
+	int r;
+
+	if ((r = build_step(build, err)) < 0 || (r = debootstrap(build, argument, root, err)) < 0 ||
+	    (r = build_step(build, err)) < 0 || (r = take_kernel(build, root, err)) < 0 || (r = build_step(build, err)) < 0)
+		return r;
+	return build_disk(build, root, "debian", DEBIAN_DISK_BYTES, err);
+}
+
+int build_debian(const char *release, const char *out_directory, const struct volume_progress *progress,
+		 struct build_properties *ret_properties, struct err *err)
+{
+	const char *name = release_name(release);
+
+	if (!name)
+		return err_set(err, -EINVAL, "Debian release '%s' cannot be built: use 12 or 13", shown(release));
+	return build_run(out_directory, 4, make_debian, name, progress, ret_properties, err);
+}

@@ -1,0 +1,180 @@
+#include "5-interface/cli/commands.h"
+#include "5-interface/cli/resource.h"
+#include "base/str.h"
+#include "model/instance.h"
+#include "model/volume.h"
+
+enum { PLUG_WITHIN_MS = 30000 };
+
+static const struct kind *volume_kind(void)
+{
+	return &kinds[KIND_VOLUME];
+}
+
+static int run_ls(struct cli *cli, struct err *err)
+{
+	return output_list(cli, &(struct output_list){ .kind = volume_kind(), .path = "/v1/volumes" }, err);
+}
+
+static int run_show(struct cli *cli, struct err *err)
+{
+	return resource_show(cli, volume_kind(), err);
+}
+
+static int run_rm(struct cli *cli, struct err *err)
+{
+	return resource_rm(cli, volume_kind(), err);
+}
+
+static int run_create(struct cli *cli, struct err *err)
+{
+	struct json *spec = json_new_object();
+
+	json_set(spec, "size", json_new_string(cli_argument(cli, 1)));
+	return resource_create(cli, volume_kind(), cli_argument(cli, 0), spec, err);
+}
+
+static int wait_until_resized(void *data, const void *object, struct err *err)
+{
+	const struct volume *volume = object;
+
+	if (volume && volume->status.size == volume->spec.size)
+		return WAIT_DONE;
+	if (volume && volume->status.state == VOLUME_READY)
+		return WAIT_MORE;
+	return wait_until_ready(data, object, err);
+}
+
+static int run_resize(struct cli *cli, struct err *err)
+{
+	const char *name = cli_argument(cli, 0);
+	auto_free char *path = request_path("volumes", name, NULL);
+	auto_json struct json *patch = json_new_object(), *answer = NULL;
+	int result;
+
+	json_set(spec_member(patch, "spec"), "size", json_new_string(cli_argument(cli, 1)));
+	result = request_json(cli, "PATCH", path, patch, &answer, err);
+	if (result < 0 || cli_has(cli, "no-wait"))
+		return result;
+	return wait_for(cli, &(struct wait){ .kind = volume_kind(), .path = path, .name = name, .look = wait_until_resized,
+			.data = (void *)(uintptr_t)volume_kind(), .revision = answer_revision(answer) }, err);
+}
+
+/* Plugging. */
+
+struct plug { const char *uid; bool is_wanted; };
+
+static bool is_plugged(const struct instance *instance, const char *uid)
+{
+	for (size_t i = 0; i < instance->status.attached.count; i++)
+		if (text_equal(*field_list_at(&instance->status.attached, char *, i), uid))
+			return true;
+	return false;
+}
+
+/* A machine that is off, or cannot take disks while it runs, has it at the next start. */
+static int wait_until_plugged(void *data, const void *object, struct err *err)
+{
+	const struct instance *instance = object;
+	const struct plug *plug = data;
+
+	(void)err;
+	if (!instance || (instance->status.state != INSTANCE_RUNNING && instance->status.state != INSTANCE_PAUSED))
+		return WAIT_DONE;
+	return instance->status.pending.count || is_plugged(instance, plug->uid) == plug->is_wanted ? WAIT_DONE : WAIT_MORE;
+}
+
+static int plug(struct cli *cli, const char *instance, const char *operation, bool is_wanted, struct err *err)
+{
+	const char *name = cli_argument(cli, 0);
+	auto_free char *volume_path = request_path("volumes", name, NULL), *path = request_path("instances", instance, NULL);
+	auto_free char *plug_path = request_path("instances", instance, operation, NULL);
+	auto_json struct json *body = json_new_object(), *volume = NULL, *answer = NULL;
+	struct plug wanted = { .is_wanted = is_wanted };
+	int result = request_json(cli, "GET", volume_path, NULL, &volume, err);
+
+	json_set(body, "volume", json_new_string(name));
+	if (cli_offers(cli, "read-only") && cli_has(cli, "read-only"))
+		json_set(body, "read_only", json_new_bool(true));
+	if (result == 0)
+		result = request_json(cli, "POST", plug_path, body, &answer, err);
+	if (result < 0 || cli_has(cli, "no-wait"))
+		return result;
+	wanted.uid = json_string(json_path(volume, "meta.uid"), "");
+	result = wait_for(cli, &(struct wait){ .kind = &kinds[KIND_INSTANCE], .path = path, .name = instance,
+			  .look = wait_until_plugged, .data = &wanted, .revision = answer_revision(answer),
+			  .default_timeout_ms = PLUG_WITHIN_MS }, err);
+	return result < 0 ? result : say_pending(cli, instance, path, err);
+}
+
+static int run_attach(struct cli *cli, struct err *err)
+{
+	return plug(cli, cli_argument(cli, 1), "attach", true, err);
+}
+
+static int run_detach(struct cli *cli, struct err *err)
+{
+	auto_free char *path = request_path("volumes", cli_argument(cli, 0), NULL);
+	const char *instance = cli_argument(cli, 1);
+	auto_json struct json *volume = NULL;
+
+	if (!instance) {
+		int result = request_json(cli, "GET", path, NULL, &volume, err);
+
+		if (result < 0)
+			return result;
+		instance = json_string(json_path(volume, "status.instance"), NULL);
+	}
+	if (!instance)
+		return err_set(err, -EINVAL, "volume '%s' is not attached to anything", shown(cli_argument(cli, 0)));
+	return plug(cli, instance, "detach", false, err);
+}
+
+const struct cli_command command_volume_ls = {
+	.name = "volume ls", .max = 0, .run = run_ls, .summary = "List volumes",
+	.options = OPTIONS(OUTPUT_OPTIONS),
+	.examples = EXAMPLES("strata volume ls"),
+};
+
+const struct cli_command command_volume_show = {
+	.name = "volume show", .arguments = "NAME...", .min = 1, .max = -1, .completes = "volumes", .run = run_show,
+	.summary = "Show everything about a volume",
+	.options = OPTIONS(OUTPUT_OPTIONS),
+	.examples = EXAMPLES("strata volume show data"),
+};
+
+const struct cli_command command_volume_create = {
+	.name = "volume create", .arguments = "NAME SIZE", .min = 2, .max = 2, .run = run_create,
+	.summary = "Create an empty disk",
+	.options = OPTIONS(WAIT_OPTIONS),
+	.examples = EXAMPLES("strata volume create data 10GiB"),
+};
+
+const struct cli_command command_volume_attach = {
+	.name = "volume attach", .arguments = "NAME INSTANCE", .min = 2, .max = 2, .completes = "volumes", .run = run_attach,
+	.summary = "Plug a volume into an instance",
+	.more = "At once where the machine can (q35), else at the next start; what waits for that is said.",
+	.options = OPTIONS({ "read-only", 'r', false, NULL, "The guest may only read it." }, WAIT_OPTIONS),
+	.examples = EXAMPLES("strata volume attach data web", "strata volume attach data web --read-only"),
+};
+
+const struct cli_command command_volume_detach = {
+	.name = "volume detach", .arguments = "NAME [INSTANCE]", .min = 1, .max = 2, .completes = "volumes", .run = run_detach,
+	.summary = "Unplug a volume",
+	.options = OPTIONS(WAIT_OPTIONS),
+	.examples = EXAMPLES("strata volume detach data"),
+};
+
+const struct cli_command command_volume_resize = {
+	.name = "volume resize", .arguments = "NAME SIZE", .min = 2, .max = 2, .completes = "volumes", .run = run_resize,
+	.summary = "Let a volume grow",
+	.options = OPTIONS(WAIT_OPTIONS),
+	.examples = EXAMPLES("strata volume resize data 20GiB"),
+};
+
+const struct cli_command command_volume_rm = {
+	.name = "volume rm", .arguments = "NAME...", .min = 1, .max = -1, .completes = "volumes", .run = run_rm,
+	.summary = "Remove volumes and what is on them",
+	.options = OPTIONS(WAIT_OPTIONS),
+	.examples = EXAMPLES("strata volume rm data"),
+};

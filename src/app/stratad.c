@@ -1,0 +1,327 @@
+/*
+ * stratad.c - the daemon: reads its arguments, opens store and drivers, wires them to the core, serves the API.
+ *
+ * It is crash-only: a stop is a crash that was announced.  Machines, networks and their helpers go on
+ * running; the next start finds them.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "1-hardware/inventory/inventory.h"
+#include "2-virtualization/images/source.h"
+#include "4-service/core.h"
+#include "4-service/state.h"
+#include "5-interface/http/http.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/yaml.h"
+
+enum { SAMPLE_MS = 5000, EXIT_USAGE = 2 };
+
+struct options {
+	const char *state, *config, *socket;
+	bool is_simulated;
+};
+
+struct daemon {
+	struct options options;
+	struct rng rng;
+	struct state state;
+	struct loop *loop;
+	struct work *work;
+	struct store *store;
+	struct machine_driver *machine;
+	struct volume_driver *volume;
+	struct fabric_driver *fabric;
+	struct view *view;
+	struct core *core;
+	struct http *http;
+	struct json *config;		/* Of --config. */
+	char *boot_id;
+};
+
+static const char usage[] =
+	"Usage: stratad [--state DIR] [--config FILE] [--socket PATH] [--driver sim]\n"
+	"\n"
+	"The daemon of Strata: runs the virtual servers of this host.\n"
+	"\n"
+	"  --state DIR     where everything is kept (default /var/lib/strata)\n"
+	"  --config FILE   settings in YAML; those set with 'strata config set' go before them\n"
+	"  --socket PATH   where the API listens (default /run/strata/strata.sock, or DIR/strata.sock with --state)\n"
+	"  --driver sim    simulate machines, disks and networks instead of making them\n"
+	"  --version       print the version\n"
+	"  --help          print this\n"
+	"\n"
+	"Examples:\n"
+	"  stratad\n"
+	"  stratad --state /srv/strata --config /etc/strata/stratad.yaml\n";
+
+/* Returns -1 to go on, else the exit status. */
+static int parse_options(int argc, char **argv, struct options *options)
+{
+	static const struct option known[] = {
+		{ "state", required_argument, NULL, 's' }, { "config", required_argument, NULL, 'c' },
+		{ "socket", required_argument, NULL, 'S' }, { "driver", required_argument, NULL, 'd' },
+		{ "version", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' }, { 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		switch (option) {
+		case 's': options->state = optarg; break;
+		case 'c': options->config = optarg; break;
+		case 'S': options->socket = optarg; break;
+		case 'd':
+			if (strcmp(optarg, "sim") != 0) {
+				fprintf(stderr, "stratad: --driver: '%s' is unknown: use 'sim' or leave it out\n", optarg);
+				return EXIT_USAGE;
+			}
+			options->is_simulated = true;
+			break;
+		case 'v': printf("stratad %s\n", STRATA_VERSION); return 0;
+		case 'h': fputs(usage, stdout); return 0;
+		default: fputs("stratad: see 'stratad --help'\n", stderr); return EXIT_USAGE;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "stratad: '%s' is not expected: see 'stratad --help'\n", argv[optind]);
+		return EXIT_USAGE;
+	}
+	return -1;
+}
+
+static char *below(const struct daemon *daemon, const char *name)
+{
+	return text_format("%s/%s", daemon->state.directory, name);
+}
+
+static int read_config(struct daemon *daemon, struct err *err)
+{
+	struct yaml_documents documents = { 0 };
+	auto_str struct str text = { 0 };
+	struct config config = { 0 };
+	int r;
+
+	if (!daemon->options.config)
+		return 0;
+	r = file_read_all(daemon->options.config, LIMIT_MANIFEST_BYTES, &text, err);
+	if (r == 0)
+		r = yaml_parse(str_text(&text), text.size, &documents, err);
+	if (r == 0 && documents.values.count > 1)
+		r = err_set(err, -EINVAL, "has %zu documents: put all settings in one", documents.values.count);
+	if (r == 0 && documents.values.count) {
+		daemon->config = take(documents.values.items[0]);
+		field_defaults(&config_table, &config);
+		r = field_decode(&config_table, daemon->config, FIELD_PATCH, "", &config, err);
+		field_done(&config_table, &config);
+	}
+	yaml_documents_done(&documents);
+	return r < 0 ? err_prefix(err, "%s", daemon->options.config) : 0;
+}
+
+/* The v2 hierarchy: the root itself, or beside version 1 ("hybrid"). */
+static char *choose_cgroup(const struct daemon *daemon)
+{
+	const char *root = access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
+
+	return text_format("%s/strata-%s", root, daemon->state.node_tag);
+}
+
+static int open_drivers(struct daemon *daemon, struct err *err)
+{
+	bool is_simulated = daemon->options.is_simulated;
+	const struct machine_ops *machine = is_simulated ? &machine_sim : &machine_qemu;
+	const struct volume_ops *volume = is_simulated ? &volume_sim : &volume_file;
+	const struct fabric_ops *fabric = is_simulated ? &fabric_sim : &fabric_bridge;
+	auto_free char *cgroup = choose_cgroup(daemon), *run = below(daemon, "run"), *volumes = below(daemon, "volumes"),
+		       *network = below(daemon, "network");
+	struct machine_params machine_params = { .directory = run, .node_tag = daemon->state.node_tag, .cgroup = cgroup };
+	struct volume_params volume_params = { .directory = volumes };
+	struct fabric_params fabric_params = { .directory = network, .node_tag = daemon->state.node_tag, .cgroup = cgroup };
+	int r = machine->open(&machine_params, &daemon->machine, err);
+
+	if (r == 0)
+		r = volume->open(&volume_params, &daemon->volume, err);
+	if (r == 0)
+		r = fabric->open(&fabric_params, &daemon->fabric, err);
+	return r;
+}
+
+static int open_store(struct daemon *daemon, struct err *err)
+{
+	auto_free char *path = below(daemon, "store.db");
+	struct store_params params = { .path = path };
+
+	return store_open(&store_sqlite, &params, daemon->loop, &daemon->store, err);
+}
+
+static int apply_config(void *data, const struct config *config, struct err *err)
+{
+	struct daemon *daemon = data;
+
+	return daemon->http ? http_set_listen(daemon->http, config->api.listen, err) : 0;
+}
+
+static int open_core(struct daemon *daemon, struct err *err)
+{
+	struct core_params params = {
+		.loop = daemon->loop, .work = daemon->work, .store = daemon->store, .machine = daemon->machine,
+		.volume = daemon->volume, .fabric = daemon->fabric, .view = daemon->view, .rng = &daemon->rng,
+		.images = daemon->options.is_simulated ? &image_source_sim : &image_source_real,
+		.directory = daemon->state.directory, .node_uid = daemon->state.node_uid, .node_tag = daemon->state.node_tag,
+		.boot_id = daemon->boot_id, .version = STRATA_VERSION, .sample_ms = SAMPLE_MS,
+		.config_defaults = daemon->config, .apply_config = apply_config, .data = daemon,
+	};
+
+	return core_new(&params, &daemon->core, err);
+}
+
+/* The first fd that systemd passed (sd_listen_fds(3)), or -1. */
+static int activated_socket(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+	enum { LISTEN_FDS_START = 3 };
+
+	if (!pid || !count || atoi(pid) != getpid() || atoi(count) < 1)
+		return -1;
+	return LISTEN_FDS_START;
+}
+
+static int open_http(struct daemon *daemon, struct err *err)
+{
+	auto_free char *socket_path = daemon->options.socket ? text_copy(daemon->options.socket) : below(daemon, "strata.sock");
+	auto_free char *staging = below(daemon, "staging"), *certificates = below(daemon, "tls");
+	struct http_params params = {
+		.core = daemon->core, .view = daemon->view, .call = api_call, .socket_path = socket_path, .listen_fd = activated_socket(),
+		.staging = staging, .certificates = certificates, .listen = core_config(daemon->core)->api.listen,
+	};
+	char *slash = strrchr(socket_path, '/');
+
+	if (slash && slash != socket_path) {
+		auto_free char *folder = text_copy_length(socket_path, (size_t)(slash - socket_path));
+		int r = file_make_dirs(folder, 0755, err);
+
+		if (r < 0)
+			return r;
+	}
+	return http_start(&params, &daemon->http, err);
+}
+
+static void stop(void *data, int signal)
+{
+	struct daemon *daemon = data;
+
+	(void)signal;
+	loop_stop(daemon->loop);
+}
+
+static int open_all(struct daemon *daemon, struct err *err)
+{
+	const char *directory = daemon->options.state ? daemon->options.state : "/var/lib/strata";
+	struct loop_source *unused = NULL;
+	int r;
+
+	rng_init_random(&daemon->rng);
+	r = read_config(daemon, err);
+	if (r == 0)
+		r = state_open(directory, &daemon->rng, &daemon->state, err);
+	if (r == 0)
+		r = loop_new(LOOP_CLOCK_REAL, 0, &daemon->loop, err);
+	if (r == 0)
+		r = loop_add_signal(daemon->loop, SIGTERM, stop, daemon, &unused, err);
+	if (r == 0)
+		r = loop_add_signal(daemon->loop, SIGINT, stop, daemon, &unused, err);
+	if (r < 0)
+		return r;
+	daemon->boot_id = inventory_boot_id();
+	daemon->work = work_new(daemon->loop, LIMIT_WORKERS);
+	daemon->view = view_new();
+	r = open_drivers(daemon, err);
+	if (r == 0)
+		r = open_store(daemon, err);
+	if (r == 0)
+		r = open_core(daemon, err);
+	if (r == 0)
+		r = open_http(daemon, err);
+	return r;
+}
+
+/* The order matters: nobody may call into what is gone. */
+static void close_all(struct daemon *daemon)
+{
+	http_stop(daemon->http);
+	if (daemon->work)
+		work_free(daemon->work);
+	core_free(daemon->core);
+	store_close(daemon->store);
+	if (daemon->machine)
+		daemon->machine->ops->close(daemon->machine);
+	if (daemon->volume)
+		daemon->volume->ops->close(daemon->volume);
+	if (daemon->fabric)
+		daemon->fabric->ops->close(daemon->fabric);
+	if (daemon->view)
+		view_free(daemon->view);
+	if (daemon->loop)
+		loop_free(daemon->loop);
+	json_free(daemon->config);
+	free(daemon->boot_id);
+	state_close(&daemon->state);
+}
+
+/* sd_notify(3), so that systemd knows when the API answers. */
+static void notify_ready(void)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	auto_close int fd = -1;
+
+	if (!path || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(address.sun_path))
+		return;
+	memcpy(address.sun_path, path, strlen(path));
+	if (path[0] == '@')
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&address,
+			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path))) < 0)
+		log_line(LOG_WARNING, "systemd could not be told that the API answers: %m");
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon daemon = { .state.lock_fd = -1 };
+	struct err err = { 0 };
+	int status;
+
+	status = parse_options(argc, argv, &daemon.options);
+	if (status >= 0)
+		return status;
+	if (!daemon.options.socket && !daemon.options.state)
+		daemon.options.socket = "/run/strata/strata.sock";
+	umask(022);
+	signal(SIGPIPE, SIG_IGN);
+	mallopt(M_ARENA_MAX, 2);	/* Worker threads need no heaps of their own. */
+	if (open_all(&daemon, &err) < 0) {
+		log_line(LOG_ERROR, "stratad: %s", err.msg);
+		close_all(&daemon);
+		return err_exit_code(err.code);
+	}
+	core_start(daemon.core);
+	notify_ready();
+	log_line(LOG_NOTICE, "stratad %s answers%s", STRATA_VERSION, daemon.options.is_simulated ? " (simulation: nothing real is run)" : "");
+	loop_run(daemon.loop);
+	log_line(LOG_NOTICE, "stratad stops; machines go on running");
+	close_all(&daemon);
+	return 0;
+}

@@ -7,6 +7,10 @@
  *
  * One thread commits what store_queue.c collects; it sleeps when there is nothing.
  *
+ * A second thread runs only for drivers whose store others write to as well (wait_events). Then the
+ * events of a commit of ours may follow upon some of others, so they are read from the history: all
+ * that came after those posted last.
+ *
  * With a virtual loop there is no thread: a commit is a message (or, with a delay, a timer) in the
  * loop and its delivery the next message, in an order that depends on nothing but the calls made.
  *
@@ -17,278 +21,12 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "base/str.h"
-#include "port/store_queue.h"
-
-enum { LEASE_RETRY_MS = 1000 };		/* When the end of a lease could not be written. */
-
-/* What one driver call brings to the loop. */
-struct delivery {
-	struct store *store;
-	struct store_batch batch;
-	struct store_result *results;	/* One per transaction of the batch. */
-	struct store_events events;
-	bool has_next_lease;
-	int64_t next_lease_ms;
-};
-
-struct watch {
-	char *prefix;
-	uint64_t after_revision;	/* Has seen everything up to here. */
-	store_watch_fn *fn;
-	void *data;
-};
-
-struct store {
-	const struct store_ops *ops;
-	struct store_driver *driver;
-	bool owns_driver;
-	bool is_threaded;
-	struct loop *loop;
-
-	/* The loop's thread only. */
-	bool is_closed;
-	uint64_t revision;
-	VEC(struct watch) watches;
-	struct loop_source *lease_timer;
-	int64_t lease_due_ms;			/* Of the timer, when there is one. */
-	struct loop_source *commit_timer;	/* Virtual loop only, as the next two. */
-	uint64_t commit_due_ms;
-	bool is_commit_posted;
-
-	pthread_mutex_t driver_lock;
-	pthread_t thread;
-	struct store_queue queue;
-
-	atomic_uint_fast64_t transactions, commits, events;
-	atomic_size_t references;		/* The owner and the deliveries under way. */
-};
-
-static void store_unref(struct store *store)
-{
-	if (atomic_fetch_sub(&store->references, 1) > 1)
-		return;
-	store_queue_done(&store->queue);
-	pthread_mutex_destroy(&store->driver_lock);
-	free(store);
-}
-
-/* Delivery to the loop */
-
-static struct delivery *delivery_new(struct store *store)
-{
-	struct delivery *delivery = alloc(sizeof(*delivery));
-
-	atomic_fetch_add(&store->references, 1);
-	delivery->store = store;
-	return delivery;
-}
-
-static void delivery_free(void *data)
-{
-	struct delivery *delivery = data;
-
-	store_batch_done(&delivery->batch);
-	store_events_done(&delivery->events);
-	free(delivery->results);
-	store_unref(delivery->store);
-	free(delivery);
-}
-
-static void tell_watches(struct store *store, const struct store_event *event)
-{
-	/* Before the callbacks: a watch that one of them begins must not see this event twice. */
-	if (event->kv.mod_revision > store->revision)
-		store->revision = event->kv.mod_revision;
-	for (size_t i = 0; i < store->watches.count && !store->is_closed; i++) {
-		struct watch watch = store->watches.items[i];	/* A callback may add watches and move them. */
-
-		if (event->kv.mod_revision > watch.after_revision && text_starts_with(event->kv.key, watch.prefix))
-			watch.fn(watch.data, event);
-	}
-}
-
-static void end_leases_now(void *data);
-
-static void arm_lease_timer(struct store *store, int64_t due_ms)
-{
-	int64_t delay_ms = due_ms - loop_wall_ms(store->loop);
-
-	if (store->lease_timer && store->lease_due_ms <= due_ms)
-		return;
-	loop_remove(store->lease_timer);
-	store->lease_due_ms = due_ms;
-	loop_add_timer(store->loop, delay_ms > 0 ? (uint64_t)delay_ms : 0, end_leases_now, store, &store->lease_timer);
-}
-
-static void deliver(void *data)
-{
-	struct delivery *delivery = data;
-	struct store *store = delivery->store;
-
-	for (size_t i = 0; i < delivery->events.items.count && !store->is_closed; i++)
-		tell_watches(store, &delivery->events.items.items[i]);
-	for (size_t i = 0; i < delivery->batch.list.count && !store->is_closed; i++) {
-		const struct store_submission *submission = &delivery->batch.list.items[i];
-
-		if (submission->done)
-			submission->done(submission->data, &delivery->results[i]);
-	}
-	if (delivery->has_next_lease && delivery->next_lease_ms < INT64_MAX && !store->is_closed)
-		arm_lease_timer(store, delivery->next_lease_ms);
-	delivery_free(delivery);
-}
-
-/* With the driver locked, so that deliveries are in the order of revisions. */
-static void post(struct delivery *delivery)
-{
-	atomic_fetch_add(&delivery->store->events, delivery->events.items.count);
-	loop_post(delivery->store->loop, deliver, delivery_free, delivery);
-}
-
-/* Commit */
-
-static void count_results(struct store *store, const struct delivery *delivery)
-{
-	size_t committed = 0;
-
-	for (size_t i = 0; i < delivery->batch.list.count; i++)
-		committed += delivery->results[i].err.code == 0;
-	atomic_fetch_add(&store->transactions, committed);
-	atomic_fetch_add(&store->commits, committed > 0);
-}
-
-/* Takes the content of 'batch'. */
-static void commit(struct store *store, struct store_batch *batch)
-{
-	struct delivery *delivery = delivery_new(store);
-	auto_free struct store_txn **txns = alloc_array(NULL, batch->list.count, sizeof(*txns));
-	struct err err;
-
-	delivery->batch = *batch;
-	*batch = (struct store_batch){ 0 };
-	delivery->results = alloc(delivery->batch.list.count * sizeof(delivery->results[0]));
-	for (size_t i = 0; i < delivery->batch.list.count; i++)
-		txns[i] = delivery->batch.list.items[i].txn;
-
-	pthread_mutex_lock(&store->driver_lock);
-	/* A failure is in every result as well. */
-	store->ops->commit(store->driver, txns, delivery->batch.list.count, delivery->results, &delivery->events, &err);
-	count_results(store, delivery);
-	post(delivery);
-	pthread_mutex_unlock(&store->driver_lock);
-}
-
-static void end_leases(struct store *store)
-{
-	struct delivery *delivery = delivery_new(store);
-	int64_t now_ms = loop_wall_ms(store->loop);
-	struct err err;
-
-	delivery->has_next_lease = true;
-	pthread_mutex_lock(&store->driver_lock);
-	if (store->ops->lease_end(store->driver, 0, now_ms, &delivery->events, &delivery->next_lease_ms, &err) < 0)
-		delivery->next_lease_ms = now_ms + LEASE_RETRY_MS;
-	post(delivery);
-	pthread_mutex_unlock(&store->driver_lock);
-}
-
-static void *run_thread(void *data)
-{
-	struct store *store = data;
-	struct store_batch batch;
-	bool must_end_leases;
-
-	while (store_queue_wait(&store->queue, &batch, &must_end_leases)) {
-		if (batch.list.count)
-			commit(store, &batch);
-		if (must_end_leases)
-			end_leases(store);
-	}
-	return NULL;
-}
-
-static int start_thread(struct store *store, struct err *err)
-{
-	sigset_t all, old;
-	int r;
-
-	/* Signals are for the loop's thread. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&store->thread, NULL, run_thread, store);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r != 0)
-		return err_set(err, -r, "start the store's thread: %m");
-	pthread_setname_np(store->thread, "store");
-	store->is_threaded = true;
-	return 0;
-}
-
-/* Messages and timers; with a virtual loop */
-
-static void commit_queue(struct store *store)
-{
-	struct store_batch batch;
-
-	while (store_queue_take(&store->queue, &batch))
-		commit(store, &batch);
-}
-
-static void commit_by_message(void *data)
-{
-	struct store *store = data;
-
-	store->is_commit_posted = false;
-	if (!store->is_closed)
-		commit_queue(store);
-	store_unref(store);
-}
-
-static void drop_commit(void *data)
-{
-	store_unref(data);
-}
-
-static void commit_by_timer(void *data)
-{
-	commit_queue(data);
-}
-
-static void schedule_commit(struct store *store, uint32_t delay_ms)
-{
-	uint64_t due_ms = loop_now_ms(store->loop) + delay_ms;
-
-	if (store->is_commit_posted)
-		return;
-	if (delay_ms == 0) {
-		store->is_commit_posted = true;
-		atomic_fetch_add(&store->references, 1);
-		loop_post(store->loop, commit_by_message, drop_commit, store);
-	} else if (!store->commit_timer || store->commit_due_ms > due_ms) {
-		loop_remove(store->commit_timer);
-		store->commit_due_ms = due_ms;
-		loop_add_timer(store->loop, delay_ms, commit_by_timer, store, &store->commit_timer);
-	}
-}
+#include "port/store_private.h"
 
 /* For callers */
-
-static void end_leases_now(void *data)
-{
-	struct store *store = data;
-
-	if (store->is_threaded)
-		store_queue_nudge(&store->queue);
-	else
-		end_leases(store);
-}
 
 void store_submit(struct store *store, struct store_txn *txn, store_done_fn *done, void *data)
 {
@@ -297,7 +35,7 @@ void store_submit(struct store *store, struct store_txn *txn, store_done_fn *don
 	assert(!store->is_closed);
 	store_queue_push(&store->queue, &(struct store_submission){ .txn = txn, .done = done, .data = data });
 	if (!store->is_threaded)
-		schedule_commit(store, delay_ms);
+		store_schedule_commit(store, delay_ms);
 }
 
 int store_range(struct store *store, const char *prefix, store_kv_fn *fn, void *data,
@@ -362,7 +100,7 @@ int store_lease_grant(struct store *store, uint64_t ttl_ms, uint64_t *ret_lease,
 	r = store->ops->lease_grant(store->driver, ttl_ms, now_ms, ret_lease, err);
 	pthread_mutex_unlock(&store->driver_lock);
 	if (r == 0)
-		arm_lease_timer(store, now_ms + (int64_t)ttl_ms);
+		store_arm_lease_timer(store, now_ms + (int64_t)ttl_ms);
 	return r;
 }
 
@@ -379,17 +117,17 @@ int store_lease_renew(struct store *store, uint64_t lease, struct err *err)
 
 int store_lease_revoke(struct store *store, uint64_t lease, struct err *err)
 {
-	struct delivery *delivery = delivery_new(store);
+	struct store_delivery *delivery = store_delivery_new(store);
 	int r;
 
 	assert(!store->is_closed && lease);
 	pthread_mutex_lock(&store->driver_lock);
 	r = store->ops->lease_end(store->driver, lease, loop_wall_ms(store->loop), &delivery->events, NULL, err);
 	if (r == 0)
-		post(delivery);
+		store_delivery_post(delivery);
 	pthread_mutex_unlock(&store->driver_lock);
 	if (r < 0)
-		delivery_free(delivery);
+		store_delivery_free(delivery);
 	return r;
 }
 
@@ -443,10 +181,11 @@ static int read_state(struct store *store, struct err *err)
 	r = store_range(store, "\xff\xff", visit_nothing, NULL, &store->revision, err);
 	if (r < 0)
 		return r;
+	store->posted_revision = store->revision;
 	r = store->ops->lease_end(store->driver, 0, INT64_MIN, &none, &next_lease_ms, err);
 	store_events_done(&none);
 	if (r == 0 && next_lease_ms < INT64_MAX)
-		arm_lease_timer(store, next_lease_ms);
+		store_arm_lease_timer(store, next_lease_ms);
 	return r;
 }
 
@@ -457,6 +196,7 @@ int store_open(const struct store_ops *ops, const struct store_params *params, s
 	struct store_driver *driver = params->shared;
 	int r = driver ? 0 : ops->open(params, &driver, err);
 
+	assert(!ops->wait_events || loop_clock_kind(loop) == LOOP_CLOCK_REAL);
 	if (r < 0)
 		return r;
 	store = alloc(sizeof(*store));
@@ -469,7 +209,7 @@ int store_open(const struct store_ops *ops, const struct store_params *params, s
 	store_queue_init(&store->queue);
 	r = read_state(store, err);
 	if (r == 0 && loop_clock_kind(loop) == LOOP_CLOCK_REAL)
-		r = start_thread(store, err);
+		r = store_start_threads(store, err);
 	if (r < 0) {
 		store_abandon(store);
 		return r;
@@ -482,12 +222,10 @@ static void shut(struct store *store)
 {
 	assert(!store->is_closed);
 	store->is_closed = true;
-	if (store->is_threaded) {
-		store_queue_stop(&store->queue);
-		pthread_join(store->thread, NULL);
-	} else {
-		commit_queue(store);
-	}
+	if (store->is_threaded)
+		store_stop_threads(store);
+	else
+		store_commit_queue(store);
 	loop_remove(store->lease_timer);
 	loop_remove(store->commit_timer);
 	if (store->owns_driver)

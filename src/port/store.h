@@ -183,9 +183,12 @@ struct store_ops {
 	int (*compact)(struct store_driver *driver, uint64_t revision, struct err *err);
 	/* Optional: null when the store has no file. */
 	int (*backup)(struct store_driver *driver, const char *path, struct err *err);
-	/* Optional: null when every change passes through this process. Waits for events made elsewhere. */
-	int (*wait_events)(struct store_driver *driver, uint64_t after_revision, uint32_t timeout_ms,
-			   struct store_events *events, struct err *err);
+	/*
+	 * Optional: null when every change passes through this process (then a loop with a virtual clock will do).
+	 * Waits until there are events after 'after_revision', whoever made them, and says whether there are; they
+	 * are then read from history. A lost connection is waited out like silence.
+	 */
+	bool (*wait_events)(struct store_driver *driver, uint64_t after_revision, uint32_t timeout_ms);
 };
 
 extern const struct store_ops store_sqlite;

@@ -181,6 +181,10 @@ static void job_done(void *data)
 	struct job *job = data;
 	struct item *item = job->item, *other = job->other;
 
+	if (job->err.code == -ESHUTDOWN) {
+		job->free(job);			/* The host is going down under us: what can be seen now is not the truth. */
+		return;
+	}
 	job->done(job);
 	job->free(job);
 	if (other)
@@ -394,8 +398,10 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 	}
 	if (change != OBJECTS_DESIRED)
 		return;
-	if (!item)
+	if (!item) {
 		item = item_new(agent, kind, object);
+		item->world.is_known = true;	/* Made just now: nothing of it can be there. */
+	}
 	item->retry_ms = 0;
 	item->failures = 0;
 	if (kind_meta(object)->deleted_at)

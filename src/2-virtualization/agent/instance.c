@@ -209,6 +209,7 @@ static void machine_is_gone(struct item *item)
 	unwatch(item);
 	console_hub_forget(item->agent->consoles, item->uid);
 	item->world.state = MACHINE_ABSENT;
+	item->world.has_leftovers = true;
 	item->world.has_io_error = false;
 	item->world.shutdown_asked_ms = 0;
 	item->world.cannot_be_asked = false;
@@ -465,7 +466,9 @@ static void succeeded(struct item *item, const struct instance *instance, struct
 	case STEP_START: started(item, instance, job); break;
 	case STEP_SHUTDOWN: asked_to_stop(item); break;
 	case STEP_KILL:
-		machine_ended(item, instance, MACHINE_EXIT_HOST_OFF, "the power was cut");
+		if (item->world.state != MACHINE_ABSENT)
+			machine_ended(item, instance, MACHINE_EXIT_HOST_OFF, "the power was cut");
+		item->world.has_leftovers = false;
 		break;
 	case STEP_PAUSE: machine_paused(item, instance); break;
 	case STEP_RESUME:

@@ -109,6 +109,8 @@ struct instance_decision instance_next_step(const struct meta *meta, const struc
 
 	if (!world->is_known)
 		return step(STEP_INSPECT);
+	if (!is_there && world->has_leftovers)
+		return step(STEP_KILL);
 	if (meta->deleted_at)
 		return step(is_there ? STEP_KILL : STEP_DELETE);
 	if (!status->disk_ready)

@@ -34,6 +34,7 @@ struct instance_world {
 	bool is_known;			/* STEP_INSPECT has been done. */
 	enum machine_state state;
 	bool has_io_error;
+	bool has_leftovers;		/* The machine has ended; its run directory and cgroup may still be there. */
 	uint64_t shutdown_asked_ms;	/* Loop time of the first request to power off; 0: none. */
 	uint64_t shutdown_repeat_ms;	/* Ask again then. */
 	bool cannot_be_asked;		/* This machine has no way to ask its guest. */

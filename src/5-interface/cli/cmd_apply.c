@@ -4,7 +4,7 @@
 #include "5-interface/cli/commands.h"
 #include "5-interface/cli/each.h"
 #include "5-interface/cli/manifest.h"
-#include "5-interface/cli/request.h"
+#include "5-interface/cli/resource.h"
 #include "base/str.h"
 
 static int read_manifest(struct cli *cli, struct manifest *manifest, struct err *err)
@@ -46,10 +46,24 @@ static void print_change(void *data, const char *place, const char *from, const 
 		fprintf(out, "+ %s: %s\n", place, text_shown(to, 250, after, sizeof(after)));
 }
 
-/* Whether the daemon has gone on with a change is its own matter: `apply` says what it asked for. */
-static int apply_one(struct cli *cli, const struct manifest_object *object, struct err *err)
+/* What instances need must be ready before they are sent. */
+static int create_one(struct cli *cli, const struct manifest_object *object, const char *path, struct err *err)
 {
 	auto_free char *list = request_path(object->kind->plural, NULL);
+	auto_json struct json *answer = NULL;
+	int result = request_json(cli, "POST", list, object->json, &answer, err);
+
+	if (result < 0)
+		return result;
+	fprintf(cli->out, "%s '%s': created\n", object->kind->name, object->name);
+	if (object->kind->id == KIND_INSTANCE || cli_has(cli, "no-wait"))
+		return 0;
+	return wait_for(cli, &(struct wait){ .kind = object->kind, .path = path, .name = object->name, .look = wait_until_ready,
+			.data = (void *)(uintptr_t)object->kind, .revision = answer_revision(answer) }, err);
+}
+
+static int apply_one(struct cli *cli, const struct manifest_object *object, struct err *err)
+{
 	auto_free char *path = request_path(object->kind->plural, object->name, NULL);
 	auto_json struct json *present = NULL;
 	auto_str struct str changes = { 0 };
@@ -58,12 +72,8 @@ static int apply_one(struct cli *cli, const struct manifest_object *object, stru
 
 	if (result < 0)
 		return result;
-	if (!present) {
-		result = request_json(cli, "POST", list, object->json, NULL, err);
-		if (result == 0)
-			fprintf(cli->out, "%s '%s': created\n", object->kind->name, object->name);
-		return result;
-	}
+	if (!present)
+		return create_one(cli, object, path, err);
 	result = manifest_diff(object, present, list_change, &changes, err);
 	if (result < 0)
 		return result;
@@ -187,7 +197,7 @@ const struct cli_command command_apply = {
 	.summary = "Create and change what a manifest describes",
 	.more = "A manifest holds documents with kind, meta and spec, as 'strata show -o yaml' writes them. All are checked before the first "
 		"is sent; networks come first, then images, volumes and instances.",
-	.options = OPTIONS(FILE_OPTION),
+	.options = OPTIONS(FILE_OPTION, WAIT_OPTIONS),
 	.examples = EXAMPLES("strata apply -f web.yaml", "strata show web -o yaml | strata apply -f -"),
 };
 

@@ -10,6 +10,13 @@
 
 enum { TIMEOUT_REASON = PENDING_TIMEOUT_USER_REASON_BASE };
 
+/* libwebsockets sets a timeout after each piece of a body; when we pause it is we who are slow. */
+static void forgive(struct connection *connection)
+{
+	if (connection->is_paused)
+		connection_set_timeout(connection, 0);
+}
+
 void connection_pause(struct connection *connection)
 {
 	if (connection->is_paused)
@@ -17,7 +24,7 @@ void connection_pause(struct connection *connection)
 	lws_rx_flow_control(connection->wsi, 0);
 	connection->is_paused = true;
 	if (connection->has_body_coming)
-		connection_want_write(connection);	/* See connection_writable(). */
+		connection_set_timer(connection, 0, forgive);
 }
 
 void connection_resume(struct connection *connection)
@@ -30,8 +37,15 @@ void connection_resume(struct connection *connection)
 		connection_set_timeout(connection, TIMEOUT_REQUEST_S);
 }
 
+/*
+ * Of a paused HTTP connection libwebsockets does not see that it can be written to.  So it is not
+ * paused while it writes; connection_writable() pauses it again.
+ */
 void connection_want_write(struct connection *connection)
 {
+	if (connection->handler && !connection->handler->is_websocket)
+		connection_resume(connection);
+	connection->wants_write = true;
 	lws_callback_on_writable(connection->wsi);
 }
 
@@ -96,24 +110,34 @@ int connection_finish(struct connection *connection)
 	if (!lws_partial_buffered(connection->wsi))
 		return next_request(connection);
 	connection->is_finishing = true;
-	connection_pause(connection);
+	connection_resume(connection);
 	connection_set_timeout(connection, TIMEOUT_WRITE_S);
-	connection_want_write(connection);
+	lws_callback_on_writable(connection->wsi);
 	return 0;
+}
+
+/* Nothing more is read before this request has its answer. */
+static void pause_until_answer(struct connection *connection)
+{
+	if (connection->handler && !connection->has_body_coming && !connection->wants_write &&
+	    !lws_partial_buffered(connection->wsi))
+		connection_pause(connection);
 }
 
 int connection_writable(struct connection *connection)
 {
-	/* libwebsockets sets a timeout after each piece of a body, but it is we who are slow now. */
-	if (connection->is_paused && connection->has_body_coming)
-		connection_set_timeout(connection, 0);
+	int r = 0;
+
 	if (connection->is_finishing) {
 		connection->is_finishing = false;
 		return next_request(connection);
 	}
+	connection->wants_write = false;
 	if (connection->handler && connection->handler->writable)
-		return connection->handler->writable(connection);
-	return 0;
+		r = connection->handler->writable(connection);
+	if (r == 0)
+		pause_until_answer(connection);
+	return r;
 }
 
 /*
@@ -263,6 +287,20 @@ static void begin(struct connection *connection)
 	connection->expects_continue = header_is(wsi, WSI_TOKEN_HTTP_EXPECT, "100-continue");
 }
 
+static int body_ended(struct connection *connection)
+{
+	int r = 0;
+
+	connection->has_body_coming = false;
+	if (connection->handler->body_end)
+		r = connection->handler->body_end(connection);
+	if (r < 0 || !connection->handler)
+		return r;
+	connection_set_timeout(connection, 0);
+	pause_until_answer(connection);
+	return 0;
+}
+
 int connection_request(struct connection *connection, const char *path, size_t length)
 {
 	int r;
@@ -277,11 +315,8 @@ int connection_request(struct connection *connection, const char *path, size_t l
 	r = connection->handler->start(connection);
 	if (r < 0 || !connection->handler)
 		return r;
-	if (!connection->has_body_coming) {
-		connection_pause(connection);
-		connection_set_timeout(connection, 0);
-		return connection->handler->body_end ? connection->handler->body_end(connection) : 0;
-	}
+	if (!connection->has_body_coming)
+		return body_ended(connection);
 	if (connection->expects_continue)
 		return lws_write(connection->wsi, (unsigned char *)(char[]){ "HTTP/1.1 100 Continue\r\n\r\n" }, 25,
 				 LWS_WRITE_HTTP) < 0 ? -1 : 0;
@@ -308,14 +343,6 @@ int connection_upgrade(struct connection *connection, const char *protocol)
 	connection->handler = connection->request.route->handler;
 	r = connection->handler->start(connection);
 	return r < 0 || !connection->handler ? -1 : 0;
-}
-
-static int body_ended(struct connection *connection)
-{
-	connection->has_body_coming = false;
-	connection_pause(connection);
-	connection_set_timeout(connection, 0);
-	return connection->handler->body_end ? connection->handler->body_end(connection) : 0;
 }
 
 static int bad_chunks(struct connection *connection)

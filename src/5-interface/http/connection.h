@@ -42,7 +42,7 @@ struct connection {
 	void *state;			/* The handler's. */
 	struct pending *pending;	/* Call without an answer yet. */
 	bool must_close;		/* After this answer. */
-	bool is_paused;
+	bool is_paused, wants_write;
 	bool is_finishing;		/* All is written, the last bytes are on their way. */
 	bool is_watching;
 	bool has_body_coming;		/* The request has a body that has not ended. */

@@ -13,20 +13,32 @@
 #include "driver/fabric/bridge/netlink.h"
 #include "port/fabric.h"
 
-enum { BRIDGE_TAG_LENGTH = 4 };
+enum { BRIDGE_TAG_LENGTH = 4, BRIDGE_DEFAULT_MTU = 1500 };
+
+struct filter {				/* See filter.h. */
+	bool is_known;			/* The kernel has the rules of the driver's maps, as far as we changed them. */
+	uint64_t networks_hash;		/* Of the rules that are not a nic's. */
+	uint32_t generation;		/* Of the host's rules after our last change; 0: others changed something too. */
+};
 
 struct bridge_driver {
 	struct fabric_driver base;
 	pthread_mutex_t mutex;
-	struct netlink netlink;
+	struct netlink netlink;		/* Links, addresses, routes. */
+	struct netlink netfilter;
 	char tag[BRIDGE_TAG_LENGTH + 1];
 	char *directory;
 	char *cgroup;			/* Null: helpers stay in ours. */
 	/* What is up or half up. Also on disk (records.h), so that a new daemon knows it. */
 	struct map networks;		/* uid -> struct fabric_network *, owned. */
 	struct map nics;		/* fabric_nic_key() -> struct fabric_nic *, owned. */
-	bool has_rules;			/* The kernel's rules are known to be those of the two maps. */
+	struct filter filter;
 };
+
+/* The first step of every operation. */
+struct bridge_driver *bridge_lock(struct fabric_driver *driver);
+static inline void bridge_unlockp(struct bridge_driver **driver) { pthread_mutex_unlock(&(*driver)->mutex); }
+#define auto_bridge_lock __attribute__((cleanup(bridge_unlockp)))
 
 /* "s<tag>b<index>" and "s<tag>t<number>". */
 const char *bridge_ifname(const struct bridge_driver *driver, unsigned index, char ifname[IFNAMSIZ]);
@@ -35,5 +47,11 @@ const char *bridge_tap_ifname(const struct bridge_driver *driver, unsigned numbe
 /* Forgets and frees what the maps hold. */
 void bridge_forget_network(struct bridge_driver *driver, const char *uid);
 void bridge_forget_nic(struct bridge_driver *driver, const char *key);
+
+/* The operations of network.c and nic.c. */
+int bridge_network_up(struct fabric_driver *driver, const struct fabric_network *network, struct err *err);
+int bridge_network_down(struct fabric_driver *driver, const char *uid, struct err *err);
+int bridge_nic_up(struct fabric_driver *driver, const struct fabric_nic *nic, char ret_ifname[IFNAMSIZ], struct err *err);
+int bridge_nic_down(struct fabric_driver *driver, const char *instance, unsigned index, struct err *err);
 
 #endif

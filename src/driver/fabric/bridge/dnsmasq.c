@@ -18,7 +18,7 @@
 #include "driver/fabric/bridge/leases.h"
 #include "driver/fabric/bridge/records.h"
 
-enum { DEFAULT_MTU = 1500, ACCOUNT_BUFFER_BYTES = 4096 };
+enum { ACCOUNT_BUFFER_BYTES = 4096 };
 
 /* Where everything of one network's dnsmasq is. */
 struct place {
@@ -90,7 +90,7 @@ static void write_dhcp(const struct fabric_network *network, struct str *out)
 		str_printf(out, "dhcp-range=%s,static,", inet_ntop(AF_INET, &network->ipv4, text, sizeof(text)));
 		str_printf(out, "%s,12h\n", inet_ntop(AF_INET, &mask, text, sizeof(text)));
 	}
-	if (network->ipv4.s_addr && network->mtu && network->mtu != DEFAULT_MTU)
+	if (network->ipv4.s_addr && network->mtu && network->mtu != BRIDGE_DEFAULT_MTU)
 		str_printf(out, "dhcp-option=option:mtu,%u\n", network->mtu);
 	/* The router says "managed", so that a guest asks DHCPv6 for its address and makes up none that the filter would stop. */
 	if (fabric_address_is_set(&network->ipv6))

@@ -263,11 +263,8 @@ const char *rules_table(const struct bridge_driver *driver, char name[RULES_TABL
 	return name;
 }
 
-void rules_write_all(const struct bridge_driver *driver, struct str *out)
+void rules_write_networks(const struct bridge_driver *driver, struct str *out)
 {
-	struct elements elements = { 0 };
-	char table[RULES_TABLE_SIZE];
-
 	/* nft 1.0.6 cannot delete what may be absent; adding first makes it present. */
 	for (const char *const *family = (const char *const[]){ "inet", "bridge", NULL }; *family; family++)
 		str_printf(out, "add table %s strata_%s\ndelete table %s strata_%s\n", *family, driver->tag, *family, driver->tag);
@@ -281,6 +278,13 @@ void rules_write_all(const struct bridge_driver *driver, struct str *out)
 	str_append(out, "}\n");
 	for (size_t i = 0; i < driver->networks.count; i++)
 		write_network_elements(driver, driver->networks.entries[i].value, out);
+}
+
+void rules_write_nics(const struct bridge_driver *driver, struct str *out)
+{
+	struct elements elements = { 0 };
+	char table[RULES_TABLE_SIZE];
+
 	rules_table(driver, table);
 	for (size_t i = 0; i < driver->nics.count; i++)
 		rules_push_nic(driver, driver->nics.entries[i].value, &elements);

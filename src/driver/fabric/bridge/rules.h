@@ -18,8 +18,13 @@
 #include "driver/fabric/bridge/bridge.h"
 #include "driver/fabric/bridge/element.h"
 
-/* Replaces both tables by what the driver's maps say; with both maps empty, removes the tables. */
-void rules_write_all(const struct bridge_driver *driver, struct str *out);
+/*
+ * nft commands that replace both tables: chains, empty sets, and the elements of the networks; without any
+ * network or nic they remove the tables.
+ */
+void rules_write_networks(const struct bridge_driver *driver, struct str *out);
+/* nft commands that add the elements of all nics. */
+void rules_write_nics(const struct bridge_driver *driver, struct str *out);
 /* Appends what the nic has in the sets and maps. The caller does vec_done(&elements->items). */
 void rules_push_nic(const struct bridge_driver *driver, const struct fabric_nic *nic, struct elements *elements);
 

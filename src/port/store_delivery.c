@@ -1,0 +1,113 @@
+/* What commits bring - events, results, the next lease to end - on its way to the loop. */
+#include "port/store_private.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+
+void store_unref(struct store *store)
+{
+	if (atomic_fetch_sub(&store->references, 1) > 1)
+		return;
+	store_queue_done(&store->queue);
+	pthread_mutex_destroy(&store->driver_lock);
+	free(store);
+}
+
+struct store_delivery *store_delivery_new(struct store *store)
+{
+	struct store_delivery *delivery = alloc(sizeof(*delivery));
+
+	atomic_fetch_add(&store->references, 1);
+	delivery->store = store;
+	return delivery;
+}
+
+void store_delivery_free(void *data)
+{
+	struct store_delivery *delivery = data;
+
+	store_batch_done(&delivery->batch);
+	store_events_done(&delivery->events);
+	free(delivery->results);
+	store_unref(delivery->store);
+	free(delivery);
+}
+
+static void tell_watches(struct store *store, const struct store_event *event)
+{
+	/* Before the callbacks: a watch that one of them begins must not see this event twice. */
+	if (event->kv.mod_revision > store->revision)
+		store->revision = event->kv.mod_revision;
+	for (size_t i = 0; i < store->watches.count && !store->is_closed; i++) {
+		struct store_watch watch = store->watches.items[i];	/* A callback may add watches and move them. */
+
+		if (event->kv.mod_revision > watch.after_revision && text_starts_with(event->kv.key, watch.prefix))
+			watch.fn(watch.data, event);
+	}
+}
+
+static void end_leases_now(void *data)
+{
+	struct store *store = data;
+
+	if (store->is_threaded)
+		store_queue_nudge(&store->queue);
+	else
+		store_end_leases(store);
+}
+
+void store_arm_lease_timer(struct store *store, int64_t due_ms)
+{
+	int64_t delay_ms = due_ms - loop_wall_ms(store->loop);
+
+	if (store->lease_timer && store->lease_due_ms <= due_ms)
+		return;
+	loop_remove(store->lease_timer);
+	store->lease_due_ms = due_ms;
+	loop_add_timer(store->loop, delay_ms > 0 ? (uint64_t)delay_ms : 0, end_leases_now, store, &store->lease_timer);
+}
+
+static void deliver(void *data)
+{
+	struct store_delivery *delivery = data;
+	struct store *store = delivery->store;
+
+	for (size_t i = 0; i < delivery->events.items.count && !store->is_closed; i++)
+		tell_watches(store, &delivery->events.items.items[i]);
+	for (size_t i = 0; i < delivery->batch.list.count && !store->is_closed; i++) {
+		const struct store_submission *submission = &delivery->batch.list.items[i];
+
+		if (submission->done)
+			submission->done(submission->data, &delivery->results[i]);
+	}
+	if (delivery->has_next_lease && delivery->next_lease_ms < INT64_MAX && !store->is_closed)
+		store_arm_lease_timer(store, delivery->next_lease_ms);
+	store_delivery_free(delivery);
+}
+
+/* With others writing to the store: every event since the last one posted. On failure the follower comes later. */
+static void read_events(struct store_delivery *delivery)
+{
+	struct store *store = delivery->store;
+	struct err err;
+
+	store_events_done(&delivery->events);
+	if (store->ops->history(store->driver, "", store->posted_revision, &delivery->events, &err) < 0)
+		store_events_done(&delivery->events);
+}
+
+void store_delivery_post(struct store_delivery *delivery)
+{
+	struct store *store = delivery->store;
+	size_t count;
+
+	if (store->ops->wait_events)
+		read_events(delivery);
+	count = delivery->events.items.count;
+	if (count)
+		store->posted_revision = delivery->events.items.items[count - 1].kv.mod_revision;
+	atomic_fetch_add(&store->events, count);
+	loop_post(store->loop, deliver, store_delivery_free, delivery);
+}

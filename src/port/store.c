@@ -78,7 +78,7 @@ int store_watch(struct store *store, const char *prefix, uint64_t after_revision
 		if (r < 0)
 			return r;
 	}
-	*vec_push(&store->watches) = (struct watch){
+	*vec_push(&store->watches) = (struct store_watch){
 		.prefix = text_copy(prefix), .fn = fn, .data = data,
 		.after_revision = after_revision > delivered ? after_revision : delivered,
 	};

@@ -12,6 +12,7 @@
 enum {
 	LEASE_RETRY_MS = 1000,		/* When the end of a lease could not be written. */
 	FOLLOW_MS = 1000,		/* How long the follower may take to notice that the store is closed. */
+	FOLLOW_PAUSE_MS = 100,		/* When there are events, but they cannot be read. */
 };
 
 static void count_results(struct store *store, const struct store_delivery *delivery)
@@ -41,6 +42,7 @@ static void commit(struct store *store, struct store_batch *batch)
 	/* A failure is in every result as well. */
 	store->ops->commit(store->driver, txns, delivery->batch.list.count, delivery->results, &delivery->events, &err);
 	count_results(store, delivery);
+	store_queue_committed(&store->queue);
 	store_delivery_post(delivery);
 	pthread_mutex_unlock(&store->driver_lock);
 }
@@ -76,18 +78,32 @@ static void *run_thread(void *data)
 	return NULL;
 }
 
+/* Returns the revision of the last event posted. */
+static uint64_t post_new_events(struct store *store)
+{
+	uint64_t revision;
+
+	pthread_mutex_lock(&store->driver_lock);
+	store_delivery_post(store_delivery_new(store));
+	revision = store->posted_revision;
+	pthread_mutex_unlock(&store->driver_lock);
+	return revision;
+}
+
 static void *run_follower(void *data)
 {
+	const struct timespec pause = { .tv_nsec = FOLLOW_PAUSE_MS * 1000000 };
 	struct store *store = data;
-	uint64_t revision = store->revision;
+	uint64_t revision = post_new_events(store);
 
 	while (!atomic_load(&store->is_stopping)) {
+		uint64_t before = revision;
+
 		if (!store->ops->wait_events(store->driver, revision, FOLLOW_MS))
 			continue;
-		pthread_mutex_lock(&store->driver_lock);
-		store_delivery_post(store_delivery_new(store));
-		revision = store->posted_revision;
-		pthread_mutex_unlock(&store->driver_lock);
+		revision = post_new_events(store);
+		if (revision == before)
+			nanosleep(&pause, NULL);
 	}
 	return NULL;
 }

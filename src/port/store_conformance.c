@@ -439,8 +439,8 @@ static void test_leases_end_each_at_its_time(void **state)
 {
 	struct store_fixture *fixture = *state;
 	uint64_t ttl_ms = fixture->subject->lease_ms;
-	uint64_t late = store_fixture_grant(fixture, 3 * ttl_ms), early = store_fixture_grant(fixture, ttl_ms);
 	int64_t begin_ms = loop_wall_ms(fixture->loop);
+	uint64_t late = store_fixture_grant(fixture, 3 * ttl_ms), early = store_fixture_grant(fixture, ttl_ms);
 
 	store_fixture_put(fixture, "late", "1", late);
 	store_fixture_put(fixture, "early", "2", early);
@@ -462,8 +462,8 @@ static void renew_by_timer(void *data)
 static void test_a_renewed_lease_lives_longer(void **state)
 {
 	struct store_fixture *fixture = *state;
-	uint64_t ttl_ms = fixture->subject->lease_ms, lease = store_fixture_grant(fixture, ttl_ms), renewals = 0;
 	int64_t begin_ms = loop_wall_ms(fixture->loop);
+	uint64_t ttl_ms = fixture->subject->lease_ms, lease = store_fixture_grant(fixture, ttl_ms), renewals = 0;
 	struct err err = { 0 };
 
 	store_fixture_put(fixture, "k", "1", lease);

@@ -38,7 +38,7 @@ struct store {
 	/* The loop's thread only. */
 	bool is_closed;
 	uint64_t revision;
-	VEC(struct watch) watches;
+	VEC(struct store_watch) watches;
 	struct loop_source *lease_timer;
 	int64_t lease_due_ms;			/* Of the timer, when there is one. */
 	struct loop_source *commit_timer;	/* Virtual loop only, as the next two. */

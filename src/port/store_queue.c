@@ -116,8 +116,15 @@ static void take_locked(struct store_queue *queue, struct store_batch *ret_batch
 		memmove(queue->pending.list.items, queue->pending.list.items + LIMIT_STORE_BATCH,
 			queue->pending.list.count * sizeof(queue->pending.list.items[0]));
 	}
-	queue->taken_urgent_count = count_urgent(ret_batch);
-	queue->urgent_count -= queue->taken_urgent_count;
+	queue->expected_count = count_urgent(ret_batch);
+	queue->urgent_count -= queue->expected_count;
+}
+
+void store_queue_committed(struct store_queue *queue)
+{
+	pthread_mutex_lock(&queue->lock);
+	queue->expected_count += queue->urgent_count;
+	pthread_mutex_unlock(&queue->lock);
 }
 
 bool store_queue_take(struct store_queue *queue, struct store_batch *ret_batch)
@@ -190,7 +197,6 @@ bool store_queue_wait(struct store_queue *queue, struct store_batch *ret_batch, 
 
 	pthread_mutex_lock(&queue->lock);
 	queue->idle_since_ns = now_ns();
-	queue->expected_count = queue->taken_urgent_count + queue->urgent_count;
 	wait_locked(queue);
 	*ret_is_nudged = queue->is_nudged;
 	queue->is_nudged = false;

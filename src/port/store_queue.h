@@ -8,7 +8,7 @@
  * part lately and waits for as many to come again, but not longer than half a millisecond for the
  * next one.  A lone writer never waits.
  *
- * Threads: push, nudge, stop and drop from any; wait and take from one.
+ * Threads: push, nudge, stop and drop from any; wait, take and committed from one.
  */
 #ifndef PORT_STORE_QUEUE_H
 #define PORT_STORE_QUEUE_H
@@ -43,8 +43,7 @@ struct store_queue {
 	uint64_t wake_before_ns;	/* ... or something is due before this. */
 
 	/* The waiting thread's own. */
-	size_t taken_urgent_count;	/* In the batch that was taken last. */
-	size_t expected_count;		/* How many took part in that one or just missed it. */
+	size_t expected_count;		/* How many were in the last batch or just missed it. */
 	uint64_t idle_since_ns;		/* When the thread came back for more. */
 };
 
@@ -58,6 +57,9 @@ void store_queue_nudge(struct store_queue *queue);
 void store_queue_stop(struct store_queue *queue);
 /* Forgets what is pending. */
 void store_queue_drop(struct store_queue *queue);
+
+/* The last batch is committed, and those in it are about to be told: whoever is pending now was not among them. */
+void store_queue_committed(struct store_queue *queue);
 
 /* Moves at most LIMIT_STORE_BATCH from the front to 'ret_batch'; false: nothing was pending. */
 bool store_queue_take(struct store_queue *queue, struct store_batch *ret_batch);

@@ -184,16 +184,19 @@ static bool needs_source(enum instance_step step)
 
 static void machine_event(void *data, const struct machine_event *event);
 
-static void watch(struct item *item)
+static void machine_ended(struct item *item, const struct instance *instance, enum machine_exit cause, const char *text);
+
+static void watch(struct item *item, const struct instance *instance)
 {
 	struct agent *agent = item->agent;
 	struct err err = { 0 };
 
-	if (item->watch)
+	if (item->watch ||
+	    agent->params.machine->ops->watch(agent->params.machine, item->uid, agent->params.loop, machine_event, item,
+					      &item->watch, &err) == 0)
 		return;
-	if (agent->params.machine->ops->watch(agent->params.machine, item->uid, agent->params.loop, machine_event, item,
-					      &item->watch, &err) < 0)
-		item->world.is_known = false;		/* It ended just now: look again. */
+	machine_ended(item, instance, MACHINE_EXIT_FAILED, err.msg);	/* Just now, unseen. */
+	item->world.is_known = false;
 }
 
 static void unwatch(struct item *item)
@@ -362,7 +365,7 @@ static void inspected(struct item *item, const struct instance *instance, const 
 			set_state(item, job->world.state == MACHINE_PAUSED ? INSTANCE_PAUSED : INSTANCE_RUNNING,
 				  job->world.has_io_error ? status->reason : NULL);
 		item_save(item, "adopted", false, "'%s' was found running", instance->meta.name);
-		watch(item);
+		watch(item, instance);
 		sampler_wake(item->agent->sampler);
 		return;
 	}
@@ -405,7 +408,7 @@ static void started(struct item *item, const struct instance *instance, const st
 	item->world.tried_generation = 0;
 	set_state(item, INSTANCE_RUNNING, NULL);
 	item_save(item, "started", false, "'%s' runs on %s", instance->meta.name, status->machine);
-	watch(item);
+	watch(item, instance);
 	sampler_wake(item->agent->sampler);
 }
 

@@ -60,11 +60,15 @@ static inline void fixture_call(struct core *core, struct call *call)
 
 static inline struct call *fixture_take_call(struct fixture *f)
 {
+	struct timespec until;
 	struct call *call;
 
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE_MS / 1000;
 	pthread_mutex_lock(&f->core.lock);
 	while (!f->core.held)
-		pthread_cond_wait(&f->core.changed, &f->core.lock);
+		if (pthread_cond_timedwait(&f->core.changed, &f->core.lock, &until) != 0)
+			fail_msg("the core is not called");
 	call = take(f->core.held);
 	pthread_mutex_unlock(&f->core.lock);
 	return call;

@@ -221,7 +221,7 @@ static void test_chunked_body(void **state)
 	struct call *call;
 
 	client_send(fd, "PATCH /v1/config HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"api\r\n");
-	client_send(fd, "a;x=y\r\n\":{\"liste\r\n0008\r\nn\":null}\r\n1\r\n}\r\n0\r\nTrailer: 1\r\n\r\n");
+	client_send(fd, "a;x=y\r\n\":{\"listen\r\n0007\r\n\":null}\r\n1\r\n}\r\n0\r\nTrailer: 1\r\n\r\n");
 	call = fixture_take_call(f);
 	assert_int_equal(call->op, CALL_CONFIG);
 	assert_int_equal(json_type(json_path(call->body, "api.listen")), JSON_NULL);

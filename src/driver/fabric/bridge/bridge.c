@@ -38,6 +38,11 @@ const char *bridge_tap_ifname(const struct bridge_driver *driver, unsigned numbe
 	return ifname;
 }
 
+uint32_t bridge_group(const struct bridge_driver *driver)
+{
+	return UINT32_C(0x53000000) | (uint32_t)strtoul(driver->tag, NULL, 16);
+}
+
 void bridge_forget_network(struct bridge_driver *driver, const char *uid)
 {
 	fabric_network_free(map_remove(&driver->networks, uid));
@@ -182,8 +187,11 @@ static int stop_helpers(struct bridge_driver *bridge, struct err *err)
 static int remove_links(struct bridge_driver *bridge, struct err *err)
 {
 	struct inventory_links links = { 0 };
-	int r = inventory_links(bridge, &links, err);
+	int r = link_remove_group(&bridge->netlink, bridge_group(bridge), err);
 
+	/* Those that a crash left before they had their group. */
+	if (r == 0)
+		r = inventory_links(bridge, &links, err);
 	for (size_t i = 0; r == 0 && i < links.items.count; i++)
 		r = link_remove(&bridge->netlink, links.items.items[i].ifname, err);
 	vec_done(&links.items);

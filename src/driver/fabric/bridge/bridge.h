@@ -44,6 +44,9 @@ static inline void bridge_unlockp(struct bridge_driver **driver) { pthread_mutex
 const char *bridge_ifname(const struct bridge_driver *driver, unsigned index, char ifname[IFNAMSIZ]);
 const char *bridge_tap_ifname(const struct bridge_driver *driver, unsigned number, char ifname[IFNAMSIZ]);
 
+/* The device group of all interfaces of this daemon. */
+uint32_t bridge_group(const struct bridge_driver *driver);
+
 /* Forgets and frees what the maps hold. */
 void bridge_forget_network(struct bridge_driver *driver, const char *uid);
 void bridge_forget_nic(struct bridge_driver *driver, const char *key);

@@ -100,9 +100,9 @@ static uint16_t message_type(unsigned type)
 	return (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
 }
 
-static void push(struct str *batch, const struct netlink_message *message)
+static void push(struct str *batch, struct netlink_message *message)
 {
-	str_append_bytes(batch, message, NLMSG_ALIGN(message->header.nlmsg_len));
+	str_append_bytes(batch, netlink_header(message), message->size);
 }
 
 /* NFNL_MSG_BATCH_BEGIN or _END around the messages of one transaction. */

@@ -120,6 +120,17 @@ int link_remove(struct netlink *netlink, const char *name, struct err *err)
 	return r < 0 && r != -ENODEV ? err_prefix(err, "remove %s", name) : 0;
 }
 
+int link_remove_group(struct netlink *netlink, uint32_t group, struct err *err)
+{
+	struct netlink_message message;
+	int r;
+
+	netlink_begin(&message, RTM_DELLINK, 0, &(struct ifinfomsg){ 0 }, sizeof(struct ifinfomsg));
+	netlink_put_u32(&message, IFLA_GROUP, group);
+	r = netlink_request(netlink, &message, err);
+	return r < 0 && r != -ENODEV ? err_prefix(err, "remove interfaces of group %u", group) : 0;
+}
+
 /* What the kernel would add by itself (a link-local address) would listen beside ours. */
 static void put_no_automatic_addresses(struct netlink_message *message)
 {
@@ -141,6 +152,7 @@ int link_set(struct netlink *netlink, const char *name, const struct link_settin
 	netlink_put_text(&message, IFLA_IFNAME, name);
 	netlink_put(&message, IFLA_IFALIAS, settings->alias, strlen(settings->alias));
 	netlink_put_u32(&message, IFLA_MTU, settings->mtu);
+	netlink_put_u32(&message, IFLA_GROUP, settings->group);
 	if (settings->mac)
 		netlink_put(&message, IFLA_ADDRESS, settings->mac, 6);
 	if (settings->master)

@@ -33,12 +33,15 @@ int link_add_bridge(struct netlink *netlink, const char *name, const uint8_t mac
 /* A persistent tap as QEMU opens it (IFF_NO_PI | IFF_VNET_HDR); one that exists is left as it is. */
 int link_add_tap(const char *name, struct err *err);
 int link_remove(struct netlink *netlink, const char *name, struct err *err);	/* Absent is fine. */
+/* All with this group at once: one by one each would wait 20 ms for the kernel. None is fine. */
+int link_remove_group(struct netlink *netlink, uint32_t group, struct err *err);
 
 struct link_settings {
 	const char *alias;
 	unsigned mtu;
 	unsigned master;		/* 0: leave. */
 	const uint8_t *mac;		/* Null: leave. */
+	uint32_t group;			/* For link_remove_group(). */
 };
 /* All in one step, and brings it up. It gets no IPv6 address of its own making. */
 int link_set(struct netlink *netlink, const char *name, const struct link_settings *settings, struct err *err);

@@ -33,26 +33,30 @@ void netlink_close(struct netlink *netlink)
 	*netlink = (struct netlink){ 0 };
 }
 
+struct nlmsghdr *netlink_header(struct netlink_message *message)
+{
+	struct nlmsghdr *header = (struct nlmsghdr *)message->bytes;
+
+	header->nlmsg_len = (uint32_t)message->size;
+	return header;
+}
+
 void netlink_begin(struct netlink_message *message, uint16_t type, uint16_t flags, const void *body, size_t size)
 {
-	*message = (struct netlink_message){ .header = {
-		.nlmsg_len = (uint32_t)NLMSG_SPACE(size), .nlmsg_type = type,
-		.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags),
-	} };
-	memcpy(NLMSG_DATA(&message->header), body, size);
+	*message = (struct netlink_message){ .size = NLMSG_SPACE(size) };
+	*netlink_header(message) = (struct nlmsghdr){ .nlmsg_type = type, .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags) };
+	memcpy(message->bytes + NLMSG_HDRLEN, body, size);
 }
 
 void netlink_put(struct netlink_message *message, uint16_t type, const void *value, size_t size)
 {
-	size_t at = NLMSG_ALIGN(message->header.nlmsg_len);
-	struct rtattr *attribute = (struct rtattr *)(message->bytes + at);
+	struct rtattr attribute = { .rta_type = type, .rta_len = (uint16_t)RTA_LENGTH(size) };
 
-	assert(at + RTA_SPACE(size) <= sizeof(message->bytes));
-	attribute->rta_type = type;
-	attribute->rta_len = (uint16_t)RTA_LENGTH(size);
+	assert(size <= sizeof(message->bytes) && message->size + RTA_SPACE(size) <= sizeof(message->bytes));
+	memcpy(message->bytes + message->size, &attribute, sizeof(attribute));
 	if (size)
-		memcpy(RTA_DATA(attribute), value, size);
-	message->header.nlmsg_len = (uint32_t)(at + RTA_SPACE(size));
+		memcpy(message->bytes + message->size + RTA_LENGTH(0), value, size);
+	message->size += RTA_SPACE(size);
 }
 
 void netlink_put_text(struct netlink_message *message, uint16_t type, const char *text)
@@ -67,7 +71,7 @@ void netlink_put_u32(struct netlink_message *message, uint16_t type, uint32_t va
 
 struct rtattr *netlink_nest(struct netlink_message *message, uint16_t type)
 {
-	struct rtattr *nest = (struct rtattr *)(message->bytes + NLMSG_ALIGN(message->header.nlmsg_len));
+	struct rtattr *nest = (struct rtattr *)(message->bytes + message->size);
 
 	netlink_put(message, type, NULL, 0);
 	return nest;
@@ -75,7 +79,7 @@ struct rtattr *netlink_nest(struct netlink_message *message, uint16_t type)
 
 void netlink_nest_end(struct netlink_message *message, struct rtattr *nest)
 {
-	nest->rta_len = (uint16_t)(message->bytes + message->header.nlmsg_len - (char *)nest);
+	nest->rta_len = (uint16_t)(message->bytes + message->size - (char *)nest);
 }
 
 /* The kernel's own explanation of an error, or null. */
@@ -136,15 +140,15 @@ static int receive(struct netlink *netlink, netlink_fn *fn, void *data, struct e
 
 static int transact(struct netlink *netlink, struct netlink_message *message, netlink_fn *fn, void *data, struct err *err)
 {
-	message->header.nlmsg_seq = ++netlink->sequence;
-	if (send(netlink->fd, message, message->header.nlmsg_len, 0) < 0)
+	netlink_header(message)->nlmsg_seq = ++netlink->sequence;
+	if (send(netlink->fd, message->bytes, message->size, 0) < 0)
 		return err_set(err, -errno, "netlink: %m");
 	return receive(netlink, fn, data, err);
 }
 
 int netlink_request(struct netlink *netlink, struct netlink_message *message, struct err *err)
 {
-	message->header.nlmsg_flags |= NLM_F_ACK;
+	netlink_header(message)->nlmsg_flags |= NLM_F_ACK;
 	return transact(netlink, message, NULL, NULL, err);
 }
 
@@ -165,8 +169,8 @@ int netlink_request_batch(struct netlink *netlink, struct str *messages, struct 
 int netlink_query(struct netlink *netlink, struct netlink_message *message, netlink_fn *fn, void *data, struct err *err)
 {
 	/* A question about one object is answered by one message and, because of ACK, an end. */
-	if (!(message->header.nlmsg_flags & NLM_F_DUMP))
-		message->header.nlmsg_flags |= NLM_F_ACK;
+	if (!(netlink_header(message)->nlmsg_flags & NLM_F_DUMP))
+		netlink_header(message)->nlmsg_flags |= NLM_F_ACK;
 	return transact(netlink, message, fn, data, err);
 }
 

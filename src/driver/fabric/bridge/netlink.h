@@ -30,15 +30,16 @@ struct netlink {
 };
 
 struct netlink_message {
-	union {
-		struct nlmsghdr header;
-		char bytes[NETLINK_MESSAGE_SIZE];
-	};
+	size_t size;
+	char bytes[NETLINK_MESSAGE_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));	/* Begins with struct nlmsghdr. */
 };
 
 /* 'protocol': NETLINK_ROUTE, NETLINK_NETFILTER. */
 int netlink_open(struct netlink *netlink, int protocol, struct err *err);
 void netlink_close(struct netlink *netlink);		/* A zeroed one (fd 0 is never used) is fine. */
+
+/* Its length in there is right only after this; the functions below that send it call it. */
+struct nlmsghdr *netlink_header(struct netlink_message *message);
 
 /* 'body' is the fixed part after the header (struct ifinfomsg, ...). */
 void netlink_begin(struct netlink_message *message, uint16_t type, uint16_t flags, const void *body, size_t size);

@@ -54,7 +54,8 @@ static int bring_up_bridge(struct bridge_driver *bridge, const struct fabric_net
 {
 	char alias[LINK_ALIAS_SIZE];
 	uint8_t mac[6];
-	struct link_settings settings = { .alias = alias, .mtu = network->mtu ? network->mtu : BRIDGE_DEFAULT_MTU, .mac = mac };
+	struct link_settings settings = { .alias = alias, .mtu = network->mtu ? network->mtu : BRIDGE_DEFAULT_MTU, .mac = mac,
+					  .group = bridge_group(bridge) };
 	int r;
 
 	rules_bridge_mac(network, mac);

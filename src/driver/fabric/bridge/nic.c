@@ -83,7 +83,8 @@ static int bring_up_tap(struct bridge_driver *bridge, const struct fabric_networ
 			const char *ifname, struct err *err)
 {
 	char alias[LINK_ALIAS_SIZE], master[IFNAMSIZ];
-	struct link_settings settings = { .alias = alias, .mtu = network->mtu ? network->mtu : BRIDGE_DEFAULT_MTU };
+	struct link_settings settings = { .alias = alias, .mtu = network->mtu ? network->mtu : BRIDGE_DEFAULT_MTU,
+					  .group = bridge_group(bridge) };
 	int r;
 
 	inventory_nic_alias(nic->instance, nic->index, alias);

@@ -103,8 +103,8 @@ void disk_device_json(const struct machine_disk *disk, const char *suffix, struc
 	/* A full or broken disk stops the guest until somebody has helped; nothing is lost meanwhile. */
 	json_write_string(&writer, "werror", "stop");
 	json_write_string(&writer, "rerror", "stop");
-	if (disk->is_root)
-		json_write_int(&writer, "bootindex", 0);
+	if (disk->is_root)		/* 0 is taken by a kernel given with -kernel. */
+		json_write_int(&writer, "bootindex", 1);
 	else
 		json_write_string(&writer, "bus", "scsi.0");
 	json_write_end_object(&writer);

@@ -2,7 +2,7 @@
  * Theory of operation.
  *
  * Start opens everything QEMU will need, in our name, and numbers it as QEMU will see it; then
- * it starts QEMU inside the machine's cgroup and waits until its monitor greets or it ends.
+ * it starts QEMU inside the machine's cgroup and waits until its monitor obeys or it ends.
  * The monitor's socket listens before QEMU exists, so whoever finds a process in the cgroup
  * can talk to it; a start that is interrupted anywhere leaves either no process (the next
  * start or kill clears the rest) or a whole machine.
@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -29,7 +28,7 @@
 #include "driver/machine/qemu/qemu.h"
 #include "driver/machine/qemu/run_dir.h"
 
-enum { FIRST_CHILD_FD = 3, GREETING_TIMEOUT_MS = 60000, NVRAM_TIMEOUT_MS = 30000 };
+enum { FIRST_CHILD_FD = 3, SETUP_TIMEOUT_MS = 60000, NVRAM_TIMEOUT_MS = 30000 };
 
 #define FIRMWARE_CODE "/usr/share/OVMF/OVMF_CODE_4M.fd"
 #define FIRMWARE_VARS "/usr/share/OVMF/OVMF_VARS_4M.fd"
@@ -294,24 +293,16 @@ static int explain_end(struct launch *launch, struct err *err)
 	return err_set(err, -EIO, "%s", line[0] ? line : "QEMU ended without a word");
 }
 
-/* A bad argument or image makes QEMU end before it greets. */
-static int wait_for_greeting(struct launch *launch, struct err *err)
+/*
+ * A bad argument or image makes QEMU end while it sets itself up. The monitor greets from a thread
+ * of its own before that; it obeys only when the set-up is complete, so it is asked something.
+ */
+static int wait_for_monitor(struct launch *launch, struct err *err)
 {
-	auto_close int monitor = run_dir_connect(launch->run_dir, RUN_QMP, QMP_TIMEOUT_MS, err);
-	struct pollfd waiting[] = {
-		{ .fd = monitor, .events = POLLIN }, { .fd = launch->pidfd, .events = POLLIN },
-	};
-	struct deadline deadline = deadline_in(GREETING_TIMEOUT_MS);
-	int r;
+	auto_qmp struct qmp qmp;
+	int r = qmp_open(&qmp, launch->run_dir, SETUP_TIMEOUT_MS, err);
 
-	if (monitor < 0 && err->code != -ENOENT)
-		return monitor;
-	do
-		r = poll(waiting, ARRAY_COUNT(waiting), monitor < 0 ? -1 : deadline_left_ms(deadline));
-	while (r < 0 && errno == EINTR);
-	if (waiting[1].revents || (waiting[0].revents & (POLLHUP | POLLERR)))
-		return explain_end(launch, err);
-	return r > 0 ? 0 : err_set(err, -ETIMEDOUT, "QEMU did not come up within a minute");
+	return r == -ENOENT ? explain_end(launch, err) : r;
 }
 
 static int run_steps(struct launch *launch, struct err *err)
@@ -375,7 +366,7 @@ int qemu_start(struct machine_driver *driver, const struct machine_config *confi
 	/* QEMU alone holds the sockets from here on: when it ends, they refuse. */
 	close_fds(&launch);
 	if (r == 0)
-		r = wait_for_greeting(&launch, err);
+		r = wait_for_monitor(&launch, err);
 	if (r < 0)
 		qemu_destroy(qemu, config->uid, &(struct err){ 0 });
 	launch_done(&launch);

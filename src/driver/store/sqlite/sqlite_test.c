@@ -421,7 +421,7 @@ static int run_conformance(void)
 		{ .name = "sqlite, virtual time", .ops = &store_sqlite, .path = path, .clock = LOOP_CLOCK_VIRTUAL,
 		  .lease_ms = 1000, .is_persistent = true, .random_steps = 2000, .reset = remove_store },
 		{ .name = "sqlite, real time", .ops = &store_sqlite, .path = path, .clock = LOOP_CLOCK_REAL,
-		  .lease_ms = 100, .is_persistent = true, .random_steps = 2000, .reset = remove_store },
+		  .lease_ms = 400, .is_persistent = true, .random_steps = 2000, .reset = remove_store },
 	};
 	int failed = path ? 0 : 1;
 	struct err err;

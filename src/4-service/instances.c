@@ -159,12 +159,13 @@ void instance_create(struct core *core, struct call *call)
 
 /* ---- Change ---- */
 
-/* Turning the power on counts as a start, also when the last start came to its end by itself. */
+/* Turning the power on counts as a start when nothing runs: also after an end of its own, or to cut a back-off short. */
 static void count_start(const struct instance *old, struct instance *next, bool is_asked)
 {
 	bool was_on = is_on(&old->spec), has_ended = old->status.ended_serial >= old->spec.start_serial;
+	bool is_waiting = old->status.next_start_at > 0 && !has_machine(old);
 
-	if (is_asked && is_on(&next->spec) && (!was_on || has_ended))
+	if (is_asked && is_on(&next->spec) && (!was_on || has_ended || is_waiting))
 		next->spec.start_serial++;
 }
 

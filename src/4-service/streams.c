@@ -83,6 +83,7 @@ struct session {
 	unsigned mode;
 	struct machine_exec exec;
 	int input, output, error, resize, result;	/* Our ends. */
+	bool has_input;
 	bool is_cancelled;
 	struct loop_source *hangup;		/* The client reads the result no more. */
 	int exit_code;
@@ -198,7 +199,7 @@ static int make_pipes(struct session *session, struct call_fds *fds, struct err 
 	bool is_exec = session->op == CALL_EXEC;
 	int r = 0;
 
-	if (session->op != CALL_FILE_READ)
+	if (session->has_input)
 		r = make_pipe(&session->input, &fds->input, true, err);
 	if (r == 0)
 		r = session->op != CALL_FILE_WRITE ? make_pipe(&session->output, &fds->output, false, err) : 0;
@@ -301,6 +302,7 @@ void stream_exec(struct core *core, struct call *call)
 	session->exec.has_terminal = json_bool(json_get(call->body, "terminal"), false);
 	session->exec.rows = (unsigned)json_int(json_get(call->body, "rows"), 0) & 0xffff;
 	session->exec.columns = (unsigned)json_int(json_get(call->body, "columns"), 0) & 0xffff;
+	session->has_input = session->exec.has_terminal || json_bool(json_get(call->body, "stdin"), false);
 	session->directory = text_copy(json_string(json_get(call->body, "directory"), NULL));
 	if (read_argv(json_get(call->body, "argv"), &session->argv, &err) < 0 ||
 	    read_env(json_get(call->body, "env"), &session->env, &err) < 0) {
@@ -329,6 +331,7 @@ static void start_file(struct core *core, struct call *call)
 		return;
 	}
 	session->path = text_copy(path);
+	session->has_input = session->op == CALL_FILE_WRITE;
 	session->mode = (unsigned)mode;
 	start_session(core, call, session);
 }

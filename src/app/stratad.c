@@ -146,9 +146,10 @@ static int open_drivers(struct daemon *daemon, struct err *err)
 	const struct fabric_ops *fabric = is_simulated ? &fabric_sim : &fabric_bridge;
 	auto_free char *cgroup = choose_cgroup(daemon), *run = below(daemon, "run"), *volumes = below(daemon, "volumes"),
 		       *network = below(daemon, "network");
-	struct machine_params machine_params = { .directory = run, .node_tag = daemon->state.node_tag, .cgroup = cgroup };
+	auto_free char *machines = text_format("%s/machines", cgroup), *helpers = text_format("%s/network", cgroup);
+	struct machine_params machine_params = { .directory = run, .node_tag = daemon->state.node_tag, .cgroup = machines };
 	struct volume_params volume_params = { .directory = volumes };
-	struct fabric_params fabric_params = { .directory = network, .node_tag = daemon->state.node_tag, .cgroup = cgroup };
+	struct fabric_params fabric_params = { .directory = network, .node_tag = daemon->state.node_tag, .cgroup = helpers };
 	int r = machine->open(&machine_params, &daemon->machine, err);
 
 	if (r == 0)

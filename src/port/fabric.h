@@ -126,7 +126,7 @@ const char *fabric_protocol_name(enum fabric_protocol protocol);	/* "tcp" */
 bool fabric_address_is_set(const struct in6_addr *address);		/* Not "::". */
 /* Would both want the same packets? */
 bool fabric_publish_overlaps(const struct fabric_publish *a, const struct fabric_publish *b);
-/* Do two IPv4 subnets share an address? Host byte order does not matter to the caller: both are struct in_addr. */
+/* Do two IPv4 subnets share an address? */
 bool fabric_subnets_overlap(struct in_addr a, unsigned a_prefix, struct in_addr b, unsigned b_prefix);
 
 #endif

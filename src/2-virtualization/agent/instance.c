@@ -618,6 +618,7 @@ static void begin_start(struct item *item, const struct instance *instance)
 		return;
 	if (status->started_serial != instance->spec.start_serial)
 		status->restarts = 0;
+	status->next_start_at = 0;
 	status->started_serial = instance->spec.start_serial;
 	status->cpus = instance->spec.cpus;
 	status->memory = instance->spec.memory;

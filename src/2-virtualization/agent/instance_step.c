@@ -96,7 +96,8 @@ static struct instance_decision absent_step(const struct instance_spec *spec, co
 {
 	if (!instance_wants_machine(spec, status))
 		return step(STEP_NONE);
-	if (status->next_start_at > wall_ms)
+	/* A back-off belongs to the start it follows; a new one begins at once. */
+	if (status->next_start_at > wall_ms && status->started_serial == spec->start_serial)
 		return wait_for((uint64_t)(status->next_start_at - wall_ms));
 	return step(STEP_START);
 }

@@ -38,23 +38,37 @@ static const char *release_name(const char *number)
 }
 
 /*
- * The place this host gets Debian from: the first line of
- * "http://host/debian/ bookworm" whose release is Debian's own and not its security archive.
+ * Where this host gets packages with that label from, by apt's own account of its sources
+ * ("http://host/debian"). Null when it has no such source.
  */
-static int find_mirror(const struct volume_progress *progress, char **ret_mirror, struct err *err)
+static int find_mirror(const char *label, const struct volume_progress *progress, char **ret_mirror, struct err *err)
 {
+	auto_free char *filter = text_format("Label: %s", label);
 	auto_str struct str targets = { 0 };
-	int r = tool_run((const char *const[]){ "apt-get", "indextargets", "--format", "$(SITE) $(LABEL) $(COMPONENT)",
-						"Created-By: Packages", "Label: Debian", "Component: main", NULL },
+	int r = tool_run((const char *const[]){ "apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages",
+						"Component: main", filter, NULL },
 			 NULL, progress, &targets, err);
-	size_t length;
+	size_t length = strcspn(str_text(&targets), " \n");
 
-	if (r < 0)
+	if (r == 0)
+		*ret_mirror = length ? text_copy_length(targets.data, length) : NULL;
+	return r;
+}
+
+/* Three lines of sources.list: the release, its updates, its security updates where the host has those. */
+static int find_sources(const struct volume_progress *progress, const char *release, char *sources[3], struct err *err)
+{
+	static const char options[] = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]";
+	auto_free char *mirror = NULL, *security = NULL;
+	int r;
+
+	if ((r = find_mirror("Debian", progress, &mirror, err)) < 0 || (r = find_mirror("Debian-Security", progress, &security, err)) < 0)
 		return r;
-	length = strcspn(str_text(&targets), " \n");
-	if (length == 0)
+	if (!mirror)
 		return err_set(err, -ENOENT, "this host's apt has no Debian mirror: add one to its sources and run apt-get update");
-	*ret_mirror = text_copy_length(targets.data, length);
+	sources[0] = text_format("deb %s %s %s main", options, mirror, release);
+	sources[1] = text_format("deb %s %s %s-updates main", options, mirror, release);
+	sources[2] = security ? text_format("deb %s %s %s-security main", options, security, release) : NULL;
 	return 0;
 }
 
@@ -76,19 +90,17 @@ static int write_overlay(const char *directory, struct err *err)
 
 static int debootstrap(const struct build *build, const char *release, const char *root, struct err *err)
 {
-	static const char keyring[] = "/usr/share/keyrings/debian-archive-keyring.gpg";
 	auto_free char *overlay = text_format("%s/overlay", build->work);
 	auto_free char *copy_in = text_format("--customize-hook=copy-in %s/etc /", overlay);
-	auto_free char *temporary = text_format("TMPDIR=%s", build->work);
-	auto_free char *mirror = NULL, *source = NULL;
+	char *sources[3] = { NULL };
 	int r;
 
-	(void)temporary;
-	if ((r = write_overlay(overlay, err)) < 0 || (r = find_mirror(build->progress, &mirror, err)) < 0)
+	if ((r = write_overlay(overlay, err)) < 0 || (r = find_sources(build->progress, release, sources, err)) < 0)
 		return r;
-	source = text_format("deb [signed-by=%s] %s %s main", keyring, mirror, release);
 	const char *const argv[] = {
 		"mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--include=" PACKAGES,
+		/* Nothing is lost by a crash in between: then the image is not made. */
+		"--dpkgopt=force-unsafe-io",
 		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright",
 		/* The ramdisk must start on any machine, whatever the host that makes it has. */
@@ -96,9 +108,12 @@ static int debootstrap(const struct build *build, const char *release, const cha
 		"--essential-hook=printf 'MODULES=most\\nCOMPRESS=zstd\\n' >\"$1/etc/initramfs-tools/conf.d/strata\"",
 		copy_in,
 		"--customize-hook=chroot \"$1\" /etc/strata/customize",
-		release, root, source, NULL,
+		release, root, sources[0], sources[1], sources[2], NULL,
 	};
-	return tool_run(argv, build->work, build->progress, NULL, err);
+	r = tool_run(argv, build->work, build->progress, NULL, err);
+	for (size_t i = 0; i < ARRAY_COUNT(sources); i++)
+		free(sources[i]);
+	return r;
 }
 
 /* The one file that 'name' (a pattern below root) matches. */

@@ -22,7 +22,7 @@ static void print_event(struct cli *cli, const struct event *event)
 {
 	char at[UNITS_TEXT_SIZE], buffer[512];
 
-	fprintf(cli->out, "%s  %-8s  %s  %s", units_format_time(event->at, at), shown(event->kind ? event->kind : ""),
+	fprintf(cli->out, "%s  %-8s  %-16s  %s", units_format_time(event->at, at), shown(event->kind ? event->kind : ""),
 		shown(event->name ? event->name : ""), shown(event->type ? event->type : ""));
 	if (event->text)
 		fprintf(cli->out, ": %s", text_shown(event->text, 500, buffer, sizeof(buffer)));

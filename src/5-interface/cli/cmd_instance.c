@@ -107,6 +107,19 @@ static int wait_until_applied(void *data, const void *object, struct err *err)
 		WAIT_DONE : WAIT_MORE;
 }
 
+/* The agent speaks of cpus and memory, which it may have to refuse; these it never changes while the machine runs. */
+static void say_fixed_while_running(struct cli *cli, const char *name, const struct json *patch, const struct json *answer)
+{
+	static const char *const fields[] = { "machine", "boot", "kernel_options", "root_size", "user_data", "ssh_keys", "vnc", "vsock" };
+	const char *state = json_string(json_path(answer, "status.state"), "");
+
+	if (!text_equal(state, instance_state_names[INSTANCE_RUNNING]) && !text_equal(state, instance_state_names[INSTANCE_PAUSED]))
+		return;
+	for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
+		if (json_get(json_get(patch, "spec"), fields[i]))
+			fprintf(cli->messages, "at the next start of '%s': %s\n", name, fields[i]);
+}
+
 static int run_set(struct cli *cli, struct err *err)
 {
 	const struct kind *kind = &kinds[KIND_INSTANCE];
@@ -121,8 +134,11 @@ static int run_set(struct cli *cli, struct err *err)
 			return result;
 	}
 	result = request_json(cli, "PATCH", path, patch, &answer, err);
-	if (result < 0 || cli_has(cli, "no-wait"))
+	if (result < 0)
 		return result;
+	say_fixed_while_running(cli, name, patch, answer);
+	if (cli_has(cli, "no-wait"))
+		return 0;
 	result = wait_for(cli, &(struct wait){ .kind = kind, .path = path, .name = name, .look = wait_until_applied,
 			  .revision = answer_revision(answer), .default_timeout_ms = IN_FORCE_WITHIN_MS }, err);
 	if (result < 0 && result != -ETIMEDOUT)

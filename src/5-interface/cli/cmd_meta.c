@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "5-interface/cli/commands.h"
+#include "5-interface/cli/each.h"
 #include "5-interface/cli/help.h"
 #include "5-interface/cli/request.h"
 #include "base/str.h"
@@ -13,7 +14,7 @@ static int run_version(struct cli *cli, struct err *err)
 
 	fprintf(cli->out, "strata %s\n", STRATA_VERSION);
 	if (request_json(cli, "GET", "/v1/version", NULL, &answer, err) < 0)
-		fprintf(cli->messages, "%s\n", err->msg);
+		cli_complain(cli, err);
 	else
 		fprintf(cli->out, "stratad %s\n", shown(json_string(json_get(answer, "version"), "?")));
 	return 0;

@@ -89,7 +89,7 @@ static int run_config_show(struct cli *cli, struct err *err)
 	result = decode_config(json, &config, err);
 	if (result < 0)
 		return result;
-	show_fields(&config_table, &config, 0, cli->out);
+	show_fields(&config_table, &config, cli->out);
 	field_done(&config_table, &config);
 	return 0;
 }

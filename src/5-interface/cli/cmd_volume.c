@@ -1,10 +1,12 @@
+#include <string.h>
+
 #include "5-interface/cli/commands.h"
 #include "5-interface/cli/resource.h"
 #include "base/str.h"
 #include "model/instance.h"
 #include "model/volume.h"
 
-enum { PLUG_WITHIN_MS = 30000 };
+enum { PLUG_WITHIN_MS = 5000 };
 
 static const struct kind *volume_kind(void)
 {
@@ -62,7 +64,7 @@ static int run_resize(struct cli *cli, struct err *err)
 
 /* Plugging. */
 
-struct plug { const char *uid; bool is_wanted; };
+struct plug { const char *name, *uid; bool is_wanted; };
 
 static bool is_plugged(const struct instance *instance, const char *uid)
 {
@@ -72,39 +74,62 @@ static bool is_plugged(const struct instance *instance, const char *uid)
 	return false;
 }
 
-/* A machine that is off, or cannot take disks while it runs, has it at the next start. */
+static bool is_pending(const struct instance *instance, const char *name)
+{
+	for (size_t i = 0; i < instance->status.pending.count; i++)
+		if (strstr(*field_list_at(&instance->status.pending, char *, i), name))
+			return true;
+	return false;
+}
+
 static int wait_until_plugged(void *data, const void *object, struct err *err)
 {
 	const struct instance *instance = object;
 	const struct plug *plug = data;
 
-	(void)err;
 	if (!instance || (instance->status.state != INSTANCE_RUNNING && instance->status.state != INSTANCE_PAUSED))
 		return WAIT_DONE;
-	return instance->status.pending.count || is_plugged(instance, plug->uid) == plug->is_wanted ? WAIT_DONE : WAIT_MORE;
+	if (is_plugged(instance, plug->uid) == plug->is_wanted || is_pending(instance, plug->name))
+		return WAIT_DONE;
+	if (instance->status.reason)
+		return err_set(err, -EIO, "%s", shown(instance->status.reason));
+	return WAIT_MORE;
+}
+
+/* Some machines take no disks while they run: then nothing happens before the next start. */
+static int wait_for_plug(struct cli *cli, const char *instance, struct plug *plug, const struct json *answer, struct err *err)
+{
+	auto_free char *path = request_path("instances", instance, NULL);
+	int result = wait_for(cli, &(struct wait){ .kind = &kinds[KIND_INSTANCE], .path = path, .name = instance,
+			      .look = wait_until_plugged, .data = plug, .revision = answer_revision(answer),
+			      .default_timeout_ms = PLUG_WITHIN_MS }, err);
+
+	if (result == -ETIMEDOUT) {
+		fprintf(cli->messages, plug->is_wanted ? "volume '%s' is plugged in at the next start of '%s': to have it now, 'strata restart %s'\n" :
+			"volume '%s' is unplugged at the next start of '%s': to have it now, 'strata restart %s'\n",
+			plug->name, instance, instance);
+		return 0;
+	}
+	return result < 0 ? result : say_pending(cli, instance, path, err);
 }
 
 static int plug(struct cli *cli, const char *instance, const char *operation, bool is_wanted, struct err *err)
 {
 	const char *name = cli_argument(cli, 0);
-	auto_free char *volume_path = request_path("volumes", name, NULL), *path = request_path("instances", instance, NULL);
-	auto_free char *plug_path = request_path("instances", instance, operation, NULL);
+	auto_free char *volume_path = request_path("volumes", name, NULL);
+	auto_free char *path = request_path("instances", instance, operation, NULL);
 	auto_json struct json *body = json_new_object(), *volume = NULL, *answer = NULL;
-	struct plug wanted = { .is_wanted = is_wanted };
 	int result = request_json(cli, "GET", volume_path, NULL, &volume, err);
 
 	json_set(body, "volume", json_new_string(name));
 	if (cli_offers(cli, "read-only") && cli_has(cli, "read-only"))
 		json_set(body, "read_only", json_new_bool(true));
 	if (result == 0)
-		result = request_json(cli, "POST", plug_path, body, &answer, err);
+		result = request_json(cli, "POST", path, body, &answer, err);
 	if (result < 0 || cli_has(cli, "no-wait"))
 		return result;
-	wanted.uid = json_string(json_path(volume, "meta.uid"), "");
-	result = wait_for(cli, &(struct wait){ .kind = &kinds[KIND_INSTANCE], .path = path, .name = instance,
-			  .look = wait_until_plugged, .data = &wanted, .revision = answer_revision(answer),
-			  .default_timeout_ms = PLUG_WITHIN_MS }, err);
-	return result < 0 ? result : say_pending(cli, instance, path, err);
+	return wait_for_plug(cli, instance, &(struct plug){ .name = name, .is_wanted = is_wanted,
+			     .uid = json_string(json_path(volume, "meta.uid"), "") }, answer, err);
 }
 
 static int run_attach(struct cli *cli, struct err *err)

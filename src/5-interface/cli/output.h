@@ -33,7 +33,7 @@ int output_object(struct cli *cli, const struct kind *kind, const char *path, st
 
 /* The whole object for people: every field that is set, with units. */
 void show_object(const struct kind *kind, const void *object, FILE *out);
-/* Fields of one table, one per line, indented. */
-void show_fields(const struct field_table *fields, const void *object, int indent, FILE *out);
+/* Fields of one table that are set, one per line. */
+void show_fields(const struct field_table *fields, const void *object, FILE *out);
 
 #endif

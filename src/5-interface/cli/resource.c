@@ -91,7 +91,7 @@ int say_pending(struct cli *cli, const char *name, const char *path, struct err 
 		fprintf(cli->messages, "at the next start of '%s': %s\n", name, shown(text));
 	}
 	if (instance->status.pending.count)
-		fprintf(cli->messages, "for now: 'strata restart %s'\n", name);
+		fprintf(cli->messages, "to have it now: 'strata restart %s'\n", name);
 	kind_free(&kinds[KIND_INSTANCE], object);
 	return 0;
 }

@@ -4,6 +4,8 @@
 #include "5-interface/cli/output.h"
 #include "base/str.h"
 
+enum { SECTION_INDENT = 2 };
+
 /* "created_at" is shown as "created at". */
 static char *label_of(const char *name)
 {
@@ -84,12 +86,14 @@ static void add_fields(struct table *table, const struct field_table *fields, co
 	}
 }
 
-void show_fields(const struct field_table *fields, const void *object, int indent, FILE *out)
+/* One line per field. */
+static char *fields_text(const struct field_table *fields, const void *object, int indent)
 {
 	struct table table = { .columns = 2 };
-	auto_free char *text = NULL;
+	auto_free char *plain = NULL;
+	struct str text = { 0 };
 	size_t size = 0;
-	FILE *memory = open_memstream(&text, &size);
+	FILE *memory = open_memstream(&plain, &size);
 
 	if (!memory)
 		abort();
@@ -99,24 +103,38 @@ void show_fields(const struct field_table *fields, const void *object, int inden
 	table_print(&table, false, memory);
 	table_done(&table);
 	fclose(memory);
-	for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1)
-		fprintf(out, "%*s%.*s\n", indent, "", (int)(end - line), line);
+	str_append(&text, "");
+	for (char *line = plain, *end; (end = strchr(line, '\n')); line = end + 1)
+		str_printf(&text, "%*s%.*s\n", indent, "", (int)(end - line), line);
+	return text.data;
+}
+
+void show_fields(const struct field_table *fields, const void *object, FILE *out)
+{
+	auto_free char *text = fields_text(fields, object, 0);
+
+	fputs(text, out);
+}
+
+static void show_section(const char *title, const struct field_table *fields, const void *object, FILE *out)
+{
+	auto_free char *text = fields_text(fields, object, SECTION_INDENT);
+
+	if (text[0])
+		fprintf(out, "%s\n%s", title, text);
 }
 
 void show_object(const struct kind *kind, const void *object, FILE *out)
 {
 	const struct meta *meta = object;
 	auto_str struct str state = { 0 };
-	char buffer[80];
+	auto_free char *facts = fields_text(&meta_table, meta, SECTION_INDENT);
 
 	field_text(kind->status, "state", (const char *)object + kind->status_offset, &state);
-	fprintf(out, "%s %s", kind->name, text_shown(meta->name ? meta->name : "", 64, buffer, sizeof(buffer)));
-	fprintf(out, state.size ? ": %s\n" : "\n", str_text(&state));
-	show_fields(&meta_table, meta, 2, out);
-	if (kind->spec->count) {
-		fputs("as it should be\n", out);
-		show_fields(kind->spec, (const char *)object + kind->spec_offset, 2, out);
-	}
-	fputs("as it is now\n", out);
-	show_fields(kind->status, (const char *)object + kind->status_offset, 2, out);
+	if (state.size)
+		fprintf(out, "%s %s: %s\n%s", kind->name, shown(meta->name ? meta->name : ""), state.data, facts);
+	else
+		fprintf(out, "%s %s\n%s", kind->name, shown(meta->name ? meta->name : ""), facts);
+	show_section("as it should be", kind->spec, (const char *)object + kind->spec_offset, out);
+	show_section("as it is now", kind->status, (const char *)object + kind->status_offset, out);
 }

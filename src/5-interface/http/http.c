@@ -155,33 +155,6 @@ static int listen_tcp(const struct addrinfo *info, const char *listen_text, int 
 	return 0;
 }
 
-static int start_tls(struct http *http, const char *listen_text, struct server **ret_server, struct err *err)
-{
-	struct server_params params = { .http = http->params, .is_tls = true, .listen_fd = -1, .group = (gid_t)-1 };
-	struct tls_files files = { 0 };
-	struct addrinfo *info = NULL;
-	char address[64];
-	int r;
-
-	r = parse_listen(listen_text, address, &info, err);
-	if (r < 0)
-		return r;
-	r = listen_tcp(info, listen_text, &params.listen_fd, err);
-	freeaddrinfo(info);
-	if (r == 0)
-		r = tls_prepare(http->params.certificates, address, &files, err);
-	if (r == 0) {
-		params.certificate_file = files.certificate;
-		params.key_file = files.key;
-		params.ca_file = files.ca;
-		r = server_start(&params, ret_server, err);
-	}
-	if (r < 0 && params.listen_fd >= 0)
-		close(params.listen_fd);
-	tls_files_done(&files);
-	return r;
-}
-
 static void on_view_changed(void *data)
 {
 	struct http *http = data;
@@ -193,21 +166,49 @@ static void on_view_changed(void *data)
 	pthread_mutex_unlock(&http->lock);
 }
 
-static void set_tls_server(struct http *http, struct server *server, const char *listen_text)
+/* All that can fail for a reason a person can do something about. */
+static int prepare_tls(const struct http *http, const char *listen_text, struct server_params *ret_params,
+		       struct tls_files *ret_files, struct err *err)
 {
-	struct server *old;
+	struct addrinfo *info = NULL;
+	char address[64];
+	int r;
 
+	*ret_params = (struct server_params){ .http = http->params, .is_tls = true, .listen_fd = -1, .group = (gid_t)-1 };
+	r = parse_listen(listen_text, address, &info, err);
+	if (r < 0)
+		return r;
+	r = listen_tcp(info, listen_text, &ret_params->listen_fd, err);
+	freeaddrinfo(info);
+	if (r == 0)
+		r = tls_prepare(http->params.certificates, address, ret_files, err);
+	ret_params->certificate_file = ret_files->certificate;
+	ret_params->key_file = ret_files->key;
+	ret_params->ca_file = ret_files->ca;
+	return r;
+}
+
+static void set_tls_server(struct http *http, struct server *server)
+{
 	pthread_mutex_lock(&http->lock);
-	old = http->tls_server;
 	http->tls_server = server;
 	pthread_mutex_unlock(&http->lock);
-	text_replace(&http->listen, listen_text);
+}
+
+static void stop_tls(struct http *http)
+{
+	struct server *old = http->tls_server;
+
+	set_tls_server(http, NULL);
 	server_stop(old);
+	text_replace(&http->listen, NULL);
 }
 
 int http_set_listen(struct http *http, const char *listen_text, struct err *err)
 {
-	struct server *server = NULL;
+	struct server_params params = { .listen_fd = -1 };
+	struct tls_files files = { 0 };
+	struct server *server;
 	int r = 0;
 
 	if (listen_text && !*listen_text)
@@ -215,9 +216,18 @@ int http_set_listen(struct http *http, const char *listen_text, struct err *err)
 	if (text_equal(listen_text, http->listen))
 		return 0;
 	if (listen_text)
-		r = start_tls(http, listen_text, &server, err);
-	if (r == 0)
-		set_tls_server(http, server, listen_text);
+		r = prepare_tls(http, listen_text, &params, &files, err);
+	if (r == 0)	/* One after the other: two contexts with TLS at a time confuse libwebsockets' statics. */
+		stop_tls(http);
+	if (r == 0 && listen_text)
+		r = server_start(&params, &server, err);
+	if (r == 0 && listen_text) {
+		set_tls_server(http, server);
+		text_replace(&http->listen, listen_text);
+	} else if (params.listen_fd >= 0) {
+		close(params.listen_fd);
+	}
+	tls_files_done(&files);
 	return r;
 }
 
@@ -256,13 +266,12 @@ void http_stop(struct http *http)
 	if (!http)
 		return;
 	view_listen(http->params.view, NULL, NULL);
-	server_stop(http->tls_server);
+	stop_tls(http);
 	server_stop(http->unix_server);
 	if (http->owns_socket)
 		unlink(http->params.socket_path);
 	for (size_t i = 0; i < ARRAY_COUNT(http->texts); i++)
 		free(http->texts[i]);
-	free(http->listen);
 	pthread_mutex_destroy(&http->lock);
 	free(http);
 }

@@ -36,7 +36,8 @@ struct http_params {
 int http_start(const struct http_params *params, struct http **ret_http, struct err *err);
 void http_stop(struct http *http);		/* Null is fine. Closes every connection. */
 
-/* Switches TLS on, to another address, or off (null); on failure nothing has changed. */
+/* Switches TLS on, to another address, or off (null). When the address or the certificates are at fault
+ * nothing has changed. */
 int http_set_listen(struct http *http, const char *listen, struct err *err);
 
 #endif

@@ -177,7 +177,7 @@ int request_body(const struct request *request, const char *text, size_t size, s
 	auto_json struct json *body = NULL;
 	int r;
 
-	if (size && route->body == CONTENT_NONE && route->method != METHOD_DELETE)
+	if (size && route->body == CONTENT_NONE && !route->body_table)
 		return err_set(err, -EINVAL, "%s %s takes no body", method_names[route->method], route->pattern);
 	if (size) {
 		r = json_parse(text, size, &body, err);

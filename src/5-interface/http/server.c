@@ -164,6 +164,9 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 		return on_websocket(connection, reason, in, size);
 	case LWS_CALLBACK_RAW_RX:
 		return on_no_http(wsi);
+	case LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION:
+		/* What we return counts instead of OpenSSL's own verdict, which comes as 'size': 1 is good. */
+		return size == 1 ? 0 : 1;
 	case LWS_CALLBACK_WSI_DESTROY:
 		if (connection)
 			connection_free(connection);
@@ -327,7 +330,7 @@ static int create_sources(struct server *server, struct err *err)
 	return 0;
 }
 
-/* In the server's thread, or in the owner's when that has not started. */
+/* The thread has ended, or has not started. */
 static void clean_up(struct server *server)
 {
 	if (server->context) {
@@ -348,9 +351,9 @@ static void *run(void *data)
 	struct server *server = data;
 
 	pthread_setname_np(pthread_self(), server->params.is_tls ? "https" : "http");
-	while (!atomic_load(&server->must_stop) && lws_service(server->context, 0) >= 0)
+	/* Once at least: a context that never ran does not free all of itself. */
+	while (lws_service(server->context, 0) >= 0 && !atomic_load(&server->must_stop))
 		;
-	clean_up(server);
 	return NULL;
 }
 
@@ -395,6 +398,7 @@ void server_stop(struct server *server)
 	atomic_store(&server->must_stop, true);
 	mailbox_wake(server->mailbox);
 	pthread_join(server->thread, NULL);
+	clean_up(server);
 	close(server->params.listen_fd);
 	free(server);
 }

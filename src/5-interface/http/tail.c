@@ -27,7 +27,7 @@ struct tail {
 	int watch;
 	int fd;				/* -1: the file does not exist yet. */
 	off_t offset;
-	bool may_be_new;		/* The name may stand for another file now. */
+	bool may_be_new;		/* The name may stand for another file now, or for none. */
 	bool has_gone;			/* The folder has. */
 	void (*changed)(void *data);
 	void *data;
@@ -44,7 +44,7 @@ static void on_inotify_event(struct tails *tails, const struct inotify_event *ev
 			tail->has_gone = true;
 		else if (!is_overflow && (!event->len || strcmp(event->name, tail->name) != 0))
 			continue;
-		if (is_overflow || event->mask & (IN_CREATE | IN_MOVED_TO))
+		if (is_overflow || event->mask & (IN_CREATE | IN_MOVED_TO | IN_DELETE))
 			tail->may_be_new = true;
 		tail->changed(tail->data);
 	}
@@ -98,7 +98,7 @@ static int follow(struct server *server, struct tail *tail, struct err *err)
 		return r;
 	tails = server->tails;
 	/* The same folder gives the same watch: it is shared. */
-	tail->watch = inotify_add_watch(tails->inotify_fd, tail->folder, IN_MODIFY | IN_CREATE | IN_MOVED_TO);
+	tail->watch = inotify_add_watch(tails->inotify_fd, tail->folder, IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE);
 	if (tail->watch < 0)
 		return err_set(err, -errno, "watch '%s': %m", tail->folder);
 	tail->tails = tails;
@@ -107,21 +107,27 @@ static int follow(struct server *server, struct tail *tail, struct err *err)
 	return 0;
 }
 
-/* Opens the file if it exists, from its beginning. */
+static void close_file(struct tail *tail)
+{
+	if (tail->fd >= 0)
+		close(take_fd(tail->fd));
+}
+
+/* Opens the file if it exists and is another one than before, from its beginning. */
 static void open_file(struct tail *tail)
 {
 	int fd = open(tail->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st, old;
 
+	/* While we hold a file that was deleted, the kernel does not tell that its folder went too. */
 	if (fd < 0)
-		return;
+		return close_file(tail);
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
 	    (tail->fd >= 0 && fstat(tail->fd, &old) == 0 && old.st_ino == st.st_ino && old.st_dev == st.st_dev)) {
 		close(fd);
 		return;
 	}
-	if (tail->fd >= 0)
-		close(tail->fd);
+	close_file(tail);
 	tail->fd = fd;
 	tail->offset = 0;
 }
@@ -182,8 +188,7 @@ void tail_free(struct tail *tail)
 		return;
 	if (tail->tails)
 		unfollow(tail);
-	if (tail->fd >= 0)
-		close(tail->fd);
+	close_file(tail);
 	free(tail->path);
 	free(tail->folder);
 	free(tail);

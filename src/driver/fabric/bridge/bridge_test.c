@@ -51,7 +51,7 @@ static bool rules_have(const char *words)
 {
 	auto_str struct str rules = { 0 };
 
-	assert_ok(nft_query((const char *const[]){ "list", "ruleset", NULL }, &rules, &err));
+	assert_ok(nft_query((const char *const[]){ "-p", "list", "ruleset", NULL }, &rules, &err));
 	return strstr(str_text(&rules), words);
 }
 
@@ -173,6 +173,38 @@ static void test_unreachable_folder(void **state)
 	assert_fails(-EACCES, "chmod o+x", fabric_bridge.network_up(bed->driver, &bed->network, &err));
 	assert_int_equal(chmod(bed->directory, 0711), 0);
 	network_up(bed);
+}
+
+/* Elements that went to the kernel as bytes are what nft makes of the same in words. */
+static void test_elements_as_bytes_and_text(void **state)
+{
+	static const char *const expected[] = {
+		"\"s1a2bt5\" . 52:54:00:00:00:05", "\"s1a2bt5\" . 10.231.0.5", "\"s1a2bt5\" . 0xfd230001000000000000000000000005",
+		"6 . 28080 : 10.231.0.5 . 80", "6 . 28080 : fd23:1::5 . 80",
+		"192.0.2.1 . 17 . 28053 : 10.231.0.5 . 53", "2001:db8::1 . 17 . 28053 : fd23:1::5 . 53",
+	};
+	const struct fabric_publish publish[] = {
+		{ FABRIC_TCP, ipv6("::"), 28080, 80 },
+		{ FABRIC_UDP, ipv6("::ffff:192.0.2.1"), 28053, 53 },
+		{ FABRIC_UDP, ipv6("2001:db8::1"), 28053, 53 },
+	};
+	struct testbed *bed = testbed(state);
+	struct fabric_nic nic = testbed_nic("web", 5);
+
+	nic.publish = publish;
+	nic.publish_count = ARRAY_COUNT(publish);
+	network_up(bed);
+	nic_up(bed, &nic);
+	for (size_t i = 0; i < ARRAY_COUNT(expected); i++)
+		if (!rules_have(expected[i]))
+			fail_msg("as bytes: %s is missing", expected[i]);
+	RUN("nft", "flush", "ruleset");
+	network_up(bed);
+	for (size_t i = 0; i < ARRAY_COUNT(expected); i++)
+		if (!rules_have(expected[i]))
+			fail_msg("as text: %s is missing", expected[i]);
+	assert_ok(fabric_bridge.nic_down(bed->driver, "web", 0, &err));
+	assert_false(rules_have("s1a2bt5") || rules_have("28080") || rules_have("28053"));
 }
 
 /* Everything of a network or nic that somebody removed by hand comes back. */
@@ -334,6 +366,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_dnsmasq_comes_back, testbed_up, testbed_down),
 		cmocka_unit_test_setup_teardown(test_stale_pid_file, testbed_up, testbed_down),
 		cmocka_unit_test_setup_teardown(test_unreachable_folder, testbed_up, testbed_down),
+		cmocka_unit_test_setup_teardown(test_elements_as_bytes_and_text, testbed_up, testbed_down),
 		cmocka_unit_test_setup_teardown(test_repair, testbed_up, testbed_down),
 		cmocka_unit_test_setup_teardown(test_addresses_change, testbed_up, testbed_down),
 		cmocka_unit_test_setup_teardown(test_check_subnet_sees_routes, testbed_up, testbed_down),

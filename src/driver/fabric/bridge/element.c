@@ -63,8 +63,10 @@ void element_put_number(struct element_value *value, const struct in6_addr *addr
 void element_put_protocol(struct element_value *value, bool is_tcp)
 {
 	uint8_t number = is_tcp ? IPPROTO_TCP : IPPROTO_UDP;
+	char text[4];
 
-	put(value, is_tcp ? "tcp" : "udp", &number, sizeof(number));
+	snprintf(text, sizeof(text), "%u", number);
+	put(value, text, &number, sizeof(number));
 }
 
 void element_put_port(struct element_value *value, uint16_t port)

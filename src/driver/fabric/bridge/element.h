@@ -26,7 +26,7 @@
 enum { ELEMENT_TEXT_SIZE = 160, ELEMENT_BYTES_MAX = 64 };
 
 struct element_value {
-	char text[ELEMENT_TEXT_SIZE];	/* "tcp . 8080" */
+	char text[ELEMENT_TEXT_SIZE];	/* "6 . 8080" */
 	uint8_t bytes[ELEMENT_BYTES_MAX];
 	size_t size;			/* 0: a set's element has no value. */
 };
@@ -49,7 +49,7 @@ void element_put_protocol(struct element_value *value, bool is_tcp);
 void element_put_port(struct element_value *value, uint16_t port);
 
 bool element_equal(const struct element *a, const struct element *b);
-/* "add element inet <table> publish4 { tcp . 8080 : 10.0.0.5 . 80 }\n" */
+/* "add element inet <table> publish4 { 6 . 8080 : 10.0.0.5 . 80 }\n" */
 void element_write(const struct element *element, const char *table, struct str *out);
 
 /* Deletes the first and adds the second ones, all or none. 'netlink' is of NETLINK_NETFILTER. */

@@ -33,6 +33,8 @@ struct in6_addr rules_link_local(const uint8_t mac[6])
 
 /*
  * ---- What every network shares ----
+ *
+ * Protocols are numbers (6 TCP, 17 UDP, 1 ICMP, 58 ICMPv6): for their names nft would need /etc/protocols.
  */
 
 /*
@@ -109,8 +111,8 @@ static void write_filter_chains(const struct bridge_driver *driver, struct str *
 		"		iifname != \"s%sb*\" accept\n"
 		"		ct state established,related accept\n"
 		"		fib daddr . iif type { local, multicast, broadcast } meta l4proto . th dport "
-				"{ udp . 53, tcp . 53, udp . 67, udp . 547 } accept\n"
-		"		fib daddr . iif type { local, multicast } meta l4proto { icmp, ipv6-icmp } accept\n"
+				"{ 17 . 53, 6 . 53, 17 . 67, 17 . 547 } accept\n"
+		"		fib daddr . iif type { local, multicast } meta l4proto { 1, 58 } accept\n"
 		"		reject with icmpx admin-prohibited\n"
 		"	}\n", tag);
 	/* With br_netfilter what stays within a bridge passes here too: 'inside'. */
@@ -125,17 +127,20 @@ static void write_filter_chains(const struct bridge_driver *driver, struct str *
 		"	}\n", tag);
 }
 
-/* What goes to an address of the host and a published port goes to the guest; 'output' is for the host's own programs. */
+/*
+ * What goes to an address of the host and a published port goes to the guest; 'output' is for the host's own
+ * programs. IPv6 has no route_localnet: ::1 refuses at once, and whoever said "localhost" tries 127.0.0.1.
+ */
 static void write_nat_chains(const struct bridge_driver *driver, struct str *out)
 {
 	const char *tag = driver->tag;
 
 	str_append(out,
 		"	chain publish {\n"
-		"		meta l4proto { tcp, udp } dnat ip to ip daddr . meta l4proto . th dport map @publish4_at\n"
-		"		meta l4proto { tcp, udp } dnat ip to meta l4proto . th dport map @publish4\n"
-		"		meta l4proto { tcp, udp } dnat ip6 to ip6 daddr . meta l4proto . th dport map @publish6_at\n"
-		"		meta l4proto { tcp, udp } dnat ip6 to meta l4proto . th dport map @publish6\n"
+		"		meta l4proto { 6, 17 } dnat ip to ip daddr . meta l4proto . th dport map @publish4_at\n"
+		"		meta l4proto { 6, 17 } dnat ip to meta l4proto . th dport map @publish4\n"
+		"		meta l4proto { 6, 17 } dnat ip6 to ip6 daddr . meta l4proto . th dport map @publish6_at\n"
+		"		meta l4proto { 6, 17 } dnat ip6 to meta l4proto . th dport map @publish6\n"
 		"	}\n"
 		"	chain prerouting {\n"
 		"		type nat hook prerouting priority -100; policy accept;\n"
@@ -143,6 +148,7 @@ static void write_nat_chains(const struct bridge_driver *driver, struct str *out
 		"	}\n"
 		"	chain output {\n"
 		"		type nat hook output priority -100; policy accept;\n"
+		"		ip6 daddr ::1 accept\n"
 		"		fib daddr type local jump publish\n"
 		"	}\n");
 	/* Answers must come back through here: of loopback addresses, and of a guest's own network to itself. */
@@ -153,7 +159,6 @@ static void write_nat_chains(const struct bridge_driver *driver, struct str *out
 		"		oifname != \"s%sb*\" ip6 saddr @masqueraded6 masquerade\n"
 		"		oifname != \"s%sb*\" accept\n"
 		"		ip saddr 127.0.0.0/8 masquerade\n"
-		"		ip6 saddr ::1 masquerade\n"
 		"		ct status dnat iifname . oifname @inside masquerade\n"
 		"	}\n", tag, tag, tag);
 }

@@ -51,6 +51,7 @@ static void test_published_tcp(void **state)
 	assert_connects(bed, bed->host_ns, "::ffff:127.0.0.1", PUBLISHED_PORT, web);
 	assert_connects(bed, bed->host_ns, "::ffff:192.0.2.1", PUBLISHED_PORT, web);
 	assert_connects(bed, bed->host_ns, "2001:db8::1", PUBLISHED_PORT, web);
+	assert_int_equal(try_connect(bed, bed->host_ns, "::1", PUBLISHED_PORT), ECONNREFUSED);
 	assert_connects(bed, outside, "::ffff:192.0.2.1", PUBLISHED_PORT, web);
 	assert_connects(bed, outside, "2001:db8::1", PUBLISHED_PORT, web);
 	assert_connects(bed, neighbour.ns, "::ffff:192.0.2.1", PUBLISHED_PORT, web);

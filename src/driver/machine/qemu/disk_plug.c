@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "driver/machine/qemu/disk.h"
@@ -63,20 +64,31 @@ static bool has_node(const struct json *nodes, const char *name)
 	return false;
 }
 
+/* A device that is gone holds its node for a moment longer (RCU). */
+static int remove_node(struct qmp *qmp, const char *node, struct err *err)
+{
+	auto_free char *arguments = text_format("{\"node-name\":\"%s\"}", node);
+	int r;
+
+	for (;;) {
+		r = qmp_call(qmp, "blockdev-del", arguments, NULL, err);
+		if (r == 0 || !strstr(err->msg, "in use") || deadline_left_ms(qmp->deadline) == 0)
+			return r;
+		poll(NULL, 0, UNPLUG_POLL_MS);
+	}
+}
+
 static int remove_nodes(struct qmp *qmp, const char *id, struct err *err)
 {
 	auto_json struct json *reply = NULL;
 	int r = qmp_call(qmp, "query-named-block-nodes", "{\"flat\":true}", &reply, err);
 
 	for (size_t layer = 0; r == 0 && layer < LAYERS_MAX; layer++) {
-		auto_free char *arguments = NULL;
 		char node[DISK_NAME_SIZE];
 
 		disk_node(id, layer, node);
-		if (!has_node(json_get(reply, "return"), node))
-			continue;
-		arguments = text_format("{\"node-name\":\"%s\"}", node);
-		r = qmp_call(qmp, "blockdev-del", arguments, NULL, err);
+		if (has_node(json_get(reply, "return"), node))
+			r = remove_node(qmp, node, err);
 	}
 	return r;
 }

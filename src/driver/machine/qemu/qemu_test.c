@@ -114,7 +114,7 @@ int main(void)
 	base_disk = text_format("%s/disk.qcow2", image);
 	place = place_make(image);
 	if (make_overlay(place.root_disk, base_disk) && make_disk(place.extra_disk))
-		failed = run_with(&place, base_disk, MACHINE_MICROVM);
+		failed = run_with(&place, base_disk, getenv("Q35") ? MACHINE_Q35 : MACHINE_MICROVM);
 	place_done(&place);
 	return failed;
 }

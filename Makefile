@@ -30,6 +30,7 @@ TESTS := $(filter %_test.c,$(SOURCES) $(SCENARIO_SOURCES))
 APPS := $(filter src/app/%.c,$(filter-out %_test.c,$(SOURCES)))
 LIBRARY := $(filter-out $(APPS) %_test.c,$(SOURCES))
 BENCHES := $(wildcard bench/*.c)
+BENCH_HELPERS := $(wildcard bench/lib/*.c)
 FUZZERS := $(wildcard tests/fuzz/*_fuzz.c)
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -69,7 +70,7 @@ $(BUILD)/libstrata.a: $(call object,$(LIBRARY))
 $(BUILD)/%: $(BUILD)/obj/src/app/%.o $(BUILD)/libstrata.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PC_LIBS)
 
-$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(BUILD)/libstrata.a
+$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call object,$(BENCH_HELPERS)) $(BUILD)/libstrata.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PC_LIBS)
 

@@ -68,7 +68,7 @@ static void export_free(struct export *export)
 }
 
 /* What makes sense on another host; addresses, ports and volumes stay here. */
-static void write_manifest(const struct instance *instance, struct str *out)
+static void write_manifest(const struct instance *instance, const char *cmdline, struct str *out)
 {
 	struct json_writer writer = { .out = out, .indent = 2 };
 	struct instance_spec spec = instance->spec;
@@ -82,6 +82,8 @@ static void write_manifest(const struct instance *instance, struct str *out)
 	json_write_object(&writer, NULL);
 	json_write_string(&writer, "kind", "instance");
 	json_write_string(&writer, "name", instance->meta.name);
+	if (cmdline)
+		json_write_string(&writer, "cmdline", cmdline);
 	field_encode(kinds[KIND_INSTANCE].spec, &spec, &writer, "spec");
 	json_write_end_object(&writer);
 }
@@ -105,36 +107,26 @@ static int export_disk(struct export *export, const char *path, struct err *err)
 	return r;
 }
 
-static int write_cmdline(struct export *export, const char *path, struct err *err)
-{
-	return file_write_atomic(path, export->cmdline, strlen(export->cmdline), 0600, err);
-}
-
 static int build_export(struct export *export, struct err *err)
 {
 	auto_free char *disk = text_format("%s/disk-0.qcow2", export->folder);
-	auto_free char *cmdline = text_format("%s/cmdline", export->folder);
 	auto_free char *archive = text_format("%s/export.tar", export->folder);
-	struct archive_file files[4];
+	struct archive_part parts[3];
 	auto_str struct str manifest = { 0 };
 	size_t count = 0;
 	int r = file_make_dirs(export->folder, 0700, err);
 
 	if (r == 0)
 		r = export_disk(export, disk, err);
-	if (r == 0 && export->kernel)
-		r = write_cmdline(export, cmdline, err);
 	if (r < 0)
 		return r;
-	files[count++] = (struct archive_file){ "disk-0.qcow2", disk };
-	if (export->kernel) {
-		files[count++] = (struct archive_file){ "kernel", export->kernel };
-		files[count++] = (struct archive_file){ "cmdline", cmdline };
-	}
+	parts[count++] = (struct archive_part){ "disk-0.qcow2", disk };
+	if (export->kernel)
+		parts[count++] = (struct archive_part){ "kernel", export->kernel };
 	if (export->initrd)
-		files[count++] = (struct archive_file){ "initrd", export->initrd };
-	write_manifest(export->instance, &manifest);
-	r = archive_write_instance(archive, str_text(&manifest), files, count, NULL, err);
+		parts[count++] = (struct archive_part){ "initrd", export->initrd };
+	write_manifest(export->instance, export->cmdline, &manifest);
+	r = archive_write_instance(archive, str_text(&manifest), parts, count, NULL, err);
 	return r < 0 ? r : open_and_unlink(archive, &export->fd, err);
 }
 
@@ -302,6 +294,16 @@ void transfer_backup(struct core *core, struct call *call)
 
 /* ---- Import: the archive says what the instance is like ---- */
 
+static const uint64_t import_max_bytes = 1ull << 40;
+
+static void drop_import(const struct transfer *transfer)
+{
+	auto_free char *folder = text_format("%s.d", transfer->path);
+	struct err ignored = { 0 };
+
+	file_remove_tree(folder, &ignored);
+}
+
 static void import_run(void *data)
 {
 	struct transfer *transfer = data;
@@ -312,11 +314,23 @@ static void import_run(void *data)
 	if (fd < 0)
 		r = err_set(&transfer->err, -ENOENT, "spec.source.upload: upload '%s' does not exist: upload the file again", shown(transfer->upload));
 	else
-		r = archive_read_instance(fd, folder, &transfer->manifest, NULL, &transfer->err);
-	if (r == 0) {
+		r = file_make_dirs(folder, 0700, &transfer->err);
+	if (r == 0)
+		r = archive_read_instance(fd, folder, import_max_bytes, &transfer->manifest, NULL, &transfer->err);
+	unlink(transfer->path);
+	if (r == 0)
 		transfer->err.code = 0;
-		unlink(transfer->path);
-	}
+	else
+		drop_import(transfer);
+}
+
+/* Boot options of the export lie beside its kernel. */
+static int keep_cmdline(const struct transfer *transfer, const struct json *manifest, struct err *err)
+{
+	const char *cmdline = json_string(json_get(manifest, "cmdline"), NULL);
+	auto_free char *path = text_format("%s.d/cmdline", transfer->path);
+
+	return cmdline ? file_write_atomic(path, cmdline, strlen(cmdline), 0600, err) : 0;
 }
 
 /* {"meta": of the request, "spec": of the manifest, with source.upload}. */
@@ -337,6 +351,8 @@ static struct json *merge_import(const struct transfer *transfer, struct err *er
 		err_set(err, -EINVAL, "manifest.json of the export does not describe an instance: was it made by 'strata export'?");
 		return NULL;
 	}
+	if (keep_cmdline(transfer, manifest, err) < 0)
+		return NULL;
 	json_write_object(&writer, NULL);
 	json_write_value(&writer, "meta", json_get(transfer->call->body, "meta"));
 	json_write_object(&writer, "spec");
@@ -369,6 +385,7 @@ static void import_done(void *data)
 		call->body = merged;
 		instance_create(core, call);
 	} else {
+		drop_import(transfer);
 		answer_err(call, &transfer->err);
 	}
 	transfer_free(transfer);
@@ -376,9 +393,14 @@ static void import_done(void *data)
 
 void instance_import(struct core *core, struct call *call, const char *upload)
 {
+	const char *name = json_string(json_path(call->body, "meta.name"), "");
 	struct transfer *transfer;
 	struct err err = { 0 };
 
+	if (name_check(name, &err) < 0 || check_name_free(core, &kinds[KIND_INSTANCE], NULL, name, &err) < 0) {
+		answer_err(call, &err);		/* Before the work of unpacking. */
+		return;
+	}
 	if (!upload[0] || strspn(upload, "0123456789abcdefghijklmnopqrstuvwxyz-") != strlen(upload)) {
 		err_set(&err, -EINVAL, "spec.source.upload: '%s' is not the id of an upload", shown(upload));
 		answer_err(call, &err);

@@ -138,6 +138,28 @@ static char *choose_cgroup(const struct daemon *daemon)
 	return text_format("%s/strata-%s", root, daemon->state.node_tag);
 }
 
+/* May an unprivileged helper reach files below 'path'? */
+static bool others_may_enter(const char *path)
+{
+	auto_free char *prefix = text_copy(path);
+	struct stat st;
+
+	for (char *slash = prefix + strlen(prefix); slash != prefix; slash = strrchr(prefix, '/')) {
+		*slash = '\0';
+		if (prefix[0] && (stat(prefix, &st) < 0 || !(st.st_mode & S_IXOTH)))
+			return false;
+	}
+	return true;
+}
+
+/* dnsmasq reads its hosts as a user without rights; below a closed folder such as /root it could not. */
+static char *choose_network_folder(const struct daemon *daemon)
+{
+	if (others_may_enter(daemon->state.directory))
+		return below(daemon, "network");
+	return text_format("/run/strata-%s", daemon->state.node_tag);
+}
+
 static int open_drivers(struct daemon *daemon, struct err *err)
 {
 	bool is_simulated = daemon->options.is_simulated;
@@ -145,7 +167,7 @@ static int open_drivers(struct daemon *daemon, struct err *err)
 	const struct volume_ops *volume = is_simulated ? &volume_sim : &volume_file;
 	const struct fabric_ops *fabric = is_simulated ? &fabric_sim : &fabric_bridge;
 	auto_free char *cgroup = choose_cgroup(daemon), *run = below(daemon, "run"), *volumes = below(daemon, "volumes"),
-		       *network = below(daemon, "network");
+		       *network = choose_network_folder(daemon);
 	auto_free char *machines = text_format("%s/machines", cgroup), *helpers = text_format("%s/network", cgroup);
 	struct machine_params machine_params = { .directory = run, .node_tag = daemon->state.node_tag, .cgroup = machines };
 	struct volume_params volume_params = { .directory = volumes };

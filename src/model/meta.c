@@ -42,7 +42,7 @@ int image_name_check(const void *value, struct err *err)
 
 FIELD_TABLE(meta_table, meta, "What every resource has beside spec and status.",
 	FIELD(STRING, meta, uid, .flags = FIELD_READ_ONLY, .doc = "Identity; never changes."),
-	FIELD(STRING, meta, name, .flags = FIELD_REQUIRED | FIELD_FIXED,
+	FIELD(STRING, meta, name, .flags = FIELD_REQUIRED | FIELD_FIXED, .min = 1, .max = LIMIT_NAME_LENGTH,
 	      .doc = "Name, unique within its kind. Changed by rename."),
 	FIELD(STRING, meta, project, .flags = FIELD_READ_ONLY, .fallback = "default", .doc = "Project (tenant) it belongs to."),
 	FIELD(STRING, meta, parent, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY,

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -390,6 +391,7 @@ static void inspected(struct item *item, const struct instance *instance, const 
 static void created(struct item *item, const struct instance *instance)
 {
 	item_instance(item)->disk_ready = true;
+	item->has_leftovers = instance->spec.source.upload != NULL;
 	set_state(item, INSTANCE_STOPPED, NULL);
 	item_save(item, "created", false, "the disk of '%s' is ready", instance->meta.name);
 }
@@ -645,6 +647,16 @@ static enum instance_state state_during(enum instance_step step, enum instance_s
 /* Things somebody waits for (export) come before the next step, when the item is idle. */
 static bool run_task(struct item *item, const struct instance *instance);
 
+/* Once "the disk is ready" is durable the unpacked import is not needed again. */
+static void drop_upload(struct item *item)
+{
+	const struct instance *instance = item_object(item);
+	auto_free char *folder = text_format("%s/staging/%s.d", item->agent->directory, instance->spec.source.upload);
+	struct err ignored = { 0 };
+
+	file_remove_tree(folder, &ignored);
+}
+
 static void reconcile(struct item *item, void *object)
 {
 	const struct instance *instance = object;
@@ -653,6 +665,11 @@ static void reconcile(struct item *item, void *object)
 
 	if (!text_equal(instance->spec.node, item->agent->node))
 		return;
+	if (item->has_leftovers) {
+		item->has_leftovers = false;
+		item_save_first(item, drop_upload);
+		return;
+	}
 	if (item->world.is_known && !instance->meta.deleted_at && run_task(item, instance))
 		return;
 	decision = instance_next_step(&instance->meta, &instance->spec, status, &item->world, now_ms(item), wall_ms(item));

@@ -104,7 +104,7 @@ static int write_seed(struct instance_job *job, struct err *err)
 	auto_free char *path = text_format("%s/seed.iso", job->folder);
 	struct seed seed = {
 		.instance_id = job->instance->meta.uid, .hostname = job->instance->meta.name,
-		.user_data = spec->user_data, .ssh_keys = spec->ssh_keys.items, .ssh_key_count = spec->ssh_keys.count,
+		.user_data = spec->user_data, .ssh_keys = (const char *const *)spec->ssh_keys.items, .ssh_key_count = spec->ssh_keys.count,
 	};
 
 	if (!spec->user_data && !spec->ssh_keys.count)

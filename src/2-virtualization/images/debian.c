@@ -11,6 +11,7 @@
 
 #include "2-virtualization/images/build_internal.h"
 #include "2-virtualization/images/embed.h"
+#include "2-virtualization/images/packages.h"
 #include "2-virtualization/images/tool.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -37,32 +38,15 @@ static const char *release_name(const char *number)
 	return NULL;
 }
 
-/*
- * Where this host gets packages with that label from, by apt's own account of its sources
- * ("http://host/debian"). Null when it has no such source.
- */
-static int find_mirror(const char *label, const struct volume_progress *progress, char **ret_mirror, struct err *err)
-{
-	auto_free char *filter = text_format("Label: %s", label);
-	auto_str struct str targets = { 0 };
-	int r = tool_run((const char *const[]){ "apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages",
-						"Component: main", filter, NULL },
-			 NULL, progress, &targets, err);
-	size_t length = strcspn(str_text(&targets), " \n");
-
-	if (r == 0)
-		*ret_mirror = length ? text_copy_length(targets.data, length) : NULL;
-	return r;
-}
-
 /* Three lines of sources.list: the release, its updates, its security updates where the host has those. */
-static int find_sources(const struct volume_progress *progress, const char *release, char *sources[3], struct err *err)
+static int find_sources(const struct build *build, const char *release, char *sources[3], struct err *err)
 {
 	static const char options[] = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]";
 	auto_free char *mirror = NULL, *security = NULL;
 	int r;
 
-	if ((r = find_mirror("Debian", progress, &mirror, err)) < 0 || (r = find_mirror("Debian-Security", progress, &security, err)) < 0)
+	if ((r = packages_mirror(build->work, "Debian", build->progress, &mirror, err)) < 0 ||
+	    (r = packages_mirror(build->work, "Debian-Security", build->progress, &security, err)) < 0)
 		return r;
 	if (!mirror)
 		return err_set(err, -ENOENT, "this host's apt has no Debian mirror: add one to its sources and run apt-get update");
@@ -95,7 +79,7 @@ static int debootstrap(const struct build *build, const char *release, const cha
 	char *sources[3] = { NULL };
 	int r;
 
-	if ((r = write_overlay(overlay, err)) < 0 || (r = find_sources(build->progress, release, sources, err)) < 0)
+	if ((r = write_overlay(overlay, err)) < 0 || (r = find_sources(build, release, sources, err)) < 0)
 		return r;
 	const char *const argv[] = {
 		"mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--include=" PACKAGES,

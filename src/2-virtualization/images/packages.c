@@ -48,7 +48,8 @@ static void apt_init(struct apt *apt, const char *work, bool has_own_lists)
 		*vec_push(&apt->options) = text_format("-oDir::State::Lists=%s/lists", work);
 }
 
-static int apt_run(struct apt *apt, const char *const *arguments, const struct volume_progress *progress, struct err *err)
+static int apt_run(struct apt *apt, const char *const *arguments, const struct volume_progress *progress, struct str *output,
+		   struct err *err)
 {
 	VEC(const char *) argv = { 0 };
 	int r;
@@ -58,7 +59,7 @@ static int apt_run(struct apt *apt, const char *const *arguments, const struct v
 	for (; *arguments; arguments++)
 		*vec_push(&argv) = *arguments;
 	*vec_push(&argv) = NULL;
-	r = tool_run(argv.items, NULL, progress, NULL, err);
+	r = tool_run(argv.items, NULL, progress, output, err);
 	vec_done(&argv);
 	return r;
 }
@@ -73,7 +74,7 @@ static int download(const char *work, bool has_own_lists, const char *const *nam
 
 	apt_init(&apt, work, has_own_lists);
 	if (has_own_lists)
-		r = apt_run(&apt, update, progress, err);
+		r = apt_run(&apt, update, progress, NULL, err);
 	*vec_push(&install) = "install";
 	*vec_push(&install) = "--download-only";
 	*vec_push(&install) = "--no-install-recommends";
@@ -81,7 +82,7 @@ static int download(const char *work, bool has_own_lists, const char *const *nam
 		*vec_push(&install) = *names;
 	*vec_push(&install) = NULL;
 	if (r == 0)
-		r = apt_run(&apt, install.items, progress, err);
+		r = apt_run(&apt, install.items, progress, NULL, err);
 	vec_done(&install);
 	apt_done(&apt);
 	return r;
@@ -104,16 +105,24 @@ static int unpack_all(const char *work, const struct volume_progress *progress, 
 	return r;
 }
 
-int packages_unpack(const char *work, const char *const *names, const char *const *assumed,
-		    const struct volume_progress *progress, struct err *err)
+static int prepare(const char *work, const char *const *assumed, struct err *err)
 {
 	auto_free char *status = text_format("%s/status", work);
 	auto_free char *partial = text_format("%s/cache/archives/partial", work);
 	auto_free char *lists = text_format("%s/lists/partial", work);
 	int r;
 
-	if ((r = file_make_dirs(partial, 0755, err)) < 0 || (r = file_make_dirs(lists, 0755, err)) < 0 ||
-	    (r = write_status(status, assumed, err)) < 0)
+	if ((r = file_make_dirs(partial, 0755, err)) < 0 || (r = file_make_dirs(lists, 0755, err)) < 0)
+		return r;
+	return write_status(status, assumed, err);
+}
+
+int packages_unpack(const char *work, const char *const *names, const char *const *assumed,
+		    const struct volume_progress *progress, struct err *err)
+{
+	int r = prepare(work, assumed, err);
+
+	if (r < 0)
 		return r;
 	r = download(work, false, names, progress, err);
 	/* The host's lists may be missing or too old for what the mirror has now. */
@@ -122,4 +131,41 @@ int packages_unpack(const char *work, const char *const *names, const char *cons
 	if (r < 0)
 		return err_prefix(err, "download packages");
 	return unpack_all(work, progress, err);
+}
+
+static int ask_mirror(const char *work, bool has_own_lists, const char *label, const struct volume_progress *progress,
+		      struct str *sites, struct err *err)
+{
+	auto_free char *filter = text_format("Label: %s", label);
+	const char *const targets[] = { "indextargets", "--format", "$(SITE)", "Created-By: Packages", "Component: main", filter, NULL };
+	const char *const update[] = { "update", NULL };
+	struct apt apt;
+	int r = 0;
+
+	apt_init(&apt, work, has_own_lists);
+	if (has_own_lists)
+		r = apt_run(&apt, update, progress, NULL, err);
+	if (r == 0)
+		r = apt_run(&apt, targets, progress, sites, err);
+	apt_done(&apt);
+	return r;
+}
+
+int packages_mirror(const char *work, const char *label, const struct volume_progress *progress, char **ret_mirror, struct err *err)
+{
+	const char *const nothing[] = { NULL };
+	auto_str struct str sites = { 0 };
+	size_t length;
+	int r = prepare(work, nothing, err);
+
+	/* apt knows the label of what it has lists of, and on a fresh host there are none. */
+	if (r == 0)
+		r = ask_mirror(work, false, label, progress, &sites, err);
+	if (r == 0 && sites.size == 0)
+		r = ask_mirror(work, true, label, progress, &sites, err);
+	if (r < 0)
+		return err_prefix(err, "ask apt for its sources");
+	length = strcspn(str_text(&sites), " \n");
+	*ret_mirror = length ? text_copy_length(sites.data, length) : NULL;
+	return 0;
 }

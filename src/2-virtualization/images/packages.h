@@ -18,4 +18,10 @@
 int packages_unpack(const char *work, const char *const *names, const char *const *assumed,
 		    const struct volume_progress *progress, struct err *err);
 
+/*
+ * Where this host gets packages with that label ("Debian", "Debian-Security") from, by apt's own account
+ * of its sources: "http://host/debian". Null when it has no such source.
+ */
+int packages_mirror(const char *work, const char *label, const struct volume_progress *progress, char **ret_mirror, struct err *err);
+
 #endif

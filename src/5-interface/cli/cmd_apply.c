@@ -16,15 +16,27 @@ static int read_manifest(struct cli *cli, struct manifest *manifest, struct err 
 	return manifest_read(file, manifest, err);
 }
 
-/* 'ret_present' is null when there is no such object. */
-static int fetch_present(struct cli *cli, const struct manifest_object *object, struct json **ret_present, struct err *err)
+/* What is there now, and what would be sent to change it: both null when there is no such object. */
+struct present {
+	struct json *json, *patch;
+};
+
+static void present_done(struct present *present)
+{
+	json_free(present->json);
+	json_free(present->patch);
+}
+#define auto_present __attribute__((cleanup(present_done)))
+
+static int fetch_present(struct cli *cli, const struct manifest_object *object, struct present *present, struct err *err)
 {
 	auto_free char *path = request_path(object->kind->plural, object->name, NULL);
-	int result;
+	int result = request_json(cli, "GET", path, NULL, &present->json, err);
 
-	*ret_present = NULL;
-	result = request_json(cli, "GET", path, NULL, ret_present, err);
-	return result == -ENOENT ? 0 : result;
+	if (result < 0)
+		return result == -ENOENT ? 0 : result;
+	present->patch = manifest_patch(object, present->json);
+	return 0;
 }
 
 static void list_change(void *data, const char *place, const char *from, const char *to)
@@ -65,23 +77,23 @@ static int create_one(struct cli *cli, const struct manifest_object *object, con
 static int apply_one(struct cli *cli, const struct manifest_object *object, struct err *err)
 {
 	auto_free char *path = request_path(object->kind->plural, object->name, NULL);
-	auto_json struct json *present = NULL;
+	auto_present struct present present = { 0 };
 	auto_str struct str changes = { 0 };
 	char buffer[512];
 	int result = fetch_present(cli, object, &present, err);
 
 	if (result < 0)
 		return result;
-	if (!present)
+	if (!present.json)
 		return create_one(cli, object, path, err);
-	result = manifest_diff(object, present, list_change, &changes, err);
+	result = manifest_diff(object, present.patch, present.json, list_change, &changes, err);
 	if (result < 0)
 		return result;
 	if (result == 0) {
 		fprintf(cli->out, "%s '%s': unchanged\n", object->kind->name, object->name);
 		return 0;
 	}
-	result = request_json(cli, "PATCH", path, object->json, NULL, err);
+	result = request_json(cli, "PATCH", path, present.patch, NULL, err);
 	if (result == 0)
 		fprintf(cli->out, "%s '%s': changed (%s)\n", object->kind->name, object->name,
 			text_shown(changes.data, 500, buffer, sizeof(buffer)));
@@ -92,12 +104,13 @@ static int apply_one(struct cli *cli, const struct manifest_object *object, stru
 static int check_all(struct cli *cli, const struct manifest *manifest, struct err *err)
 {
 	for (size_t i = 0; i < manifest->objects.count; i++) {
-		auto_json struct json *present = NULL;
+		const struct manifest_object *object = &manifest->objects.items[i];
+		auto_present struct present present = { 0 };
 		auto_str struct str changes = { 0 };
-		int result = fetch_present(cli, &manifest->objects.items[i], &present, err);
+		int result = fetch_present(cli, object, &present, err);
 
-		if (result == 0 && present)
-			result = manifest_diff(&manifest->objects.items[i], present, list_change, &changes, err);
+		if (result == 0 && present.json)
+			result = manifest_diff(object, present.patch, present.json, list_change, &changes, err);
 		if (result < 0)
 			return result;
 	}
@@ -124,7 +137,7 @@ static int run_apply(struct cli *cli, struct err *err)
 /* Returns 1 when there is a difference. */
 static int diff_one(struct cli *cli, const struct manifest_object *object, struct err *err)
 {
-	auto_json struct json *present = NULL;
+	auto_present struct present present = { 0 };
 	auto_free char *text = NULL;
 	size_t size = 0;
 	FILE *changes;
@@ -132,14 +145,14 @@ static int diff_one(struct cli *cli, const struct manifest_object *object, struc
 
 	if (result < 0)
 		return result;
-	if (!present) {
+	if (!present.json) {
 		fprintf(cli->out, "%s '%s': would be created\n", object->kind->name, object->name);
 		return 1;
 	}
 	changes = open_memstream(&text, &size);
 	if (!changes)
 		abort();
-	result = manifest_diff(object, present, print_change, changes, err);
+	result = manifest_diff(object, present.patch, present.json, print_change, changes, err);
 	fclose(changes);
 	if (result > 0)
 		fprintf(cli->out, "%s '%s': would change\n%s", object->kind->name, object->name, text);

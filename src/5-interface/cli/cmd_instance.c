@@ -1,80 +1,57 @@
 /* ls, show, rename, set, wait. */
-#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "5-interface/cli/commands.h"
 #include "5-interface/cli/each.h"
 #include "5-interface/cli/resource.h"
 #include "base/str.h"
-#include "base/units.h"
 #include "model/instance.h"
 
-enum { IN_FORCE_WITHIN_MS = 5000 };
+enum { IN_FORCE_WITHIN_MS = 5000, LABELS_MAX = 8 };
 
-static const char *text_or(const char *text, const char *fallback)
+static const struct output_column columns[] = {
+	{ "NAME", "meta.name", NULL, false },
+	{ "STATE", "status.state", NULL, false },
+	{ "IMAGE", "spec.image", NULL, false },
+	{ "CPUS", "status.cpus", "spec.cpus", false },
+	{ "MEMORY", "status.memory", "spec.memory", false },
+	{ "ADDRESS", "spec.nics.ipv4", "spec.nics.ipv6", false },
+	{ "AGE", "meta.created_at", NULL, false },
+	{ "REASON", "status.reason", NULL, true },
+	{ 0 },
+};
+
+/* --state STATE, and every --label KEY or KEY=VALUE. The keys are copied to 'keys', which owns them. */
+static size_t read_conditions(const struct cli *cli, struct output_condition *conditions, char **keys)
 {
-	return text && text[0] ? text : fallback;
-}
-
-static const char *first_address(const struct instance *instance)
-{
-	for (size_t i = 0; i < instance->spec.nics.count; i++) {
-		const struct instance_nic *nic = field_list_at(&instance->spec.nics, const struct instance_nic, i);
-
-		if (nic->ipv4 || nic->ipv6)
-			return nic->ipv4 ? nic->ipv4 : nic->ipv6;
-	}
-	return "-";
-}
-
-static void instance_header(struct table *table)
-{
-	table_header(table, "NAME", "STATE", "IMAGE", "CPUS", "MEMORY", "ADDRESS", "AGE", "REASON", NULL);
-}
-
-static void instance_row(struct table *table, const void *object)
-{
-	const struct instance *instance = object;
-	auto_free char *age = text_age(instance->meta.created_at, wall_ms());
-	char memory[UNITS_TEXT_SIZE];
-
-	table_cell(table, "%s", instance->meta.name);
-	table_cell(table, "%s", instance_state_names[instance->status.state]);
-	table_cell(table, "%s", text_or(instance->spec.image, "-"));
-	table_cell(table, "%" PRId64, instance->status.cpus ? instance->status.cpus : instance->spec.cpus);
-	table_cell(table, "%s", units_format_size(instance->status.memory ? instance->status.memory : instance->spec.memory, memory));
-	table_cell(table, "%s", first_address(instance));
-	table_cell(table, "%s", age);
-	table_cell(table, "%s", text_or(instance->status.reason, ""));
-}
-
-/* Has it all the labels (KEY or KEY=VALUE), and the state asked for? */
-static bool is_selected(void *data, const void *object)
-{
-	const struct instance *instance = object;
-	const struct cli *cli = data;
 	const char *state = cli_value(cli, "state"), *text;
+	size_t count = 0;
 
-	if (state && !text_equal(state, instance_state_names[instance->status.state]))
-		return false;
+	if (state)
+		conditions[count++] = (struct output_condition){ .words = { "status", "state" }, .value = state };
 	for (size_t i = 0; (text = cli_value_at(cli, "label", i)); i++) {
 		const char *equals = strchr(text, '=');
-		auto_free char *key = equals ? text_copy_length(text, (size_t)(equals - text)) : text_copy(text);
-		const char *value = field_map_get(&instance->meta.labels, key);
 
-		if (!value || (equals && !text_equal(value, equals + 1)))
-			return false;
+		keys[i] = equals ? text_copy_length(text, (size_t)(equals - text)) : text_copy(text);
+		conditions[count++] = (struct output_condition){ .words = { "meta", "labels", keys[i] }, .value = equals ? equals + 1 : NULL };
 	}
-	return true;
+	return count;
 }
 
 static int run_ls(struct cli *cli, struct err *err)
 {
-	bool has_filter = cli_value(cli, "state") || cli_value(cli, "label");
+	struct output_condition conditions[1 + LABELS_MAX];
+	char *keys[LABELS_MAX] = { 0 };
+	int result;
 
-	return output_list(cli, &(struct output_list){ .kind = &kinds[KIND_INSTANCE], .path = "/v1/instances",
-			   .header = instance_header, .row = instance_row, .filter = has_filter ? is_selected : NULL,
-			   .data = cli }, err);
+	if (cli_value_at(cli, "label", LABELS_MAX))
+		return err_set(err, CLI_USAGE, "--label: at most %d can be given", LABELS_MAX);
+	result = output_list(cli, &(struct output_list){ .kind = &kinds[KIND_INSTANCE], .path = "/v1/instances", .columns = columns,
+			     .conditions = conditions, .condition_count = read_conditions(cli, conditions, keys) }, err);
+	for (size_t i = 0; i < LABELS_MAX; i++)
+		free(keys[i]);
+	return result;
 }
 
 static int run_show(struct cli *cli, struct err *err)

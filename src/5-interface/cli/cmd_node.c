@@ -155,7 +155,7 @@ static int run_cert_issue(struct cli *cli, struct err *err)
 	json_set(body, "name", json_new_string(name));
 	result = request_json(cli, "POST", "/v1/certificates", body, &answer, err);
 	for (size_t i = 0; i < ARRAY_COUNT(files) && result == 0; i++) {
-		auto_free char *path = text_format("%s/%s.%s", folder ? folder : ".", name, files[i].ending);
+		auto_free char *path = text_format("%s%s%s.%s", folder ? folder : "", folder ? "/" : "", name, files[i].ending);
 
 		result = write_secret(path, json_string(json_get(answer, files[i].member), ""), err);
 		if (result == 0)

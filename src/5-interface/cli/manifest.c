@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "5-interface/cli/request.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/str.h"
@@ -240,8 +241,74 @@ int manifest_read(const char *path, struct manifest *ret_manifest, struct err *e
 }
 
 
-int manifest_diff(const struct manifest_object *object, const struct json *present, field_diff_fn *change, void *data,
-		  struct err *err)
+/* The element of 'present' that has the same first field (its name) at the same place. */
+static const struct json *same_element(const struct field_table *table, const struct json *element, const struct json *present, size_t i)
+{
+	const struct json *there = json_at(present, i);
+	const char *key = table->fields[0].name;
+	auto_free char *wanted = NULL, *found = NULL;
+
+	if (!there || !json_get(element, key))
+		return there;
+	wanted = json_text(json_get(element, key), 0);
+	found = json_get(there, key) ? json_text(json_get(there, key), 0) : NULL;
+	return text_equal(wanted, found) ? there : NULL;
+}
+
+static void write_completed(struct json_writer *writer, const struct json *element, const struct json *there)
+{
+	struct json_cursor cursor = { 0 }, rest = { 0 };
+
+	json_write_object(writer, NULL);
+	while (json_next(element, &cursor))
+		json_write_value(writer, cursor.key, cursor.value);
+	while (there && json_next(there, &rest))
+		if (!json_get(element, rest.key))
+			json_write_value(writer, rest.key, rest.value);
+	json_write_end_object(writer);
+}
+
+static void write_list(struct json_writer *writer, const char *key, const struct field_table *table, const struct json *list,
+		       const struct json *present)
+{
+	json_write_array(writer, key);
+	for (size_t i = 0; i < json_count(list); i++) {
+		const struct json *element = json_at(list, i);
+
+		write_completed(writer, element, same_element(table, element, present, i));
+	}
+	json_write_end_array(writer);
+}
+
+struct json *manifest_patch(const struct manifest_object *object, const struct json *present)
+{
+	const struct json *spec = json_get(object->json, "spec");
+	struct json_cursor cursor = { 0 };
+	auto_str struct str text = { 0 };
+	struct json_writer writer = { .out = &text };
+	struct json *patch = NULL;
+	struct err err;
+
+	json_write_object(&writer, NULL);
+	json_write_value(&writer, "meta", json_get(object->json, "meta"));
+	json_write_object(&writer, "spec");
+	while (spec && json_next(spec, &cursor)) {
+		const struct field *field = field_find(object->kind->spec, cursor.key);
+
+		if (field->type == FIELD_LIST && json_type(cursor.value) == JSON_ARRAY)
+			write_list(&writer, cursor.key, field->table, cursor.value, json_get(json_get(present, "spec"), cursor.key));
+		else
+			json_write_value(&writer, cursor.key, cursor.value);
+	}
+	json_write_end_object(&writer);
+	json_write_end_object(&writer);
+	if (json_parse(text.data, text.size, &patch, &err) < 0)
+		abort();		/* We wrote it. */
+	return patch;
+}
+
+int manifest_diff(const struct manifest_object *object, const struct json *patch, const struct json *present,
+		  field_diff_fn *change, void *data, struct err *err)
 {
 	const struct kind *kind = object->kind;
 	void *before = kind_new(kind), *after = NULL;
@@ -250,7 +317,7 @@ int manifest_diff(const struct manifest_object *object, const struct json *prese
 
 	if (result == 0) {
 		after = kind_copy(kind, before);
-		result = kind_decode(kind, object->json, FIELD_PATCH, after, err);
+		result = kind_decode(kind, patch, FIELD_PATCH, after, err);
 	}
 	if (result == 0) {
 		count = field_diff(&meta_table, "meta", before, after, change, data);

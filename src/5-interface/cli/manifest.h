@@ -35,8 +35,15 @@ int manifest_parse(const char *text, size_t size, struct manifest *ret_manifest,
 void manifest_done(struct manifest *manifest);
 #define auto_manifest __attribute__((cleanup(manifest_done)))
 
-/* 'change' sees every field that the manifest would change in 'present' (JSON as from the daemon). Returns the count or -errno. */
-int manifest_diff(const struct manifest_object *object, const struct json *present, field_diff_fn *change, void *data,
-		  struct err *err);
+/*
+ * What to send as a merge patch, so that 'present' (JSON as from the daemon) becomes what the manifest says. A list is
+ * replaced as a whole by a merge patch: what its elements leave open (the address of a nic) is filled in from
+ * the present ones of the same name and place.
+ */
+struct json *manifest_patch(const struct manifest_object *object, const struct json *present);
+
+/* 'change' sees every field that the patch would change. Returns the count or -errno. */
+int manifest_diff(const struct manifest_object *object, const struct json *patch, const struct json *present,
+		  field_diff_fn *change, void *data, struct err *err);
 
 #endif

@@ -79,22 +79,45 @@ static void add_change(void *data, const char *place, const char *from, const ch
 	str_printf(data, "%s: %s -> %s; ", place, from ? from : "nothing", to ? to : "nothing");
 }
 
-static void differences_are_those_of_the_patch(void **state)
+static size_t changes_of(const char *text, const char *present, struct str *changes)
 {
-	static const char text[] = "kind: volume\nmeta: { name: data, labels: { tier: front } }\nspec: { size: 2GiB }\n";
-	static const char present[] = "{\"kind\":\"volume\",\"meta\":{\"uid\":\"x\",\"name\":\"data\",\"project\":\"default\",\"generation\":1},"
-				      "\"spec\":{\"size\":1073741824},\"status\":{\"state\":\"ready\",\"size\":1073741824}}";
 	auto_manifest struct manifest manifest = { 0 };
-	auto_json struct json *json = NULL;
-	auto_str struct str changes = { 0 };
+	auto_json struct json *json = NULL, *patch = NULL;
 	struct err err;
+	int count;
 
-	(void)state;
 	assert_int_equal(manifest_parse(text, strlen(text), &manifest, &err), 0);
 	assert_int_equal(json_parse(present, strlen(present), &json, &err), 0);
-	assert_int_equal(manifest_diff(&manifest.objects.items[0], json, add_change, &changes, &err), 2);
+	patch = manifest_patch(&manifest.objects.items[0], json);
+	count = manifest_diff(&manifest.objects.items[0], patch, json, add_change, changes, &err);
+	assert_true(count >= 0);
+	return (size_t)count;
+}
+
+static void differences_are_those_of_the_patch(void **state)
+{
+	auto_str struct str changes = { 0 };
+
+	(void)state;
+	assert_int_equal(changes_of("kind: volume\nmeta: { name: data, labels: { tier: front } }\nspec: { size: 2GiB }\n",
+				    "{\"kind\":\"volume\",\"meta\":{\"uid\":\"x\",\"name\":\"data\",\"project\":\"default\",\"generation\":1},"
+				    "\"spec\":{\"size\":1073741824},\"status\":{\"state\":\"ready\",\"size\":1073741824}}", &changes), 2);
 	assert_non_null(strstr(changes.data, "spec.size: 1GiB -> 2GiB"));
 	assert_non_null(strstr(changes.data, "tier"));
+}
+
+#define PRESENT "{\"meta\":{\"name\":\"web\"},\"spec\":{\"image\":\"tiny\",\"nics\":[{\"network\":\"lab\",\"network_uid\":\"u\"," \
+	"\"ipv4\":\"10.1.2.3\",\"number\":4}],\"volumes\":[{\"volume\":\"a\",\"volume_uid\":\"1\"}]}}"
+
+static void what_the_daemon_filled_in_stays(void **state)
+{
+	auto_str struct str changes = { 0 };
+
+	(void)state;
+	assert_int_equal(changes_of("kind: instance\nmeta: {name: web}\nspec: {image: tiny, nics: [{network: lab}], volumes: [{volume: a}]}\n",
+				    PRESENT, &changes), 0);
+	assert_int_equal(changes_of("kind: instance\nmeta: {name: web}\nspec: {volumes: [{volume: b}]}\n", PRESENT, &changes), 2);
+	assert_null(strstr(changes.data, "nics"));
 }
 
 int main(void)
@@ -104,6 +127,7 @@ int main(void)
 		cmocka_unit_test(json_and_lists_are_manifests_too),
 		cmocka_unit_test(wrong_manifests_name_place_and_remedy),
 		cmocka_unit_test(differences_are_those_of_the_patch),
+		cmocka_unit_test(what_the_daemon_filled_in_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

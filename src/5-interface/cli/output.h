@@ -5,6 +5,7 @@
 #define CLI_OUTPUT_H
 
 #include "5-interface/cli/request.h"
+#include "5-interface/cli/scan.h"
 #include "5-interface/cli/table.h"
 
 enum output_form { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_YAML, OUTPUT_NAME };
@@ -16,16 +17,28 @@ int output_form(const struct cli *cli, enum output_form fallback, enum output_fo
 void output_json(struct cli *cli, const struct json *json);
 void output_yaml(struct cli *cli, const struct json *json);
 
-/* The list of a kind at 'path', in the form of -o; tables by 'row', or by the kind's columns when null. */
-typedef void output_row_fn(struct table *table, const void *object);
+/* A list of objects, in the form of -o. */
+
+struct output_column {
+	const char *title;		/* Null: made of the path's last word. */
+	const char *path;		/* "spec.memory"; in lists the first value. meta.created_at is shown as an age. */
+	const char *otherwise;		/* Path of what is shown when that is not set; or null. */
+	bool may_be_empty;		/* Else '-' stands for nothing. */
+};
+
+struct output_condition {
+	const char *words[SCAN_WORDS];	/* As in struct scan_pick. */
+	const char *value;		/* Null: any. */
+};
+
 struct output_list {
 	const struct kind *kind;
-	const char *path;
-	void (*header)(struct table *table);	/* Both or none. */
-	output_row_fn *row;
-	bool (*filter)(void *data, const void *object);	/* Null: all. */
-	void *data;
+	const char *path;		/* Of the request. */
+	const struct output_column *columns;	/* Ends with a null path. Null: those of the kind. */
+	const struct output_condition *conditions;
+	size_t condition_count;
 };
+
 int output_list(struct cli *cli, const struct output_list *list, struct err *err);
 
 /* One object at 'path', in the form of -o; for people as show.c writes it. */

@@ -84,17 +84,19 @@ static void draw(struct progress *progress)
 	progress->is_drawn = true;
 }
 
-/* Elsewhere than on a terminal: one line per step that takes long, and per ten percent of it. */
+/* Elsewhere than on a terminal, when it takes long: one line per step, and per ten percent of it. */
 static void write_line(struct progress *progress)
 {
 	int percent = percent_of(progress);
 
-	if (!progress->total_bytes && !progress->is_step_written && now_ms() - progress->started_ms >= LONG_MS) {
-		fprintf(progress->file, "%s: %s\n", progress->what, progress->step);
-		progress->is_step_written = true;
-	} else if (progress->total_bytes && percent / LINE_EVERY_PERCENT != progress->written_percent / LINE_EVERY_PERCENT) {
+	if (now_ms() - progress->started_ms < LONG_MS)
+		return;
+	if (progress->total_bytes && percent / LINE_EVERY_PERCENT != progress->written_percent / LINE_EVERY_PERCENT) {
 		fprintf(progress->file, "%s: %s %d%%\n", progress->what, progress->step, percent);
 		progress->written_percent = percent;
+	} else if (!progress->total_bytes && !progress->is_step_written) {
+		fprintf(progress->file, "%s: %s\n", progress->what, progress->step);
+		progress->is_step_written = true;
 	}
 }
 

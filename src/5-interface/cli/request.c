@@ -79,22 +79,33 @@ int request_refused(struct client *client, const struct client_response *respons
 	return err_set(err, code, "%s", text_shown(message, sizeof(buffer) - sizeof("..."), buffer, sizeof(buffer)));
 }
 
+static int send_and_read(struct cli *cli, const struct client_request *request, struct str *out, struct err *err)
+{
+	struct client *client = cli_client(cli);
+	struct client_response response;
+	int result = client_send(client, request, &response, err);
+
+	if (result < 0)
+		return result;
+	if (response.status >= 400)
+		return request_refused(client, &response, err);
+	return client_read_all(client, ANSWER_BYTES, out, err);
+}
+
+int request_text(struct cli *cli, const char *path, struct str *out, struct err *err)
+{
+	return send_and_read(cli, &(struct client_request){ .method = "GET", .path = path }, out, err);
+}
+
 int request_json(struct cli *cli, const char *method, const char *path, const struct json *body,
 		 struct json **ret_json, struct err *err)
 {
 	auto_free char *text = body ? json_text(body, 0) : NULL;
 	struct client_request request = { .method = method, .path = path, .body = text,
 		.body_size = text ? strlen(text) : 0 };
-	struct client *client = cli_client(cli);
-	struct client_response response;
 	auto_str struct str answer = { 0 };
-	int result = client_send(client, &request, &response, err);
+	int result = send_and_read(cli, &request, &answer, err);
 
-	if (result < 0)
-		return result;
-	if (response.status >= 400)
-		return request_refused(client, &response, err);
-	result = client_read_all(client, ANSWER_BYTES, &answer, err);
 	if (result < 0 || !ret_json)
 		return result;
 	result = json_parse(str_text(&answer), answer.size, ret_json, err);

@@ -89,7 +89,8 @@ static bool skip_value(struct scanner *scanner)
 		return skip_string(scanner);
 	if (*start == '{' || *start == '[')
 		return skip_nested(scanner);
-	while (scanner->at < scanner->end && !strchr(",]} \t\r\n", *scanner->at))
+	while (scanner->at < scanner->end && *scanner->at != ',' && *scanner->at != '}' && *scanner->at != ']' &&
+	       !is_space(*scanner->at))
 		scanner->at++;
 	return scanner->at > start;
 }
@@ -105,34 +106,38 @@ static unsigned match(const struct scanner *scanner, unsigned wanted, int depth,
 		int i = __builtin_ctz(rest);
 		const char *word = scanner->picks[i].words[depth];
 
-		if (word && strncmp(word, key, length) == 0 && !word[length])
+		if (word && word[0] == key[0] && strncmp(word, key, length) == 0 && !word[length])
 			found |= 1u << i;
 	}
 	return found;
 }
 
-/* Those of 'found' that end at this depth have their value here. */
-static unsigned keep(struct scanner *scanner, unsigned found, int depth, const char *text, size_t size)
+/* Those that go on below this depth. */
+static unsigned deeper_of(const struct scanner *scanner, unsigned found, int depth)
 {
 	unsigned deeper = 0;
 
+	for (unsigned rest = found; rest; rest &= rest - 1)
+		if (depth + 1 < SCAN_WORDS && scanner->picks[__builtin_ctz(rest)].words[depth + 1])
+			deeper |= rest & -rest;
+	return deeper;
+}
+
+static void keep(struct scanner *scanner, unsigned found, const char *text, size_t size)
+{
 	for (unsigned rest = found; rest; rest &= rest - 1) {
 		struct scan_pick *pick = &scanner->picks[__builtin_ctz(rest)];
 
-		if (depth + 1 < SCAN_WORDS && pick->words[depth + 1])
-			deeper |= rest & -rest;
-		else if (!pick->text && strncmp(text, "null", size) != 0) {
+		if (!pick->text && strncmp(text, "null", size) != 0) {
 			pick->text = text;
 			pick->size = size;
 		}
 	}
-	return deeper;
 }
 
 static bool walk_member(struct scanner *scanner, unsigned wanted, int depth, int nesting)
 {
 	const char *key, *value;
-	size_t length;
 	unsigned found, deeper;
 
 	skip_space(scanner);
@@ -141,19 +146,15 @@ static bool walk_member(struct scanner *scanner, unsigned wanted, int depth, int
 	key = scanner->at + 1;
 	if (!skip_string(scanner))
 		return false;
-	length = (size_t)(scanner->at - key) - 1;
+	found = wanted ? match(scanner, wanted, depth, key, (size_t)(scanner->at - key) - 1) : 0;
 	if (!take(scanner, ':'))
 		return false;
-	found = match(scanner, wanted, depth, key, length);
 	skip_space(scanner);
 	value = scanner->at;
-	if (!skip_value(scanner))
+	deeper = deeper_of(scanner, found, depth);
+	if (!(deeper ? walk(scanner, deeper, depth + 1, nesting + 1) : skip_value(scanner)))
 		return false;
-	deeper = found ? keep(scanner, found, depth, value, (size_t)(scanner->at - value)) : 0;
-	if (deeper) {
-		scanner->at = value;
-		return walk(scanner, deeper, depth + 1, nesting + 1);
-	}
+	keep(scanner, found & ~deeper, value, (size_t)(scanner->at - value));
 	return true;
 }
 
@@ -177,7 +178,7 @@ static bool walk(struct scanner *scanner, unsigned wanted, int depth, int nestin
 	return take(scanner, is_list ? ']' : '}');
 }
 
-int scan_object(const char *text, size_t size, struct scan_pick *picks, size_t count)
+int scan_object(const char *text, size_t size, struct scan_pick *picks, size_t count, size_t *ret_used)
 {
 	struct scanner scanner = { .at = text, .end = text + size, .picks = picks };
 
@@ -187,25 +188,25 @@ int scan_object(const char *text, size_t size, struct scan_pick *picks, size_t c
 	skip_space(&scanner);
 	if (scanner.at == scanner.end || *scanner.at != '{')
 		return -EINVAL;
-	return walk(&scanner, count == SCAN_PICKS ? ~0u : (1u << count) - 1, 0, 0) ? 0 : -EINVAL;
+	if (!walk(&scanner, count == SCAN_PICKS ? ~0u : (1u << count) - 1, 0, 0))
+		return -EINVAL;
+	*ret_used = (size_t)(scanner.at - text);
+	return 0;
 }
 
-int scan_element(const char *list, size_t size, const char **at, const char **ret_text, size_t *ret_size)
+int scan_element(const char *list, size_t size, size_t *at)
 {
-	struct scanner scanner = { .at = *at ? *at : list, .end = list + size };
+	struct scanner scanner = { .at = list + *at, .end = list + size };
+	bool is_first = *at == 0;
 
-	if (take(&scanner, ']'))
+	if (!is_first && take(&scanner, ']'))
 		return 0;
-	if (!take(&scanner, *at ? ',' : '['))
+	if (!take(&scanner, is_first ? '[' : ','))
 		return -EINVAL;
-	if (!*at && take(&scanner, ']'))
+	if (is_first && take(&scanner, ']'))
 		return 0;
 	skip_space(&scanner);
-	*ret_text = scanner.at;
-	if (!skip_value(&scanner))
-		return -EINVAL;
-	*ret_size = (size_t)(scanner.at - *ret_text);
-	*at = scanner.at;
+	*at = (size_t)(scanner.at - list);
 	return 1;
 }
 

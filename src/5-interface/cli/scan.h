@@ -27,11 +27,11 @@ struct scan_pick {
 /* "spec.nics.ipv4" into words; 'copy' is a copy of the path that the pick then borrows. */
 void scan_path(struct scan_pick *pick, char *copy);
 
-/* Fills 'text' and 'size' of at most SCAN_PICKS picks from an object. */
-int scan_object(const char *text, size_t size, struct scan_pick *picks, size_t count);
+/* Fills 'text' and 'size' of at most SCAN_PICKS picks from the object at the front of the text. 'ret_used' is its size. */
+int scan_object(const char *text, size_t size, struct scan_pick *picks, size_t count, size_t *ret_used);
 
-/* Elements of a list one by one: 1 and the element, or 0 after the last. 'at' is null before the first. */
-int scan_element(const char *list, size_t size, const char **at, const char **ret_text, size_t *ret_size);
+/* Elements of a list: 1 when there is one at 'at', 0 after the last. 'at' is 0 before the first; the caller adds the element's size. */
+int scan_element(const char *list, size_t size, size_t *at);
 
 /* The value as text: strings without quotes and escapes, everything else as it is written. */
 void scan_text(const struct scan_pick *pick, struct str *out);

@@ -14,11 +14,12 @@ static void assert_pick(const char *text, const char *path, const char *expected
 {
 	char copy[64];
 	struct scan_pick pick;
+	size_t used;
 	auto_str struct str found = { 0 };
 
 	strcpy(copy, path);
 	scan_path(&pick, copy);
-	assert_int_equal(scan_object(text, strlen(text), &pick, 1), 0);
+	assert_int_equal(scan_object(text, strlen(text), &pick, 1, &used), 0);
 	scan_text(&pick, &found);
 	assert_string_equal(str_text(&found), expected);
 }
@@ -45,20 +46,23 @@ static void values_are_found_where_they_are(void **state)
 
 static void elements_come_one_by_one(void **state)
 {
-	static const char list[] = " [ {\"a\":[1,2]}, 3 ,\"x,]\" ] ";
-	static const char *const expected[] = { "{\"a\":[1,2]}", "3", "\"x,]\"" };
-	const char *at = NULL, *text;
-	size_t size;
+	static const char list[] = " [ {\"a\":[1,2]}, {} ,{\"x\":\"]}\"} ] ";
+	static const char *const expected[] = { "{\"a\":[1,2]}", "{}", "{\"x\":\"]}\"}" };
+	size_t at = 0, used;
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(scan_element(list, strlen(list), &at, &text, &size), 1);
-		assert_int_equal(size, strlen(expected[i]));
-		assert_memory_equal(text, expected[i], size);
+		assert_int_equal(scan_element(list, strlen(list), &at), 1);
+		assert_int_equal(scan_object(list + at, strlen(list) - at, NULL, 0, &used), 0);
+		assert_int_equal(used, strlen(expected[i]));
+		assert_memory_equal(list + at, expected[i], used);
+		at += used;
 	}
-	assert_int_equal(scan_element(list, strlen(list), &at, &text, &size), 0);
-	at = NULL;
-	assert_int_equal(scan_element("[]", 2, &at, &text, &size), 0);
+	assert_int_equal(scan_element(list, strlen(list), &at), 0);
+	at = 0;
+	assert_int_equal(scan_element("[]", 2, &at), 0);
+	at = 0;
+	assert_int_equal(scan_element("{}", 2, &at), -EINVAL);
 }
 
 /* Every beginning of a text is broken, and none is read beyond its end. */
@@ -67,22 +71,23 @@ static void broken_texts_are_refused(void **state)
 	static const char text[] = "{\"meta\":{\"name\":\"a\\\"b\"},\"l\":[1,{\"x\":2}]}";
 	char deep[200];
 	struct scan_pick pick = { .words = { "l", "x" } };
+	size_t used;
 
 	(void)state;
 	for (size_t size = 0; size < strlen(text); size++) {
 		char *exact = strndup(text, size);	/* So that a sanitizer sees any step beyond. */
 
-		assert_int_equal(scan_object(exact, size, &pick, 1), -EINVAL);
+		assert_int_equal(scan_object(exact, size, &pick, 1, &used), -EINVAL);
 		free(exact);
 	}
-	assert_int_equal(scan_object("[]", 2, &pick, 1), -EINVAL);
-	assert_int_equal(scan_object("{\"l\" 1}", 7, &pick, 1), -EINVAL);
-	assert_int_equal(scan_object("{\"l\":}", 6, &pick, 1), -EINVAL);
+	assert_int_equal(scan_object("[]", 2, &pick, 1, &used), -EINVAL);
+	assert_int_equal(scan_object("{\"l\" 1}", 7, &pick, 1, &used), -EINVAL);
+	assert_int_equal(scan_object("{\"l\":}", 6, &pick, 1, &used), -EINVAL);
 	memset(deep, '[', sizeof(deep));
 	memcpy(deep, "{\"l\":", 5);
 	memset(deep + 100, ']', 95);
 	deep[195] = '}';
-	assert_int_equal(scan_object(deep, 196, &pick, 1), -EINVAL);
+	assert_int_equal(scan_object(deep, 196, &pick, 1, &used), -EINVAL);
 }
 
 int main(void)

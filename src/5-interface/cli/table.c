@@ -12,31 +12,40 @@
 
 enum { CELL_BYTES = 512, GAP = 2 };
 
+void table_title(struct table *table, const char *title)
+{
+	*vec_push(&table->cells) = text_copy(title);
+	table->columns++;
+}
+
 void table_header(struct table *table, ...)
 {
 	va_list args;
 	const char *title;
 
 	va_start(args, table);
-	while ((title = va_arg(args, const char *))) {
-		*vec_push(&table->cells) = text_copy(title);
-		table->columns++;
-	}
+	while ((title = va_arg(args, const char *)))
+		table_title(table, title);
 	va_end(args);
+}
+
+void table_text(struct table *table, const char *text)
+{
+	char buffer[CELL_BYTES + sizeof("...")];
+
+	*vec_push(&table->cells) = text_copy(text_shown(text, CELL_BYTES, buffer, sizeof(buffer)));
 }
 
 void table_cell(struct table *table, const char *format, ...)
 {
-	char buffer[CELL_BYTES + sizeof("...")];
-	char *text;
+	auto_free char *text = NULL;
 	va_list args;
 
 	va_start(args, format);
 	if (vasprintf(&text, format, args) < 0)
 		abort();
 	va_end(args);
-	*vec_push(&table->cells) = text_copy(text_shown(text, CELL_BYTES, buffer, sizeof(buffer)));
-	free(text);
+	table_text(table, text);
 }
 
 /* A width of 0: a column without content, which is left out. */
@@ -101,7 +110,7 @@ size_t text_width(const char *text)
 	size_t size = strlen(text), width = 0;
 
 	for (size_t i = 0; i < size; ) {
-		size_t length = utf8_length(text + i, size - i);
+		size_t length = (unsigned char)text[i] < 0x80 ? 1 : utf8_length(text + i, size - i);
 		int columns = length > 1 ? wcwidth(decode_utf8(text + i, length)) : 1;
 
 		width += columns < 0 ? 1 : (size_t)columns;

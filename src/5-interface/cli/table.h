@@ -24,6 +24,8 @@ struct table {
 };
 
 void table_header(struct table *table, ...) __attribute__((sentinel));
+void table_title(struct table *table, const char *title);	/* One more column, before any row. */
+void table_text(struct table *table, const char *text);		/* A cell. */
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void table_print(const struct table *table, bool has_header, FILE *out);
 void table_done(struct table *table);

@@ -273,6 +273,8 @@ static int decode(struct connection *connection, const char *path, size_t length
 		return refuse(connection, allow, &err);
 	if (request->route->unix_only && connection->server->params.is_tls)
 		return reply_status(connection, 403, "%s is for the unix socket only", request->route->pattern);
+	if (request->is_head && !request->route->handler->answers_head)
+		return reply_not_allowed(connection, "GET", &(struct err){ .msg = "HEAD is not answered here: use GET" });
 	return 1;
 }
 

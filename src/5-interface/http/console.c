@@ -70,6 +70,8 @@ static void on_replied(struct connection *connection, struct call_reply *reply)
 				       connection, &console->tail, &console->err) < 0;
 	if (!console->has_failed && reply->fds.input >= 0)
 		outlet_open(&console->outlet, take_fd(reply->fds.input));
+	else
+		outlet_break(&console->outlet);
 	connection_want_write(connection);
 }
 

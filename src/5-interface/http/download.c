@@ -37,10 +37,6 @@ static int on_start(struct connection *connection)
 	download->fd = download->result.fd = -1;
 	download->size = -1;
 	connection->state = download;
-	if (connection->request.is_head) {
-		call_free(call);
-		return reply_not_allowed(connection, "GET", &(struct err){ .msg = "HEAD is for what is known before it is made" });
-	}
 	r = request_body(&connection->request, NULL, 0, &call->body, &err);
 	if (r < 0) {
 		call_free(call);

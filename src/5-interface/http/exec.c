@@ -205,7 +205,7 @@ static void on_replied(struct connection *connection, struct call_reply *reply)
 	if (reply->fds.input >= 0)
 		outlet_open(&exec->outlet, take_fd(reply->fds.input));
 	else
-		exec->outlet.is_broken = true;
+		outlet_break(&exec->outlet);
 }
 
 static int send_inlet(struct connection *connection, struct inlet *inlet, int channel)

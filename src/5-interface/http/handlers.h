@@ -32,6 +32,8 @@ struct handler {
 	/* The end, by whatever cause: free connection->state. */
 	void (*done)(struct connection *connection);
 
+	bool answers_head;		/* HEAD is GET without the body. */
+
 	/* WebSockets only: the upgrade is done; bytes of a message have come. */
 	bool is_websocket;
 	int (*established)(struct connection *connection);

@@ -16,7 +16,7 @@
 #include "base/rng.h"
 #include "base/sha256.h"
 
-enum { PIECE_BYTES = 64 << 10, SPLICE_BYTES = 1 << 20, UPLOAD_KEPT_S = 3600 };
+enum { PIECE_BYTES = 64 << 10, SPLICE_BYTES = 1 << 20 };
 
 struct helpers {
 	pthread_mutex_t lock;
@@ -29,6 +29,7 @@ struct helper {
 	void (*run)(struct helper *helper);
 	int from_fd, to_fd, result_fd;	/* Owned. */
 	struct sink *sink;
+	char *folder;			/* Owned. */
 };
 
 struct sink {
@@ -74,6 +75,7 @@ static void helper_free(struct helper *helper)
 {
 	close_all(helper);
 	sink_unref(helper->sink);
+	free(helper->folder);
 	free(helper);
 }
 
@@ -317,4 +319,19 @@ void uploads_sweep(const char *folder)
 		    st.st_mtime + UPLOAD_KEPT_S < now)
 			unlinkat(dirfd(dir), entry->d_name, 0);
 	closedir(dir);
+}
+
+static void sweep(struct helper *helper)
+{
+	uploads_sweep(helper->folder);
+}
+
+void helpers_sweep(struct helpers *helpers, const char *folder)
+{
+	struct helper *helper = alloc(sizeof(*helper));
+	struct err ignored;		/* There will be another upload, or another start. */
+
+	*helper = (struct helper){ .run = sweep, .from_fd = -1, .to_fd = -1, .result_fd = -1,
+				   .folder = text_copy(folder) };
+	helper_start(helpers, helper, &ignored);
 }

@@ -36,7 +36,10 @@ int helpers_store(struct helpers *helpers, const char *folder, struct sink **ret
 void sink_complete(struct sink *sink, uint64_t size);	/* So much is all; the pipe's end comes next. */
 void sink_unref(struct sink *sink);		/* Null is fine. */
 
-/* Removes uploads older than an hour, and what a daemon that was killed has left half done. */
+enum { UPLOAD_KEPT_S = 3600 };
+
+/* Removes uploads that are older than that, whole or not. */
 void uploads_sweep(const char *folder);
+void helpers_sweep(struct helpers *helpers, const char *folder);	/* The same, by a helper. */
 
 #endif

@@ -181,6 +181,7 @@ static inline void answer_done(struct answer *answer)
 {
 	str_done(&answer->head);
 	str_done(&answer->body);
+	*answer = (struct answer){ 0 };
 }
 #define auto_answer __attribute__((cleanup(answer_done)))
 

@@ -3,6 +3,7 @@
  */
 #include <dirent.h>
 
+#include "5-interface/http/helpers.h"
 #include "5-interface/http/http_fixture.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -300,6 +301,18 @@ static void test_upload_cut_short_leaves_nothing(void **state)
 	assert_int_equal(files_in(f->staging), 0);
 }
 
+static void test_old_uploads_are_swept(void **state)
+{
+	struct fixture *f = *state;
+	auto_free char *old = make_file(f, "uploads/old", "1"), *young = make_file(f, "uploads/young", "2");
+	const struct timespec times[2] = { { .tv_sec = time(NULL) - 3700 }, { .tv_sec = time(NULL) - 3700 } };
+
+	assert_int_equal(utimensat(AT_FDCWD, old, times, 0), 0);
+	uploads_sweep(f->staging);
+	assert_int_equal(access(old, F_OK), -1);
+	assert_int_equal(access(young, F_OK), 0);
+}
+
 static void test_logs(void **state)
 {
 	auto_answer struct answer answer = { 0 };
@@ -479,7 +492,8 @@ static void test_exec(void **state)
 	char bytes[16];
 
 	fixture_put(f, "instances", "web", "{}");
-	p = start_program(f, "{\"argv\": [\"/bin/sh\"], \"env\": {\"A\": \"b\"}, \"terminal\": true, \"rows\": 24, \"columns\": 80, \"stdin\": true}");
+	p = start_program(f, "{\"argv\": [\"/bin/sh\"], \"env\": {\"A\": \"b\"}, \"terminal\": true, \"rows\": 24, "
+			  "\"columns\": 80, \"stdin\": true}");
 	send_frame(p.fd, BINARY, "\0ls\n", 4);
 	assert_int_equal(read(p.input, bytes, sizeof(bytes)), 3);
 	send_frame(p.fd, BINARY, "\3\0\x32\1\2", 5);
@@ -582,7 +596,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_download_of_a_file_has_its_length), TEST(test_download_of_a_pipe), TEST(test_download_that_fails),
 		TEST(test_client_leaves_a_download), TEST(test_writing_a_file), TEST(test_writing_a_file_fails_early),
-		TEST(test_upload_is_stored), TEST(test_upload_cut_short_leaves_nothing), TEST(test_logs),
+		TEST(test_upload_is_stored), TEST(test_upload_cut_short_leaves_nothing), TEST(test_old_uploads_are_swept),
+		TEST(test_logs),
 		TEST(test_logs_of_a_file_that_comes_later), TEST(test_console), TEST(test_exec),
 		TEST(test_exec_with_a_full_stdin), TEST(test_exec_that_fails),
 	};

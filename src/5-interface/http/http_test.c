@@ -43,6 +43,10 @@ static void test_head_is_get_without_body(void **state)
 	assert_int_equal(answer.status, 200);
 	assert_null(strstr(answer.head.data, "Content-Length: 0"));
 	expect(fd, GET("/v1/version"), 200, "v1");
+	answer_done(&answer);
+	client_send(fd, "HEAD /v1/events HTTP/1.1\r\nHost: x\r\n\r\n");
+	read_head(fd, &answer);
+	assert_int_equal(answer.status, 405);
 	close(fd);
 }
 
@@ -81,7 +85,6 @@ static void test_wrong_method(void **state)
 	fd = client_connect(f);
 	client_send(fd, "BREW /v1/instances HTTP/1.1\r\n\r\n");
 	answer_done(&answer);
-	answer = (struct answer){ 0 };
 	read_head(fd, &answer);
 	assert_int_equal(answer.status, 501);
 	close(fd);

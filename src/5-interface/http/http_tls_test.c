@@ -131,7 +131,8 @@ static void test_who_may(void **state)
 		hang_up(&remote);
 	}
 	remote = dial(port, alice, 0);
-	assert_int_equal(ask(&remote, ONCE("POST /v1/certificates") "Content-Length: 14\r\n\r\n{\"name\":\"eve\"}", &text), 403);
+	assert_int_equal(ask(&remote, ONCE("POST /v1/certificates") "Content-Length: 14\r\n\r\n{\"name\":\"eve\"}",
+			     &text), 403);
 	hang_up(&remote);
 	remote = dial(port, NULL, 0);
 	assert_int_equal(ask(&remote, ONCE("GET /v1/version") "\r\n", &text), 0);

@@ -19,7 +19,7 @@ static void close_outlet(struct outlet *outlet)
 		close(take_fd(outlet->fd));
 }
 
-static void break_outlet(struct outlet *outlet)
+static void drop_all(struct outlet *outlet)
 {
 	outlet->is_broken = true;
 	str_done(&outlet->pending);
@@ -36,7 +36,7 @@ static void write_some(struct outlet *outlet)
 		if (size < 0 && errno == EAGAIN)
 			return;
 		if (size < 0)
-			return break_outlet(outlet);
+			return drop_all(outlet);
 		str_remove_front(&outlet->pending, (size_t)size);
 	}
 }
@@ -89,6 +89,12 @@ void outlet_end(struct outlet *outlet)
 	outlet->is_ending = true;
 	if (outlet->fd >= 0)
 		flush(outlet);
+}
+
+void outlet_break(struct outlet *outlet)
+{
+	drop_all(outlet);
+	flush(outlet);
 }
 
 void outlet_done(struct outlet *outlet)

@@ -27,6 +27,7 @@ void outlet_init(struct outlet *outlet, struct connection *connection);
 void outlet_open(struct outlet *outlet, int fd);	/* Takes the fd. */
 void outlet_write(struct outlet *outlet, const char *bytes, size_t size);
 void outlet_end(struct outlet *outlet);			/* End of file, after what is pending. */
+void outlet_break(struct outlet *outlet);		/* There is nobody to write to. */
 void outlet_done(struct outlet *outlet);
 
 #endif

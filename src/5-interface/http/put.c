@@ -30,6 +30,13 @@ static struct put *put_new(struct connection *connection)
 	return put;
 }
 
+static void sweep(lws_sorted_usec_list_t *timer)
+{
+	struct server *server = container_of(timer, struct server, sweep_timer);
+
+	helpers_sweep(server->helpers, server->params.http.staging);
+}
+
 static int start_upload(struct connection *connection)
 {
 	struct server *server = connection->server;
@@ -42,6 +49,7 @@ static int start_upload(struct connection *connection)
 		return reply_error(connection, &err);
 	result_open(&put->result, connection, result_fd);
 	outlet_open(&put->outlet, pipe_fd);
+	lws_sul_schedule(server->context, 0, &server->sweep_timer, sweep, (UPLOAD_KEPT_S + 60) * LWS_US_PER_SEC);
 	return 0;
 }
 

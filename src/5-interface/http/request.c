@@ -171,7 +171,8 @@ static int check_against_table(const struct field_table *table, const struct jso
 	return r;
 }
 
-int request_body(const struct request *request, const char *text, size_t size, struct json **ret_body, struct err *err)
+int request_body(const struct request *request, const char *text, size_t size, struct json **ret_body,
+		 struct err *err)
 {
 	const struct route *route = request->route;
 	auto_json struct json *body = NULL;

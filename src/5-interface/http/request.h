@@ -38,8 +38,9 @@ const char *request_text(const struct request *request, const char *name);	/* Nu
 
 /*
  * The body as the core wants it: parsed, checked against the route's body table when there is one, and with
- * the parameters that count as part of it (force, path, mode). *ret_body may become null: no body.
+ * the parameters that count as part of it (force, path, mode). *ret_body stays as it was when there is no body.
  */
-int request_body(const struct request *request, const char *text, size_t size, struct json **ret_body, struct err *err);
+int request_body(const struct request *request, const char *text, size_t size, struct json **ret_body,
+		 struct err *err);
 
 #endif

@@ -160,9 +160,8 @@ static int split(char *path, struct segments *ret_segments)
 }
 
 /* Puts the slashes back. */
-static void join(char *path, const struct segments *segments)
+static void join(const struct segments *segments)
 {
-	path[0] = '/';
 	for (size_t i = 0; i < segments->count; i++)
 		segments->items[i][-1] = '/';
 }
@@ -251,6 +250,7 @@ int route_find(enum method method, char *path, struct route_match *ret_match, ch
 {
 	struct segments segments;
 	const struct route *route, *nearest;
+	char first = path[0];
 	int r;
 
 	if (!text_is_utf8(path, strlen(path)))
@@ -262,7 +262,8 @@ int route_find(enum method method, char *path, struct route_match *ret_match, ch
 		return 0;
 	}
 	nearest = nearest_route(&segments);
-	join(path, &segments);
+	path[0] = first;	/* Also where there are no segments: "/". */
+	join(&segments);
 	if (r == 0 && allow[0])
 		return err_set(err, -EPERM, "'%s' cannot be asked with %s, but with %s", shown(path),
 			       method < METHOD_COUNT ? method_names[method] : "this method", allow);

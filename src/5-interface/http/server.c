@@ -122,7 +122,8 @@ static int on_upgrade(struct connection *connection, struct lws *wsi, const char
 	return connection_upgrade(connection, protocol);
 }
 
-static int on_websocket(struct connection *connection, enum lws_callback_reasons reason, const char *bytes, size_t size)
+static int on_websocket(struct connection *connection, enum lws_callback_reasons reason, const char *bytes,
+			size_t size)
 {
 	const struct handler *handler = connection->handler;
 
@@ -335,6 +336,7 @@ static void clean_up(struct server *server)
 {
 	if (server->context) {
 		lws_sul_cancel(&server->accept_timer);
+		lws_sul_cancel(&server->sweep_timer);
 		lws_context_destroy(server->context);	/* Ends every connection. */
 	}
 	helpers_free(server->helpers);

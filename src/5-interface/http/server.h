@@ -36,6 +36,7 @@ struct server {
 	struct poller *poller;
 	struct source *listener, *mailbox_source;
 	lws_sorted_usec_list_t accept_timer;	/* Accept again, after the process had no fd left. */
+	lws_sorted_usec_list_t sweep_timer;	/* Uploads that nobody used. */
 	pthread_t thread;
 
 	struct connection *connections;

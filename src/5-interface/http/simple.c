@@ -20,14 +20,12 @@ static int send_openapi(struct connection *connection)
 	return reply_end(connection);
 }
 
-const struct handler handler_version = { .start = send_version };
-const struct handler handler_openapi = { .start = send_openapi };
-
-/* The body of a certificate's request, while it comes. */
+const struct handler handler_version = { .answers_head = true, .start = send_version };
+const struct handler handler_openapi = { .answers_head = true, .start = send_openapi };
 
 static int start_certificate(struct connection *connection)
 {
-	connection->state = alloc(sizeof(struct str));
+	connection->state = alloc(sizeof(struct str));	/* The body, while it comes. */
 	return 0;
 }
 

@@ -232,8 +232,8 @@ static bool is_fit(X509 *certificate, EVP_PKEY *key, const struct authority *aut
 	       (!host || X509_check_host(certificate, host, 0, 0, NULL) == 1);
 }
 
-static int make_server_certificate(const struct authority *authority, const struct tls_files *files, const char *address,
-				   const char *host, struct err *err)
+static int make_server_certificate(const struct authority *authority, const struct tls_files *files,
+				   const char *address, const char *host, struct err *err)
 {
 	auto_free char *names = text_format("IP:%s,DNS:localhost%s%s", address, host ? ",DNS:" : "", host ? host : "");
 	const struct wish wish = { .common_name = "Strata", .usage = "serverAuth", .names = names,

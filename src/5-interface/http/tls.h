@@ -1,8 +1,8 @@
 /*
  * tls.h - the daemon's own CA, its server certificate, and certificates for clients (EC P-256).
  *
- * All lie in one folder, private keys with mode 0600: ca.key, ca.crt, server.key, server.crt. They are made when first
- * needed; the server's is made anew when its names no longer fit or it ends within 30 days.
+ * All lie in one folder, private keys with mode 0600: ca.key, ca.crt, server.key, server.crt. They are made
+ * when first needed; the server's is made anew when its names no longer fit or it ends within 30 days.
  *
  * Errors:  -errno; the message names the file or the step.
  * Threads: any, one at a time per folder.

@@ -136,5 +136,9 @@ static int start(struct connection *connection)
 	return 0;
 }
 
-const struct handler handler_object = { .start = start, .writable = reply, .changed = on_changed };
-const struct handler handler_list = { .start = start, .writable = reply, .changed = on_changed };
+const struct handler handler_object = {
+	.answers_head = true, .start = start, .writable = reply, .changed = on_changed,
+};
+const struct handler handler_list = {
+	.answers_head = true, .start = start, .writable = reply, .changed = on_changed,
+};

@@ -3,11 +3,9 @@
 
 #include <netinet/icmp6.h>
 
-enum { DHCP_OFFER = 2, DHCP_ACK = 5 };
+enum { DHCP_DISCOVER = 1, DHCP_OFFER = 2, DHCP_REQUEST = 3, DHCP_ACK = 5 };
 
 /* ---- DHCP, DHCPv6, DNS clients: just enough ---- */
-
-struct packet { uint8_t data[1500]; size_t size; };
 
 static const uint8_t *find_option(const struct packet *packet, uint8_t code)
 {
@@ -17,34 +15,28 @@ static const uint8_t *find_option(const struct packet *packet, uint8_t code)
 	return NULL;
 }
 
-static void dhcp_send(int fd, const struct guest *guest, uint8_t type, struct in_addr wanted)
+/* Sends one kind of message and returns the answer of the kind that belongs to it. */
+static struct packet dhcp_ask(int fd, const struct guest *guest, uint8_t type, struct in_addr wanted, uint8_t answer_type)
 {
 	struct sockaddr_in server = { .sin_family = AF_INET, .sin_port = htons(67), .sin_addr.s_addr = INADDR_BROADCAST };
 	uint8_t message[300] = { [0] = 1, [1] = 1, [2] = 6, [4] = 7, [10] = 0x80, [236] = 0x63, 0x82, 0x53, 0x63, 53, 1, type,
 				 50, 4, [249] = 55, 5, 1, 3, 6, 12, 15, 12, 4, 'e', 'v', 'i', 'l', 255 };
+	struct packet answer;
 
 	memcpy(&message[28], guest->nic.mac, 6);
 	memcpy(&message[245], &wanted, 4);
-	assert_int_equal(sendto(fd, message, sizeof(message), 0, (struct sockaddr *)&server, sizeof(server)), sizeof(message));
-}
-
-static struct in_addr dhcp_receive(int fd, uint8_t type, struct packet *packet)
-{
-	struct in_addr address;
-
-	wait_readable(fd);
-	packet->size = (size_t)recv(fd, packet->data, sizeof(packet->data), 0);
-	assert_non_null(find_option(packet, 53));
-	assert_int_equal(*find_option(packet, 53), type);
-	memcpy(&address, &packet->data[16], 4);
-	return address;
+	do {
+		answer = ask(fd, message, sizeof(message), &server, sizeof(server));
+		assert_non_null(find_option(&answer, 53));
+	} while (*find_option(&answer, 53) != answer_type);
+	return answer;
 }
 
 /* The address that DHCP gives this guest; the acknowledgement is left in 'packet'. */
 static struct in_addr dhcp(struct testbed *bed, const struct guest *guest, struct packet *packet)
 {
 	struct sockaddr_in local = { .sin_family = AF_INET, .sin_port = htons(68) };
-	struct in_addr address;
+	struct in_addr address = { 0 };
 	auto_close int fd = -1;
 	int on = 1;
 
@@ -54,25 +46,22 @@ static struct in_addr dhcp(struct testbed *bed, const struct guest *guest, struc
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "eth0", 5), 0);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on)), 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&local, sizeof(local)), 0);
-	dhcp_send(fd, guest, 1, (struct in_addr){ 0 });
-	address = dhcp_receive(fd, DHCP_OFFER, packet);
-	dhcp_send(fd, guest, 3, address);
-	return dhcp_receive(fd, DHCP_ACK, packet);
+	*packet = dhcp_ask(fd, guest, DHCP_DISCOVER, address, DHCP_OFFER);
+	memcpy(&address, &packet->data[16], 4);
+	*packet = dhcp_ask(fd, guest, DHCP_REQUEST, address, DHCP_ACK);
+	memcpy(&address, &packet->data[16], 4);
+	return address;
 }
 
 static struct packet exchange6(struct testbed *bed, const struct guest *guest, const uint8_t *message, size_t size)
 {
 	auto_close int fd = open_socket(bed, guest->ns, SOCK_DGRAM, "::", 546);
 	struct sockaddr_in6 server = endpoint("ff02::1:2", 547);
-	struct packet answer;
 
 	enter(guest->ns);
 	server.sin6_scope_id = if_nametoindex("eth0");
 	enter(bed->host_ns);
-	assert_int_equal(sendto(fd, message, size, 0, (struct sockaddr *)&server, sizeof(server)), size);
-	wait_readable(fd);
-	answer.size = (size_t)recv(fd, answer.data, sizeof(answer.data), 0);
-	return answer;
+	return ask(fd, message, size, &server, sizeof(server));
 }
 
 /* SOLICIT with rapid commit: the answer is the REPLY. Does it give the guest its address? */
@@ -97,9 +86,8 @@ static struct in_addr resolve(int fd, const char *name)
 	uint8_t query[300] = { 0x12, 0x34, 1, 0, 0, 1 };
 	struct sockaddr_in6 server = endpoint("::ffff:10.231.0.1", 53);
 	struct in_addr address = { 0 };
-	uint8_t answer[512];
+	struct packet answer;
 	size_t size = 12;
-	ssize_t got;
 
 	for (const char *label = name; *label; label += query[size] + (label[query[size]] == '.'), size += 1u + query[size]) {
 		query[size] = (uint8_t)strcspn(label, ".");
@@ -107,12 +95,10 @@ static struct in_addr resolve(int fd, const char *name)
 	}
 	query[size + 2] = query[size + 4] = 1;		/* A, IN */
 	size += 5;
-	assert_int_equal(sendto(fd, query, size, 0, (struct sockaddr *)&server, sizeof(server)), size);
-	wait_readable(fd);
-	got = recv(fd, answer, sizeof(answer), 0);
-	assert_true(got >= (ssize_t)size);
-	if (answer[7])				/* One answer: its last four bytes. */
-		memcpy(&address, &answer[size + 12], 4);
+	answer = ask(fd, query, size, &server, sizeof(server));
+	assert_true(answer.size >= size);
+	if (answer.data[7])			/* One answer: its last four bytes. */
+		memcpy(&address, &answer.data[size + 12], 4);
 	return address;
 }
 
@@ -155,7 +141,7 @@ static void test_router_advertisement(void **state)
 	struct fabric_nic nic = testbed_nic("web", 5);
 	struct nd_router_solicit solicit = { .nd_rs_type = ND_ROUTER_SOLICIT };
 	struct icmp6_filter only_advertisements;
-	struct packet answer = { .size = 0 };
+	struct packet answer;
 	auto_close int fd = -1;
 
 	network_up(bed);
@@ -169,9 +155,7 @@ static void test_router_advertisement(void **state)
 	ICMP6_FILTER_SETPASS(ND_ROUTER_ADVERT, &only_advertisements);
 	assert_int_equal(setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &only_advertisements, sizeof(only_advertisements)), 0);
 	assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &(int){ 255 }, sizeof(int)), 0);
-	assert_int_equal(sendto(fd, &solicit, sizeof(solicit), 0, (struct sockaddr *)&routers, sizeof(routers)), sizeof(solicit));
-	wait_readable(fd);
-	answer.size = (size_t)recv(fd, answer.data, sizeof(answer.data), 0);
+	answer = ask(fd, &solicit, sizeof(solicit), &routers, sizeof(routers));
 	assert_true(answer.data[5] & ND_RA_FLAG_MANAGED);
 	for (size_t at = sizeof(struct nd_router_advert); at + 8 < answer.size; at += answer.data[at + 1] * 8u)
 		if (answer.data[at] == ND_OPT_PREFIX_INFORMATION)

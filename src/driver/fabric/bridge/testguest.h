@@ -56,12 +56,20 @@ static inline void wait_for_bridge(const uint8_t mac[6])
 	fail_msg("the gateway does not answer");
 }
 
+/* Brings one end of a cable up, the other being up; returns when the kernel has noticed. */
+static inline void plug_in(const char *ifname)
+{
+	auto_close int news = open_address_news();
+
+	RUN("ip", "link", "set", ifname, "up");
+	wait_readable(news);
+}
+
 /* Makes the nic, and a cable of the tap's name in the place of the tap, so that the guest is a network stack. */
 static inline struct guest add_guest(struct testbed *bed, const struct fabric_nic *nic)
 {
 	struct guest guest = { *nic, new_namespace(bed->host_ns) };
 	auto_free char *mac = text_format("52:54:00:00:00:%02x", nic->mac[5]), *alias = text_format("strata:%s:0", nic->instance);
-	auto_close int news = -1;
 	char ifname[IFNAMSIZ];
 
 	assert_ok(fabric_bridge.nic_up(bed->driver, nic, ifname, &err));
@@ -72,9 +80,8 @@ static inline struct guest add_guest(struct testbed *bed, const struct fabric_ni
 	enter(guest.ns);
 	write_setting("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0");
 	write_setting("/proc/sys/net/ipv6/conf/eth0/accept_ra", "0");
-	news = open_address_news();
-	RUN("ip", "link", "set", "eth0", "address", mac, "up");
-	wait_readable(news);
+	RUN("ip", "link", "set", "eth0", "address", mac);
+	plug_in("eth0");
 	wait_for_bridge(nic->mac);
 	enter(bed->host_ns);
 	return guest;
@@ -101,15 +108,17 @@ static inline int add_outside(struct testbed *bed)
 	int ns = new_namespace(bed->host_ns);
 
 	add_cable("up0", "eth0", ns);
-	RUN("ip", "addr", "add", "192.0.2.1/24", "dev", "up0");
-	RUN("ip", "addr", "add", "2001:db8::1/64", "dev", "up0", "nodad");
 	RUN("ip", "link", "set", "up0", "up");
 	enter(ns);
+	plug_in("eth0");
 	RUN("ip", "addr", "add", "192.0.2.2/24", "dev", "eth0");
 	RUN("ip", "addr", "add", "2001:db8::2/64", "dev", "eth0", "nodad");
-	RUN("ip", "link", "set", "eth0", "up");
 	RUN("ip", "route", "add", "10.231.0.0/24", "via", "192.0.2.1");
 	enter(bed->host_ns);
+	RUN("ip", "link", "set", "up0", "down");
+	plug_in("up0");
+	RUN("ip", "addr", "add", "192.0.2.1/24", "dev", "up0");
+	RUN("ip", "addr", "add", "2001:db8::1/64", "dev", "up0", "nodad");
 	return ns;
 }
 
@@ -158,6 +167,23 @@ static inline void assert_connects(struct testbed *bed, int ns, const char *addr
 	wait_readable(listener);
 	accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(accepted >= 0);
+}
+
+struct packet { uint8_t data[1500]; size_t size; };
+
+/* Asks until somebody answers, as every client of a datagram service must. */
+static inline struct packet ask(int fd, const void *question, size_t size, const void *server, socklen_t server_size)
+{
+	struct packet answer = { .size = 0 };
+	bool has_answer = false;
+
+	for (int i = 0; i < 20 && !has_answer; i++) {
+		assert_int_equal(sendto(fd, question, size, 0, server, server_size), size);
+		has_answer = poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 500) == 1;
+	}
+	assert_true(has_answer);
+	answer.size = (size_t)recv(fd, answer.data, sizeof(answer.data), 0);
+	return answer;
 }
 
 static inline void send_text(int fd, const char *address, uint16_t port, const char *text)

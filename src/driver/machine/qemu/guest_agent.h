@@ -33,6 +33,9 @@ void guest_agent_return_terminal(struct qemu *qemu, struct guest_agent *agent);
 void guest_agent_disconnect(struct qemu *qemu, const char *uid);
 void guest_agents_free(struct qemu *qemu);
 
+/* Brings plugged cpus and memory into use, as far as the guest lets us. */
+void guest_online(struct qemu *qemu, const char *uid, bool has_new_cpus, bool has_new_memory);
+
 /* Commands inside the guest. */
 struct guest_exec_status {
 	bool has_exited;

@@ -22,7 +22,7 @@
 
 #include "base/file.h"
 #include "base/spawn.h"
-#include "driver/machine/qemu/args.h"
+#include "driver/machine/qemu/qemu_args.h"
 #include "driver/machine/qemu/cgroup.h"
 #include "driver/machine/qemu/disk.h"
 #include "driver/machine/qemu/qemu.h"

@@ -2,7 +2,7 @@
  * qemu.h - what the files of the QEMU driver share.
  *
  *	qemu.c		the table of operations, and the short ones
- *	launch.c args.c	start: fds and command line
+ *	launch.c qemu_args.c	start: fds and command line
  *	run_dir.c cgroup.c	what there is about a machine outside QEMU
  *	qmp*.c line_buffer.c	talking to QEMU
  *	watch.c		events

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "driver/machine/qemu/guest_agent.h"
 #include "driver/machine/qemu/qemu.h"
 
 enum { DIMM_ALIGN_BYTES = 128 << 20 };	/* Linux onlines memory in blocks of this size. */
@@ -137,16 +138,27 @@ static int check_type(struct qmp *qmp, struct err *err)
 	return 0;
 }
 
+static int resize(struct qmp *qmp, unsigned cpus, uint64_t memory_bytes, struct err *err)
+{
+	int r = check_type(qmp, err);
+
+	if (r == 0 && cpus)
+		r = grow_cpus(qmp, cpus, err);
+	if (r == 0 && memory_bytes)
+		r = grow_memory(qmp, memory_bytes, err);
+	return r;
+}
+
 int qemu_resize(struct machine_driver *driver, const char *uid, unsigned cpus, uint64_t memory_bytes, struct err *err)
 {
-	auto_qmp struct qmp qmp;
-	int r = qemu_connect(qemu_of(driver), uid, QMP_TIMEOUT_MS, &qmp, err);
+	struct qemu *qemu = qemu_of(driver);
+	struct qmp qmp;
+	int r = qemu_connect(qemu, uid, QMP_TIMEOUT_MS, &qmp, err);
 
 	if (r == 0)
-		r = check_type(&qmp, err);
-	if (r == 0 && cpus)
-		r = grow_cpus(&qmp, cpus, err);
-	if (r == 0 && memory_bytes)
-		r = grow_memory(&qmp, memory_bytes, err);
+		r = resize(&qmp, cpus, memory_bytes, err);
+	qmp_close(&qmp);
+	if (r == 0)
+		guest_online(qemu, uid, cpus > 0, memory_bytes > 0);
 	return r;
 }

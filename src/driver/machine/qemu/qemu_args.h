@@ -1,13 +1,13 @@
 /*
- * args.h - QEMU's command line, as a pure function of what the machine is to be.
+ * qemu_args.h - QEMU's command line, as a pure function of what the machine is to be.
  *
  * QEMU gets every file, socket and tap as an open file descriptor; no path of ours is on its
  * command line, so it may run as a user who can open none of them.
  *
  * Threads: any.
  */
-#ifndef DRIVER_MACHINE_QEMU_ARGS_H
-#define DRIVER_MACHINE_QEMU_ARGS_H
+#ifndef DRIVER_MACHINE_QEMU_QEMU_ARGS_H
+#define DRIVER_MACHINE_QEMU_QEMU_ARGS_H
 
 #include "port/machine.h"
 

@@ -11,7 +11,7 @@
  * interval timer, and under emulation on a busy host this measurement fails and the boot
  * hangs for ever. Under TCG the guest's counter runs as fast as the host's, so the kernel is told.
  */
-#include "driver/machine/qemu/args.h"
+#include "driver/machine/qemu/qemu_args.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,0 +1,87 @@
+#!/bin/bash
+# Bad input: one line that names the field, the value and the remedy; exit status not zero; nothing changed.
+. "$(dirname "$0")/lib.sh"
+
+start_daemon --driver sim
+check "image" strata image build tiny
+check "instance" strata run tiny web
+before=$(strata ls -o name; strata image ls -o name; strata network ls -o name)
+api() { curl -s --unix-socket "$STRATA_SOCKET" "$@"; }
+long_name=$(head -c 100000 /dev/zero | tr '\0' a)
+
+check_refused "unknown image" "image 'nope' does not exist" strata run nope x
+check_refused "name taken" "'web' exists already" strata run tiny web
+check_refused "bad name" "is not a valid name" strata run tiny 'Bad_Name!'
+check_refused "0 cpus" "cpus" strata run tiny x --cpus 0
+check_refused "10^9 cpus" "cpus" strata run tiny x --cpus 1000000000
+check_refused "memory 12x" "12x" strata run tiny x --memory 12x
+check_refused "more memory than the host" "more than the host has" strata run tiny x --memory 12TiB
+check_refused "unknown network" "network 'nope' does not exist" strata run tiny x --network nope
+check_refused "unknown instance" "instance 'x' does not exist" strata start x
+check_refused "unknown command" "did you mean" strata strat web
+check_refused "unknown option" "--memroy" strata run tiny x --memroy 1GiB
+check_refused "a long name" "63" strata run tiny "$long_name"
+
+manifest() { printf '%s' "$1" >"$WORK/m.yaml"; }
+manifest 'kind: instance
+meta: {name: x}
+spec: {image: tiny, memroy: 1GiB}'
+check_refused "unknown field" "did you mean 'memory'" strata apply -f "$WORK/m.yaml"
+manifest 'kind: instance
+meta: {name: x}
+meta: {name: y}
+spec: {image: tiny}'
+check_refused "duplicate key" "meta" strata apply -f "$WORK/m.yaml"
+manifest 'kind: instance
+meta: {name: x}
+spec: {image: tiny, cpus: "two"}'
+check_refused "wrong type" "spec.cpus" strata apply -f "$WORK/m.yaml"
+python3 -c 'print("[" * 10000 + "]" * 10000)' >"$WORK/m.yaml"
+check_refused "10,000 nested lists" "deep" strata apply -f "$WORK/m.yaml"
+printf 'kind: instance\nmeta: {name: "\xff\xfe"}\n' >"$WORK/m.yaml"
+check_refused "not UTF-8" "UTF-8" strata apply -f "$WORK/m.yaml"
+python3 -c 'print("kind: instance\nmeta: {name: \"" + "a" * 1000000 + "\"}\nspec: {image: tiny}")' >"$WORK/m.yaml"
+check_refused "1 MB name" "63" strata apply -f "$WORK/m.yaml"
+manifest 'kind: instance
+meta: {name: x}
+spec: {image: tiny}
+---
+kind: instance
+meta: {name: y}
+spec: {image: tiny, cpus: -1}'
+check_refused "the second of two is bad" "cpus" strata apply -f "$WORK/m.yaml"
+check_refused "and the first was not made" "does not exist" strata show x
+
+head -c 100000000 /dev/zero | tr '\0' ' ' >"$WORK/huge"
+check_says "100 MB body" '"code":413' api -X POST --data-binary @"$WORK/huge" http://x/v1/instances
+check_says "broken JSON" "line 1" api -X POST -d '{"meta": }' http://x/v1/instances
+check_says "nested JSON" "deep" api -X POST -d "$(python3 -c 'print("[" * 10000 + "]" * 10000)')" http://x/v1/instances
+check_says "unknown path" '"code":404' api http://x/v1/instanzes
+check_says "wrong method" '"code":405' api -X PUT -d '{}' http://x/v1/instances/web
+
+check_refused "no permission on the socket" "group 'strata'" setpriv --reuid=65534 --regid=65534 --clear-groups "$STRATA" --socket "$STRATA_SOCKET" ls
+
+check "nothing has changed" test "$before" = "$(strata ls -o name; strata image ls -o name; strata network ls -o name)"
+strata rm --force web >/dev/null
+stop_daemon
+
+# Images, with the real volume driver
+start_daemon
+qemu-img create -q -f qcow2 "$WORK/good.qcow2" 10M
+head -c 1000 "$WORK/good.qcow2" >"$WORK/short.qcow2"
+check_refused "a truncated qcow2" "short" strata image import a --format qcow2 "$WORK/short.qcow2"
+strata image rm a >/dev/null 2>&1
+qemu-img create -q -f qcow2 -u -b /etc/shadow -F raw "$WORK/shadow.qcow2" 10M
+check_refused "a backing file" "/etc/shadow" strata image import b "$WORK/shadow.qcow2"
+strata image rm b >/dev/null 2>&1
+check_refused "a wrong sha256" "sha256" strata image import c --sha256 "$(printf '%064d' 0)" "$WORK/good.qcow2"
+strata image rm c >/dev/null 2>&1
+mkdir -p "$WORK/evil" && echo '{}' >"$WORK/evil/manifest.json"
+(cd "$WORK/evil" && tar -cf "$WORK/evil.tar" --absolute-names --transform 's,manifest.json,../../escape,' manifest.json)
+check_refused "a path that leaves the archive" "escape" strata import "$WORK/evil.tar" d
+check_refused "not an archive" "d" strata import "$WORK/huge" d
+check "nothing was written outside" test ! -e "$STATE/escape" -a ! -e "$STATE/../escape"
+for name in $(strata image ls -o name); do strata image rm "$name" >/dev/null; done
+wait_for 10 "images to go" eval '[ -z "$(strata image ls -o name)" ]'
+check "no volume is left" eval '[ -z "$(ls "$STATE/volumes")" ]'
+check "nothing is left in staging" eval '[ -z "$(ls "$STATE/staging")" ]'

@@ -1,0 +1,157 @@
+# lib.sh - what the system tests share: a real stratad on a state folder of its own, and words to test with.
+#
+# Every test runs in tools/sandbox (its own network, processes and /tmp).  Source this file, call
+# start_daemon, then write checks; at the end, or on failure, everything is taken down.
+
+set -u
+: "${STRATA:=$(cd "$(dirname "$0")/../.." && pwd)/build/strata}"
+: "${STRATAD:=$(cd "$(dirname "$0")/../.." && pwd)/build/stratad}"
+[ "$(id -u)" = 0 ] || { echo "needs root"; exit 77; }
+
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/strata-system-XXXXXX")
+chmod 711 "$WORK"
+STATE=$WORK/state
+export STRATA_SOCKET=$STATE/strata.sock
+CHECKS=0
+FAILED=0
+
+strata() { timeout "${LIMIT:-60}" "$STRATA" "$@"; }
+daemon_pid() { cat "$STATE/lock"; }
+
+# start_daemon [OPTION...]: returns when the API answers.
+start_daemon() {
+	setsid "$STRATAD" --state "$STATE" "$@" >>"$WORK/stratad.log" 2>&1 </dev/null &
+	wait_for 10 "the daemon to answer" strata version
+}
+
+stop_daemon() {
+	pid=$(daemon_pid)
+	kill "$pid" && wait_for 20 "the daemon to end" eval "! kill -0 $pid 2>/dev/null"
+}
+
+kill_daemon() {
+	pid=$(daemon_pid)
+	kill -9 "$pid"
+	wait_for 5 "the daemon to be dead" eval "! kill -0 $pid 2>/dev/null"
+}
+
+# wait_for SECONDS WHAT COMMAND...: until the command succeeds.
+wait_for() {
+	limit=$(($(date +%s) + $1)) what=$2
+	shift 2
+	until "$@" >/dev/null 2>&1; do
+		if [ "$(date +%s)" -ge "$limit" ]; then
+			fail "waited in vain for $what"
+			return 1
+		fi
+		sleep 0.05
+	done
+}
+
+fail() {
+	FAILED=$((FAILED + 1))
+	echo "not ok - $*"
+	return 1
+}
+
+# check WHAT COMMAND...: the command must succeed.
+check() {
+	CHECKS=$((CHECKS + 1)) what=$1
+	shift
+	if out=$("$@" 2>&1); then
+		echo "ok - $what"
+	else
+		fail "$what: $* -> $? $out"
+	fi
+}
+
+# check_says WHAT TEXT COMMAND...: it must succeed and its output contain TEXT.
+check_says() {
+	CHECKS=$((CHECKS + 1)) what=$1 text=$2
+	shift 2
+	out=$("$@" 2>&1) || { fail "$what: $* -> $? $out"; return 1; }
+	case $out in
+	*"$text"*) echo "ok - $what" ;;
+	*) fail "$what: '$text' is not in: $out" ;;
+	esac
+}
+
+# check_refused WHAT TEXT COMMAND...: it must fail, with one line of error (beside progress) that contains TEXT.
+check_refused() {
+	CHECKS=$((CHECKS + 1)) what=$1 text=$2
+	shift 2
+	if out=$("$@" 2>&1 </dev/null); then
+		fail "$what: was not refused: $out"
+		return 1
+	fi
+	if [ "$(printf '%s\n' "$out" | grep -vcE '^[^ ]*: upload [0-9]+%$|: (importing|pending)$')" -ne 1 ]; then
+		fail "$what: not one line: $out"
+		return 1
+	fi
+	case $out in
+	*"$text"*) echo "ok - $what" ;;
+	*) fail "$what: '$text' is not in: $out" ;;
+	esac
+}
+
+# field NAME PATH: a value of an instance's JSON, like: field web status.state
+field() {
+	strata show "$1" -o json | python3 -c '
+import json, sys
+value = json.load(sys.stdin)
+value = value[0] if isinstance(value, list) else value
+for key in sys.argv[1].split("."):
+    value = value[int(key)] if isinstance(value, list) else (value or {}).get(key)
+print("" if value is None else str(value).lower() if isinstance(value, bool) else value)' "$2"
+}
+
+is_state() { [ "$(field "$1" status.state)" = "$2" ]; }
+
+# The image everything runs from; its packages come from the sandbox's archive.
+make_tiny() { LIMIT=300 check "the image tiny is built" strata image build tiny; }
+
+run_tiny() {
+	check "$1 runs" strata run tiny "$@"
+	LIMIT=60 check "$1 has its agent" strata wait "$1" --for agent --timeout 50s
+}
+
+node_tag() { strata node show -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["status"]["tag"])'; }
+cgroup_root() { [ -e /sys/fs/cgroup/cgroup.controllers ] && echo /sys/fs/cgroup || echo /sys/fs/cgroup/unified; }
+
+# After everything was removed nothing may be left of it.
+check_nothing_left() {
+	tag=$1
+	CHECKS=$((CHECKS + 1))
+	left=$(ip -o link | grep -o "s${tag}t[0-9]*"; find "$STATE/volumes" "$STATE/instances" "$STATE/staging" "$STATE/run" -mindepth 1 2>/dev/null |
+		grep -v "/volumes/.*$KEEP" ; find "$(cgroup_root)/strata-$tag/machines" -mindepth 1 -type d 2>/dev/null; pgrep -a qemu-system)
+	if [ -z "$left" ]; then
+		echo "ok - nothing is left"
+	else
+		fail "left over: $left"
+	fi
+}
+KEEP="^$"
+
+finish() {
+	trap - EXIT
+	if [ -S "$STRATA_SOCKET" ]; then
+		for name in $(strata ls -o name 2>/dev/null); do strata rm --force "$name" >/dev/null 2>&1; done
+		tag=$(node_tag 2>/dev/null)
+		kill "$(daemon_pid)" 2>/dev/null
+		pkill dnsmasq
+		pkill qemu-system
+		sleep 0.3
+		[ -z "$tag" ] || find "$(cgroup_root)/strata-$tag" -depth -type d -exec rmdir {} \; 2>/dev/null
+	fi
+	if [ $FAILED -ne 0 ]; then
+		echo "# the daemon said:"
+		tail -n 40 "$WORK/stratad.log" | sed 's/^/# /'
+	fi
+	umount "$WORK"/* 2>/dev/null
+	rm -rf "$WORK"
+	echo "1..$CHECKS"
+	[ $FAILED -eq 0 ]
+	exit $?
+}
+trap 'finish' EXIT
+trap 'exit 1' INT TERM

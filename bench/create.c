@@ -147,7 +147,7 @@ static int measure_round(struct node *node, unsigned round, struct figures *figu
 	struct counter counter = { 0 };
 	bool is_counted = counter_open(&counter, node->pid) == 0;
 	uint64_t before = counter_read(&counter), spent;
-	double rate, disk;
+	double rate = 0, disk = 0;
 	int r = measure_creates(node, creates, round, &rate, err);
 
 	spent = counter_read(&counter) - before;

@@ -31,7 +31,7 @@ static int measure(const struct bench *bench, struct err *err)
 	auto_str struct str list = { 0 };
 	auto_empty struct empty empty = { 0 };
 	auto_node struct node node;
-	double ms, floor_ms;
+	double ms = 0, floor_ms = 0;
 	int r;
 
 	node_init(&node, bench, "node", true);

@@ -9,7 +9,7 @@
 #include "lib/empty.h"
 #include "lib/node.h"
 
-enum { INSTANCES = 100, SECONDS = 10, QUICK_SECONDS = 5, SETTLE_SECONDS = 7, PROC_BYTES = 64 << 10 };
+enum { INSTANCES = 100, SECONDS = 10, QUICK_SECONDS = 5, SETTLE_SECONDS = 12, PROC_BYTES = 64 << 10 };
 
 /* The number behind 'key' in a file of /proc. */
 static int read_number(const char *path, const char *key, double *ret_number, struct err *err)
@@ -38,28 +38,59 @@ static int read_pss_mib(pid_t pid, double *ret_mib, struct err *err)
 }
 
 /* Each wake-up of a thread ends in giving up the CPU again. */
-static int read_switches(pid_t pid, double *ret_count, struct err *err)
+struct thread { pid_t id; double switches; };
+struct threads { VEC(struct thread) list; };
+
+static void threads_done(struct threads *threads)
+{
+	vec_done(&threads->list);
+}
+#define auto_threads __attribute__((cleanup(threads_done)))
+
+static int read_thread(const char *task, const char *id, struct threads *threads, struct err *err)
+{
+	auto_free char *path = text_format("%s/%s/status", task, id);
+	struct thread thread = { .id = atoi(id) };
+	int r = read_number(path, "\nvoluntary_ctxt_switches:", &thread.switches, err);
+
+	if (r == 0)
+		*vec_push(&threads->list) = thread;
+	return r == -ENOENT || r == -ESRCH ? 0 : r;	/* It has just ended. */
+}
+
+static int read_threads(pid_t pid, struct threads *threads, struct err *err)
 {
 	auto_free char *path = text_format("/proc/%d/task", pid);
 	DIR *tasks = opendir(path);
-	double sum = 0;
 	int r = 0;
 
 	if (!tasks)
 		return err_set(err, -errno, "open '%s': %m", path);
-	for (struct dirent *entry; r == 0 && (entry = readdir(tasks));) {
-		auto_free char *status = text_format("%s/%s/status", path, entry->d_name);
-		double count;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		r = read_number(status, "\nvoluntary_ctxt_switches:", &count, err);
-		sum += count;
-	}
+	for (struct dirent *entry; r == 0 && (entry = readdir(tasks));)
+		if (entry->d_name[0] != '.')
+			r = read_thread(path, entry->d_name, threads, err);
 	closedir(tasks);
-	if (r == 0)
-		*ret_count = sum;
 	return r;
+}
+
+static double switches_of(const struct threads *threads, pid_t id, double fallback)
+{
+	for (size_t i = 0; i < threads->list.count; i++)
+		if (threads->list.items[i].id == id)
+			return threads->list.items[i].switches;
+	return fallback;
+}
+
+/* A thread that has ended woke up once more to do so. */
+static double count_wakeups(const struct threads *before, const struct threads *after)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < after->list.count; i++)
+		sum += after->list.items[i].switches - switches_of(before, after->list.items[i].id, 0);
+	for (size_t i = 0; i < before->list.count; i++)
+		sum += switches_of(after, before->list.items[i].id, -1) < 0;
+	return sum;
 }
 
 static void pass_seconds(int seconds)
@@ -69,15 +100,16 @@ static void pass_seconds(int seconds)
 
 static int measure_wakeups(pid_t pid, int seconds, double *ret_per_second, struct err *err)
 {
-	double before, after, start = now_ms();
-	int r = read_switches(pid, &before, err);
+	auto_threads struct threads before = { 0 }, after = { 0 };
+	double start = now_ms();
+	int r = read_threads(pid, &before, err);
 
 	if (r < 0)
 		return r;
 	pass_seconds(seconds);
-	r = read_switches(pid, &after, err);
+	r = read_threads(pid, &after, err);
 	if (r == 0)
-		*ret_per_second = (after - before) / (now_ms() - start) * 1e3;
+		*ret_per_second = count_wakeups(&before, &after) / (now_ms() - start) * 1e3;
 	return r;
 }
 
@@ -94,7 +126,7 @@ static int measure_node(const struct bench *bench, size_t instances, struct idle
 		r = node_fill(&node, instances, true, err);
 	if (r < 0)
 		return r;
-	/* Guest agents appear a second after their machine; workers that find nothing to do for a while end. */
+	/* Guest agents appear a second after their machine; workers that have had nothing to do for ten seconds end. */
 	pass_seconds(SETTLE_SECONDS);
 	r = measure_wakeups(node.pid, bench->is_quick ? QUICK_SECONDS : SECONDS, &ret_idle->wakeups, err);
 	return r < 0 ? r : read_pss_mib(node.pid, &ret_idle->mib, err);
@@ -123,7 +155,7 @@ static void print(const char *promise, double mib, double floor, const char *tar
 static int measure(const struct bench *bench, struct err *err)
 {
 	struct idle empty = { 0 }, full = { 0 };
-	double floor;
+	double floor = 0;
 	int r = measure_floor(bench, &floor, err);
 
 	if (r == 0)

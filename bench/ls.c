@@ -10,7 +10,7 @@ static int measure_ls(const struct bench *bench, size_t instances, const char *t
 	auto_samples struct samples list = { 0 }, floor = { 0 };
 	auto_free char *name = text_format("node%zu", instances);
 	auto_node struct node node;
-	double ms, floor_ms;
+	double ms = 0, floor_ms = 0;
 	int r;
 
 	node_init(&node, bench, name, true);

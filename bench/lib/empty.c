@@ -5,6 +5,7 @@
 #include "empty.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libwebsockets.h>
 #include <signal.h>
 #include <string.h>

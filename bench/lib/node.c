@@ -50,31 +50,12 @@ void node_done(struct node *node)
 
 /* Programs */
 
-/* Reaps it. */
-static int wait_for_end(pid_t pid, int pidfd, int timeout_ms, const char *name, struct err *err)
-{
-	struct pollfd wanted = { .fd = pidfd, .events = POLLIN };
-	int status;
-
-	if (poll(&wanted, 1, timeout_ms) <= 0)
-		return err_set(err, -ETIMEDOUT, "%s does not end", name);
-	if (waitpid(pid, &status, 0) != pid)
-		return err_set(err, -errno, "wait for %s: %m", name);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return err_set(err, -EIO, "%s failed", name);
-	return 0;
-}
-
 int run_program(const char *const *argv, double *ret_ms, struct err *err)
 {
-	struct spawn_params params = { .argv = argv, .fds = &(struct spawn_fd){ STDERR_FILENO, STDERR_FILENO }, .fd_count = 1 };
+	struct spawn_io io = { .timeout_ms = WAIT_TIMEOUT_MS };
 	double start = now_ms();
-	auto_close int pidfd = -1;
-	pid_t pid;
-	int r = spawn_start(&params, &pid, &pidfd, err);
+	int r = spawn_run(&(struct spawn_params){ .argv = argv }, &io, err);
 
-	if (r == 0)
-		r = wait_for_end(pid, pidfd, WAIT_TIMEOUT_MS, argv[0], err);
 	if (r == 0 && ret_ms)
 		*ret_ms = now_ms() - start;
 	return r;
@@ -174,9 +155,15 @@ int node_start(struct node *node, double *ret_ms, struct err *err)
 int node_stop(struct node *node, struct err *err)
 {
 	auto_close int pidfd = take_fd(node->pidfd);
+	struct pollfd wanted = { .fd = pidfd, .events = POLLIN };
+	int status;
 
 	kill(node->pid, SIGTERM);
-	return wait_for_end(node->pid, pidfd, STOP_TIMEOUT_MS, "stratad", err);
+	if (poll(&wanted, 1, STOP_TIMEOUT_MS) <= 0)
+		return err_set(err, -ETIMEDOUT, "stratad does not end");
+	if (waitpid(node->pid, &status, 0) != node->pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return err_set(err, -EIO, "stratad did not end in order");
+	return 0;
 }
 
 /* Requests */

@@ -26,6 +26,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/yaml.h"
+#include "driver/machine/sim/sim.h"
+#include "driver/volume/sim/sim.h"
 
 enum { SAMPLE_MS = 5000, EXIT_USAGE = 2 };
 
@@ -44,6 +46,8 @@ struct daemon {
 	struct machine_driver *machine;
 	struct volume_driver *volume;
 	struct fabric_driver *fabric;
+	struct sim_machines *sim_machines;	/* With --driver sim; else null. */
+	struct sim_volumes *sim_volumes;
 	struct view *view;
 	struct core *core;
 	struct http *http;
@@ -160,6 +164,14 @@ static char *choose_network_folder(const struct daemon *daemon)
 	return text_format("/run/strata-%s", daemon->state.node_tag);
 }
 
+/* A simulated machine writes its snapshots into simulated volumes. */
+static void open_simulation(struct daemon *daemon)
+{
+	daemon->sim_machines = sim_machines_new();
+	daemon->sim_volumes = sim_volumes_new();
+	sim_machines_on_snapshot(daemon->sim_machines, sim_volumes_take_snapshot, daemon->sim_volumes);
+}
+
 static int open_drivers(struct daemon *daemon, struct err *err)
 {
 	bool is_simulated = daemon->options.is_simulated;
@@ -172,8 +184,13 @@ static int open_drivers(struct daemon *daemon, struct err *err)
 	struct machine_params machine_params = { .directory = run, .node_tag = daemon->state.node_tag, .cgroup = machines };
 	struct volume_params volume_params = { .directory = volumes };
 	struct fabric_params fabric_params = { .directory = network, .node_tag = daemon->state.node_tag, .cgroup = helpers };
-	int r = machine->open(&machine_params, &daemon->machine, err);
+	int r;
 
+	if (is_simulated)
+		open_simulation(daemon);
+	machine_params.world = daemon->sim_machines;
+	volume_params.world = daemon->sim_volumes;
+	r = machine->open(&machine_params, &daemon->machine, err);
 	if (r == 0)
 		r = volume->open(&volume_params, &daemon->volume, err);
 	if (r == 0)
@@ -294,6 +311,8 @@ static void close_all(struct daemon *daemon)
 		daemon->volume->ops->close(daemon->volume);
 	if (daemon->fabric)
 		daemon->fabric->ops->close(daemon->fabric);
+	sim_machines_free(daemon->sim_machines);
+	sim_volumes_free(daemon->sim_volumes);
 	if (daemon->view)
 		view_free(daemon->view);
 	if (daemon->loop)

@@ -24,13 +24,6 @@ static int64_t machine_clock(void *data)
 	return host->loop ? loop_wall_ms(host->loop) : host->wall_ms;
 }
 
-static void snapshot_taken(void *data, const char *path, const char *snapshot, bool is_removed)
-{
-	struct host *host = data;
-
-	sim_volumes_take_snapshot(host->volumes, path, snapshot, is_removed);
-}
-
 void host_init(struct host *host, uint64_t seed)
 {
 	struct store_params params = { 0 };
@@ -45,7 +38,7 @@ void host_init(struct host *host, uint64_t seed)
 	assert_non_null(mkdtemp(host->directory));
 	assert_int_equal(store_memory.open(&params, &host->store_driver, &err), 0);
 	sim_machines_set_clock(host->machines, machine_clock, host);
-	sim_machines_on_snapshot(host->machines, snapshot_taken, host);
+	sim_machines_on_snapshot(host->machines, sim_volumes_take_snapshot, host->volumes);
 }
 
 void host_done(struct host *host)
@@ -125,7 +118,7 @@ void host_reboot(struct host *host)
 	host->machines = sim_machines_new();
 	host->fabric = sim_fabric_new();
 	sim_machines_set_clock(host->machines, machine_clock, host);
-	sim_machines_on_snapshot(host->machines, snapshot_taken, host);
+	sim_machines_on_snapshot(host->machines, sim_volumes_take_snapshot, host->volumes);
 	strcpy(host->boot_id, "boot-2");
 }
 

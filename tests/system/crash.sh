@@ -38,7 +38,7 @@ check_says "it still answers" "kept" strata exec web -- cat /root/kept
 for moment in $MOMENTS; do
 	crash_after "$moment" run tiny new --no-wait
 	wait_for 30 "'new' to run or not to exist (killed after $moment)" eval 'is_gone new || is_state new running'
-	check "create, killed after $moment" eval 'is_gone new || is_state new running'
+	check "create, killed after $moment" eval 'is_gone new || is_state new running || ! strata show new >&2'
 	if ! is_gone new; then
 		crash_after "$moment" rm --force new
 		sleep 0.3

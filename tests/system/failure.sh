@@ -52,7 +52,7 @@ check "it can be removed" strata rm --force fragile
 check_refused "a second daemon on the same state folder" "used by another stratad" "$STRATAD" --state "$STATE" --socket "$WORK/other.sock"
 "$STRATAD" --state "$WORK/second" >"$WORK/second.log" 2>&1 </dev/null &
 second=$!
-wait_for 10 "the second daemon" strata --socket "$WORK/second/strata.sock" version
+wait_for 15 "the second daemon" strata --socket "$WORK/second/strata.sock" ls
 wait_for 10 "its network" eval 'strata --socket "$WORK/second/strata.sock" network ls | grep -q ready'
 check "the first one's machine is not touched" is_state web running
 check "the second one sees nothing of it" eval '[ -z "$(strata --socket "$WORK/second/strata.sock" ls -o name)" ]'

@@ -21,18 +21,19 @@ daemon_pid() { cat "$STATE/lock"; }
 # start_daemon [OPTION...]: returns when the API answers.
 start_daemon() {
 	setsid "$STRATAD" --state "$STATE" "$@" >>"$WORK/stratad.log" 2>&1 </dev/null &
-	wait_for 10 "the daemon to answer" strata version
+	disown
+	wait_for 15 "the daemon to answer" strata ls
 }
 
 stop_daemon() {
-	pid=$(daemon_pid)
-	kill "$pid" && wait_for 20 "the daemon to end" eval "! kill -0 $pid 2>/dev/null"
+	ending=$(daemon_pid)
+	kill "$ending" && wait_for 20 "the daemon to end" eval "! kill -0 $ending 2>/dev/null"
 }
 
 kill_daemon() {
-	pid=$(daemon_pid)
-	kill -9 "$pid"
-	wait_for 5 "the daemon to be dead" eval "! kill -0 $pid 2>/dev/null"
+	ending=$(daemon_pid)
+	kill -9 "$ending"
+	wait_for 5 "the daemon to be dead" eval "! kill -0 $ending 2>/dev/null"
 }
 
 # wait_for SECONDS WHAT COMMAND...: until the command succeeds.

@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <glob.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +13,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+
+enum { COPY_MAX_BYTES = 64 << 20 };
 
 static const char *const results[] = { "kernel", "initrd", "disk.raw", "properties.json" };
 
@@ -35,6 +37,40 @@ int build_keep(struct build *build, const char *from, const char *name, struct e
 	if (to_fd < 0)
 		return err_set(err, -errno, "create '%s': %m", to);
 	return file_copy_sparse(from_fd, to_fd, NULL, err);
+}
+
+int build_copy(const char *from, const char *to, mode_t mode, struct err *err)
+{
+	auto_str struct str content = { 0 };
+	int r = file_read_all(from, COPY_MAX_BYTES, &content, err);
+
+	return r < 0 ? r : file_write_atomic(to, str_text(&content), content.size, mode, err);
+}
+
+int build_take_kernel(struct build *build, const char *root, char **ret_modules, struct err *err)
+{
+	auto_free char *pattern = text_format("%s/boot/vmlinuz-*", root), *kernel = NULL;
+	char *version = build->properties.kernel_version;
+	glob_t found;
+	int r;
+
+	if (glob(pattern, 0, NULL, &found) != 0)
+		return err_set(err, -ENOENT, "the packages do not contain a kernel");
+	kernel = text_copy(found.gl_pathv[0]);
+	globfree(&found);
+	snprintf(version, sizeof(build->properties.kernel_version), "%s", strstr(kernel, "vmlinuz-") + strlen("vmlinuz-"));
+	r = build_keep(build, kernel, "kernel", err);
+	if (r < 0)
+		return r;
+
+	/* Debian moved /lib to /usr/lib; with the link in place both names are right. */
+	char *modules = text_format("%s/usr/lib/modules/%s", root, version);
+	if (access(modules, F_OK) < 0) {
+		free(modules);
+		modules = text_format("%s/lib/modules/%s", root, version);
+	}
+	*ret_modules = modules;
+	return 0;
 }
 
 int build_disk(struct build *build, const char *root, const char *label, uint64_t size_bytes, struct err *err)

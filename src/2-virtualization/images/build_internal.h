@@ -2,6 +2,8 @@
 #ifndef IMAGES_BUILD_INTERNAL_H
 #define IMAGES_BUILD_INTERNAL_H
 
+#include <sys/types.h>
+
 #include "2-virtualization/images/build.h"
 
 struct build {
@@ -18,7 +20,13 @@ int build_step(struct build *build, struct err *err);
 /* Copies <from> to <out>/<name>. */
 int build_keep(struct build *build, const char *from, const char *name, struct err *err);
 
-/* <out>/disk.raw: an ext4 file system with the content of 'root' (a folder or a tar file). */
+/* One file; follows links. */
+int build_copy(const char *from, const char *to, mode_t mode, struct err *err);
+
+/* Takes boot/vmlinuz-VERSION below 'root' as <out>/kernel; 'ret_modules' is the folder of its modules, the caller's. */
+int build_take_kernel(struct build *build, const char *root, char **ret_modules, struct err *err);
+
+/* <out>/disk.raw: an ext4 file system with the content of the folder 'root'. */
 int build_disk(struct build *build, const char *root, const char *label, uint64_t size_bytes, struct err *err);
 
 /* Runs 'make' between preparing and cleaning up; fills the checksums and writes properties.json. */

@@ -106,12 +106,14 @@ static void lists_are_tables_names_or_json(void **state)
 static void the_daemons_words_and_codes_are_passed_on(void **state)
 {
 	static const struct { const char *status; int exit_code; } cases[] = {
-		{ "400 Bad Request", 1 }, { "404 Not Found", 1 }, { "409 Conflict", 1 }, { "503 Service Unavailable", 75 }, { "500 Oops", 1 },
+		{ "400 Bad Request", 1 }, { "404 Not Found", 1 }, { "409 Conflict", 1 },
+		{ "503 Service Unavailable", 75 }, { "500 Oops", 1 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-		auto_free char *reply = text_format(FAKE_CLOSE("%s", "{\"error\":{\"code\":1,\"message\":\"in \\u001b[31mwords\"}}"), cases[i].status);
+		auto_free char *reply = text_format(FAKE_CLOSE("%s", "{\"error\":{\"code\":1,\"message\":\"in \\u001b[31mwords\"}}"),
+						    cases[i].status);
 		struct fake_step step = { .reply = reply };
 
 		check(&step, 1, "show web", cases[i].exit_code, "", "strata: in ?[31mwords\n");
@@ -120,10 +122,25 @@ static void the_daemons_words_and_codes_are_passed_on(void **state)
 	      "the daemon answers with HTTP status 502");
 }
 
+static void names_stay_one_segment_of_the_path(void **state)
+{
+	static const struct { const char *line, *expect; } cases[] = {
+		{ "show a%b", "GET /v1/instances/a%25b HTTP" },
+		{ "show a/../b", "GET /v1/instances/a%252F%252E%252E%252Fb HTTP" },
+		{ "show ..", "GET /v1/instances/%252E%252E HTTP" },
+		{ "image show debian:12.1", "GET /v1/images/debian:12.1 HTTP" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(cases); i++)
+		check(&(struct fake_step){ .expect = cases[i].expect, .reply = NOT_FOUND }, 1, cases[i].line, 1, "", "does not exist");
+}
+
 static void run_waits_and_prints_the_name(void **state)
 {
 	static const struct fake_step steps[] = {
-		{ .expect = "{\"meta\":{\"name\":\"web\"},\"spec\":{\"image\":\"tiny\",\"power\":\"running\",\"cpus\":2,\"memory\":\"1G\"}}",
+		{ .expect = "{\"meta\":{\"name\":\"web\"},\"spec\":{\"image\":\"tiny\","
+		  "\"power\":\"running\",\"cpus\":2,\"memory\":\"1G\"}}",
 		  .reply = FAKE_CLOSE("201 Created", STARTING) },
 		{ .expect = "GET /v1/instances/web HTTP", .reply = OK(STARTING) },
 		{ .expect = "GET /v1/instances/web?after=7&timeout=10000ms HTTP", .reply = OK(RUNNING) },
@@ -213,7 +230,8 @@ static void exec_passes_channels_and_the_exit_code(void **state)
 {
 #define EXEC_FRAMES "\x82\x06" "\x01hello" "\x82\x05" "\x02" "oops" "\x82\x02" "\x01\n" "\x81\x10" "{\"exit_code\": 7}"
 	static const struct fake_step steps[] = {
-		{ .expect = "GET /v1/instances/web/exec HTTP", .reply = EXEC_FRAMES, .size = sizeof(EXEC_FRAMES) - 1, .is_websocket = true },
+		{ .expect = "GET /v1/instances/web/exec HTTP", .reply = EXEC_FRAMES, .size = sizeof(EXEC_FRAMES) - 1,
+		  .is_websocket = true },
 	};
 	static const struct fake_step refused[] = { { .reply = NOT_FOUND } };
 	static const char failed[] = "\x81\x38{\"error\": {\"code\": 404, \"message\": \"no such program\"}}   ";
@@ -268,7 +286,8 @@ static void images_are_uploaded_and_waited_for(void **state)
 
 static void manifests_are_created_changed_or_left(void **state)
 {
-#define VOLUME(size) "{\"kind\":\"volume\",\"meta\":{\"name\":\"data\",\"revision\":3},\"spec\":{\"size\":" size "},\"status\":{\"state\":\"ready\"}}"
+#define VOLUME(size) "{\"kind\":\"volume\",\"meta\":{\"name\":\"data\",\"revision\":3}," \
+	"\"spec\":{\"size\":" size "},\"status\":{\"state\":\"ready\"}}"
 #define MISSING FAKE_CLOSE("404 Not Found", "{}")
 	static const struct fake_step created[] = {
 		{ .expect = "GET /v1/volumes/data", .reply = MISSING }, { .expect = "GET", .reply = MISSING },
@@ -310,7 +329,8 @@ static void a_file_comes_out_of_the_guest(void **state)
 	};
 	static const struct fake_step missing[] = {
 		{ .expect = "/exec", .reply = "\x81\x10{\"exit_code\": 1}", .size = 18, .is_websocket = true },
-		{ .expect = "GET", .reply = FAKE_CLOSE("404 Not Found", "{\"error\":{\"code\":404,\"message\":\"/etc/hosts: no such file\"}}") },
+		{ .expect = "GET", .reply = FAKE_CLOSE("404 Not Found",
+		  "{\"error\":{\"code\":404,\"message\":\"/etc/hosts: no such file\"}}") },
 	};
 	char folder[] = "/tmp/cli-test-XXXXXX", line[64];
 	auto_str struct str text = { 0 };
@@ -333,14 +353,15 @@ static void a_file_comes_out_of_the_guest(void **state)
 static void events_and_doctor_are_lines(void **state)
 {
 	static const struct fake_step events[] = { { .expect = "GET /v1/events?after=4 ", .reply = OK(
-		"{\"id\":5,\"at\":\"2026-11-23T10:00:00.000Z\",\"kind\":\"instance\",\"name\":\"web\",\"type\":\"started\",\"text\":\"it runs\"}\n"
+		"{\"id\":5,\"at\":\"2026-11-23T10:00:00.000Z\",\"kind\":\"instance\",\"name\":\"web\","
+		"\"type\":\"started\",\"text\":\"it runs\"}\n"
 		"{\"id\":6,\"at\":\"2026-11-23T10:00:00.000Z\",\"kind\":\"image\",\"name\":\"tiny\",\"type\":\"created\"}\n") } };
 	static const struct fake_step doctor[] = { { .expect = "GET /v1/doctor", .reply = OK(
 		"[{\"check\":\"kvm\",\"state\":\"failed\",\"text\":\"no vmx\",\"remedy\":\"buy another\"}]") } };
 
 	(void)state;
 	CHECK(events, "events --after 4 web", 0, "2026-11-23T10:00:00.000Z  instance  web               started: it runs\n", NULL);
-	CHECK(doctor, "doctor", 1, "CHECK  STATE   FOUND   REMEDY\nkvm    failed  no vmx  buy another\n", NULL);
+	CHECK(doctor, "doctor", 1, "STATE   CHECK  FOUND\nfailed  kvm    no vmx\n               remedy: buy another\n", NULL);
 }
 
 static void wrong_calls_end_with_2(void **state)
@@ -382,13 +403,15 @@ static void completion_is_valid_bash_and_knows_the_commands(void **state)
 	auto_free struct call *call = run("/nonexistent", "completion bash"), *man = run("/nonexistent", "man");
 	auto_str struct str script = { 0 }, words = { 0 };
 	struct spawn_params params = { .argv = (const char *const[]){ "bash", "-s", NULL } };
+	struct spawn_io io;
 	struct err err;
 
 	(void)state;
 	str_append(&script, call->out);
 	str_append(&script, "COMP_WORDS=(strata image im) COMP_CWORD=2; _strata; echo ${COMPREPLY[@]}\n"
 		   "COMP_WORDS=(strata run --mem) COMP_CWORD=2; _strata; echo ${COMPREPLY[@]}\n");
-	assert_int_equal(spawn_run(&params, &(struct spawn_io){ .input = script.data, .input_size = script.size, .output = &words }, &err), 0);
+	io = (struct spawn_io){ .input = script.data, .input_size = script.size, .output = &words };
+	assert_int_equal(spawn_run(&params, &io, &err), 0);
 	assert_string_equal(words.data, "import\n--memory\n");
 	assert_non_null(strstr(man->out, ".It Nm strata Cm run"));
 }
@@ -413,6 +436,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_are_tables_names_or_json),
 		cmocka_unit_test(the_daemons_words_and_codes_are_passed_on),
+		cmocka_unit_test(names_stay_one_segment_of_the_path),
 		cmocka_unit_test(run_waits_and_prints_the_name),
 		cmocka_unit_test(a_taken_name_that_was_made_up_is_tried_again),
 		cmocka_unit_test(an_old_failure_is_not_that_of_the_new_start),

@@ -34,7 +34,8 @@ static size_t read_conditions(const struct cli *cli, struct output_condition *co
 		const char *equals = strchr(text, '=');
 
 		keys[i] = equals ? text_copy_length(text, (size_t)(equals - text)) : text_copy(text);
-		conditions[count++] = (struct output_condition){ .words = { "meta", "labels", keys[i] }, .value = equals ? equals + 1 : NULL };
+		conditions[count++] = (struct output_condition){ .words = { "meta", "labels", keys[i] },
+								 .value = equals ? equals + 1 : NULL };
 	}
 	return count;
 }
@@ -181,8 +182,9 @@ const struct cli_command command_rename = {
 const struct cli_command command_set = {
 	.name = "set", .arguments = "NAME FIELD=VALUE...", .min = 2, .max = -1, .completes = "instances", .run = run_set,
 	.summary = "Change an instance",
-	.more = "Cpus and memory change at once where the machine can (q35), everything else at the next start; what waits for that is said. "
-		"FIELD= without a value goes back to the default, label.KEY= removes a label. 'strata explain instance' lists the fields.",
+	.more = "Cpus and memory change at once where the machine can (q35), everything else at the next start; what "
+		"waits for that is said. FIELD= without a value goes back to the default, label.KEY= removes a label. "
+		"'strata explain instance' lists the fields.",
 	.options = OPTIONS({ "no-wait", 0, false, NULL, "Do not wait to say what is in force." }),
 	.examples = EXAMPLES("strata set web cpus=2 memory=512MiB", "strata set web label.tier=front restart=always",
 			     "strata set web publish=8080:80,8443:443"),

@@ -15,16 +15,20 @@ static int run_node_show(struct cli *cli, struct err *err)
 	return output_object(cli, &kinds[KIND_NODE], "/v1/node", err);
 }
 
-/* Doctor: every check with its remedy; exit code 1 when one failed. */
+/* Doctor: every check, its remedy below it; exit code 1 when one failed. */
 
 static void add_check(struct table *table, const struct json *check)
 {
 	const char *remedy = json_string(json_get(check, "remedy"), "");
 
-	table_cell(table, "%s", json_string(json_get(check, "check"), ""));
-	table_cell(table, "%s", json_string(json_get(check, "state"), ""));
-	table_cell(table, "%s", json_string(json_get(check, "text"), ""));
-	table_cell(table, "%s", remedy);
+	table_text(table, json_string(json_get(check, "state"), ""));
+	table_text(table, json_string(json_get(check, "check"), ""));
+	table_text(table, json_string(json_get(check, "text"), ""));
+	if (!remedy[0])
+		return;
+	table_text(table, "");
+	table_text(table, "");
+	table_cell(table, "remedy: %s", remedy);
 }
 
 static int run_doctor(struct cli *cli, struct err *err)
@@ -40,7 +44,7 @@ static int run_doctor(struct cli *cli, struct err *err)
 	if (result < 0)
 		return result;
 	checks = json_get(json, "items") ? json_get(json, "items") : json;
-	table_header(&table, "CHECK", "STATE", "FOUND", "REMEDY", NULL);
+	table_header(&table, "STATE", "CHECK", "FOUND", NULL);
 	for (size_t i = 0; i < json_count(checks); i++) {
 		const struct json *check = json_at(checks, i);
 

@@ -246,7 +246,8 @@ const struct cli_command command_run = {
 	.more = "Prints its name when it runs. Without a NAME one is made up.",
 	.options = OPTIONS(INSTANCE_OPTIONS,
 		{ "console", 0, false, NULL, "Attach to its console at once." }, WAIT_OPTIONS),
-	.examples = EXAMPLES("strata run tiny web", "strata run debian:12 db --cpus 2 --memory 2GiB --disk 20GiB --ssh-key ~/.ssh/id_ed25519.pub",
+	.examples = EXAMPLES("strata run tiny web",
+			     "strata run debian:12 db --cpus 2 --memory 2GiB --disk 20GiB --ssh-key ~/.ssh/id_ed25519.pub",
 			     "strata run tiny web --publish 8080:80 --network default,address=10.1.2.30", "strata run tiny --console"),
 };
 

@@ -89,8 +89,10 @@ static int wait_until_plugged(void *data, const void *object, struct err *err)
 
 	if (!instance || (instance->status.state != INSTANCE_RUNNING && instance->status.state != INSTANCE_PAUSED))
 		return WAIT_DONE;
-	if (is_plugged(instance, plug->uid) == plug->is_wanted || is_pending(instance, plug->name))
+	if (is_plugged(instance, plug->uid) == plug->is_wanted)
 		return WAIT_DONE;
+	if (is_pending(instance, plug->name))
+		return err_set(err, -ETIMEDOUT, "not before the next start");
 	if (instance->status.reason)
 		return err_set(err, -EIO, "%s", shown(instance->status.reason));
 	return WAIT_MORE;
@@ -105,12 +107,13 @@ static int wait_for_plug(struct cli *cli, const char *instance, struct plug *plu
 			      .default_timeout_ms = PLUG_WITHIN_MS }, err);
 
 	if (result == -ETIMEDOUT) {
-		fprintf(cli->messages, plug->is_wanted ? "volume '%s' is plugged in at the next start of '%s': to have it now, 'strata restart %s'\n" :
+		fprintf(cli->messages, plug->is_wanted ?
+			"volume '%s' is plugged in at the next start of '%s': to have it now, 'strata restart %s'\n" :
 			"volume '%s' is unplugged at the next start of '%s': to have it now, 'strata restart %s'\n",
 			plug->name, instance, instance);
 		return 0;
 	}
-	return result < 0 ? result : say_pending(cli, instance, path, err);
+	return result;
 }
 
 static int plug(struct cli *cli, const char *instance, const char *operation, bool is_wanted, struct err *err)

@@ -163,7 +163,8 @@ static int check_repeats(const struct manifest *manifest, struct err *err)
 	for (size_t i = 0; i < manifest->objects.count; i++)
 		for (size_t j = i + 1; j < manifest->objects.count && objects[j].kind == objects[i].kind; j++)
 			if (text_equal(objects[i].name, objects[j].name))
-				return err_set(err, -EINVAL, "%s '%s' is there twice: remove one", objects[i].kind->name, shown(objects[i].name));
+				return err_set(err, -EINVAL, "%s '%s' is there twice: remove one", objects[i].kind->name,
+					       shown(objects[i].name));
 	return 0;
 }
 

@@ -127,7 +127,8 @@ static void humanize(const struct cell *cell, int64_t now_ms, struct str *text)
 	int64_t then_ms = 0;
 
 	if (cell->is_age) {
-		auto_free char *age = units_parse_time(str_text(text), &then_ms, &ignored) == 0 ? text_age(then_ms, now_ms) : text_copy("-");
+		bool is_time = units_parse_time(str_text(text), &then_ms, &ignored) == 0;
+		auto_free char *age = text_age(is_time ? then_ms : 0, now_ms);
 
 		str_clear(text);
 		str_append(text, age);

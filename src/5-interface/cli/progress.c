@@ -84,20 +84,26 @@ static void draw(struct progress *progress)
 	progress->is_drawn = true;
 }
 
-/* Elsewhere than on a terminal, when it takes long: one line per step, and per ten percent of it. */
-static void write_line(struct progress *progress)
+/* Elsewhere than on a terminal, when it takes long: one line per ten percent, and per step that stays for a while. */
+
+static void write_percent(struct progress *progress)
 {
 	int percent = percent_of(progress);
 
-	if (now_ms() - progress->started_ms < LONG_MS)
+	if (!progress->total_bytes || now_ms() - progress->started_ms < LONG_MS)
 		return;
-	if (progress->total_bytes && percent / LINE_EVERY_PERCENT != progress->written_percent / LINE_EVERY_PERCENT) {
+	if (percent / LINE_EVERY_PERCENT != progress->written_percent / LINE_EVERY_PERCENT) {
 		fprintf(progress->file, "%s: %s %d%%\n", progress->what, progress->step, percent);
 		progress->written_percent = percent;
-	} else if (!progress->total_bytes && !progress->is_step_written) {
-		fprintf(progress->file, "%s: %s\n", progress->what, progress->step);
-		progress->is_step_written = true;
 	}
+}
+
+static void write_step(struct progress *progress)
+{
+	if (progress->total_bytes || progress->is_step_written || now_ms() - progress->started_ms < LONG_MS)
+		return;
+	fprintf(progress->file, "%s: %s\n", progress->what, progress->step);
+	progress->is_step_written = true;
 }
 
 void progress_step(struct progress *progress, const char *step, uint64_t done_bytes, uint64_t total_bytes)
@@ -117,7 +123,7 @@ void progress_step(struct progress *progress, const char *step, uint64_t done_by
 	progress->done_bytes = done_bytes;
 	progress->total_bytes = total_bytes;
 	if (!progress->is_terminal)
-		write_line(progress);
+		write_percent(progress);
 }
 
 void progress_tick(void *data)
@@ -126,7 +132,7 @@ void progress_tick(void *data)
 
 	/* Work that is over at once should not flash. */
 	if (!progress->is_terminal)
-		write_line(progress);
+		write_step(progress);
 	else if (now_ms() - progress->started_ms >= QUIET_MS)
 		draw(progress);
 }

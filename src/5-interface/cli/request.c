@@ -20,6 +20,24 @@ static void append_encoded(struct str *out, const char *text)
 	}
 }
 
+/*
+ * Servers resolve "..", even encoded, before they look at names: "a/../b" must not come to mean "b". No name
+ * has a '/', so such a one is encoded twice: the daemon then says that it does not exist.
+ */
+static void append_segment(struct str *path, const char *segment)
+{
+	auto_str struct str encoded = { 0 };
+
+	str_append_char(path, '/');
+	if (!strchr(segment, '/') && !text_equal(segment, ".") && !text_equal(segment, "..")) {
+		append_encoded(path, segment);
+		return;
+	}
+	for (; *segment; segment++)
+		str_printf(&encoded, *segment == '/' || *segment == '.' ? "%%%02X" : "%c", (unsigned char)*segment);
+	append_encoded(path, encoded.data);
+}
+
 char *request_path(const char *first, ...)
 {
 	struct str path = { 0 };
@@ -27,10 +45,8 @@ char *request_path(const char *first, ...)
 
 	str_append(&path, "/v1");
 	va_start(args, first);
-	for (const char *segment = first; segment; segment = va_arg(args, const char *)) {
-		str_append_char(&path, '/');
-		append_encoded(&path, segment);
-	}
+	for (const char *segment = first; segment; segment = va_arg(args, const char *))
+		append_segment(&path, segment);
 	va_end(args);
 	return path.data;
 }

@@ -27,7 +27,8 @@ static void assert_pick(const char *text, const char *path, const char *expected
 static void values_are_found_where_they_are(void **state)
 {
 	static const char text[] = " { \"meta\" : {\"name\":\"a\\\"b\\u00e9\",\"x\":{\"name\":\"no\"}} , \"name\":\"top\",\n"
-		"\"spec\":{\"n\":-1.5e3,\"t\":true,\"z\":null,\"s\":\"}]{[\",\"nics\":[{\"mac\":\"m\"},{\"ipv4\":\"1.2.3.4\"},{\"ipv4\":\"5.6.7.8\"}]}}";
+		"\"spec\":{\"n\":-1.5e3,\"t\":true,\"z\":null,\"s\":\"}]{[\","
+		"\"nics\":[{\"mac\":\"m\"},{\"ipv4\":\"1.2.3.4\"},{\"ipv4\":\"5.6.7.8\"}]}}";
 
 	(void)state;
 	assert_pick(text, "meta.name", "a\"b\xc3\xa9");

@@ -275,6 +275,8 @@ int session_console(struct cli *cli, const char *name, int64_t tail_bytes, struc
 		result = session_run(&session, err);
 		if (session.raw.is_raw)
 			fprintf(cli->messages, "\r\n");
+		if (result == -ECONNRESET)
+			err_set(err, result, "the console of '%s' has ended: see 'strata show %s'", shown(name), shown(name));
 	}
 	session_done(&session);
 	return result;

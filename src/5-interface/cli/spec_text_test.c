@@ -49,7 +49,8 @@ static void short_forms_become_json(void **state)
 static void assignments_become_a_merge_patch(void **state)
 {
 	static const char *const texts[] = {
-		"cpus=2", "memory=512MiB", "restart=always", "autostart=false", "label.tier=front", "label.old=", "publish=8080:80,53:53/udp",
+		"cpus=2", "memory=512MiB", "restart=always", "autostart=false", "label.tier=front", "label.old=",
+		"publish=8080:80,53:53/udp",
 		"user_data=", "ssh_keys=a b,c d", "spec.vnc=true",
 	};
 	auto_json struct json *patch = json_new_object();
@@ -61,7 +62,8 @@ static void assignments_become_a_merge_patch(void **state)
 		assert_int_equal(spec_assign(&kinds[KIND_INSTANCE], texts[i], patch, &err), 0);
 	text = json_text(patch, 0);
 	assert_string_equal(text, "{\"spec\":{\"cpus\":2,\"memory\":\"512MiB\",\"restart\":\"always\",\"autostart\":false,"
-			    "\"publish\":[{\"host_port\":8080,\"guest_port\":80},{\"protocol\":\"udp\",\"host_port\":53,\"guest_port\":53}],"
+			    "\"publish\":[{\"host_port\":8080,\"guest_port\":80},"
+			    "{\"protocol\":\"udp\",\"host_port\":53,\"guest_port\":53}],"
 			    "\"user_data\":null,\"ssh_keys\":[\"a b\",\"c d\"],\"vnc\":true},"
 			    "\"meta\":{\"labels\":{\"tier\":\"front\",\"old\":null}}}");
 }

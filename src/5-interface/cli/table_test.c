@@ -81,7 +81,8 @@ static void control_characters_do_not_reach_the_terminal(void **state)
 static void ages_have_one_unit(void **state)
 {
 	static const struct { int64_t seconds; const char *text; } cases[] = {
-		{ 0, "0s" }, { -5, "0s" }, { 119, "119s" }, { 120, "2m" }, { 7199, "119m" }, { 7200, "2h" }, { 172799, "47h" }, { 172800, "2d" },
+		{ 0, "0s" }, { -5, "0s" }, { 119, "119s" }, { 120, "2m" }, { 7199, "119m" }, { 7200, "2h" },
+		{ 172799, "47h" }, { 172800, "2d" },
 	};
 
 	(void)state;

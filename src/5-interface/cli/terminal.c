@@ -32,6 +32,9 @@ int terminal_signals_next(const struct terminal_signals *signals)
 
 void terminal_signals_end(struct terminal_signals *signals)
 {
+	/* Whoever waited has been told; unblocked, what is still there would end us in the middle of saying so. */
+	while (terminal_signals_next(signals))
+		;
 	close(signals->fd);
 	sigprocmask(SIG_SETMASK, &signals->before, NULL);
 }

@@ -88,17 +88,20 @@ int wait_until_created(void *data, const void *object, struct err *err)
 	return instance->status.disk_ready && instance->status.state != INSTANCE_CREATING ? WAIT_DONE : WAIT_MORE;
 }
 
+/* What ran before goes on from the snapshot. */
 int wait_until_restored(void *data, const void *object, struct err *err)
 {
 	const struct instance *instance = object;
+	bool has_ended;
 
-	(void)data;
 	if (!instance)
 		return is_gone(err);
 	if (instance->status.state == INSTANCE_FAILED)
 		return failed(instance->status.reason, err);
-	return instance->status.restore_serial >= instance->spec.restore.serial &&
-		instance->status.state != INSTANCE_RESTORING ? WAIT_DONE : WAIT_MORE;
+	if (instance->status.restore_serial < instance->spec.restore.serial || instance->status.state == INSTANCE_RESTORING)
+		return WAIT_MORE;
+	has_ended = instance->status.state == INSTANCE_STOPPED && instance->status.ended_serial >= instance->spec.start_serial;
+	return instance->spec.power == POWER_RUNNING && !has_ended ? wait_until_running(data, object, err) : WAIT_DONE;
 }
 
 int wait_until_gone(void *data, const void *object, struct err *err)

@@ -36,7 +36,8 @@ static int receive(struct websocket *websocket, struct websocket_message *messag
 static void messages_come_whole_pings_are_answered_and_a_goodbye_too(void **state)
 {
 	static const struct fake_step step = { .expect = "Sec-WebSocket-Version: 13\r\n",
-		FRAMES("\x82\x03" "abc" "\x01\x02" "he" "\x89\x02" "hi" "\x00\x01" "l" "\x80\x02" "lo" "\x8a\x00" "\x88\x06\x03\xe8" "over") };
+		FRAMES("\x82\x03" "abc" "\x01\x02" "he" "\x89\x02" "hi" "\x00\x01" "l"
+		       "\x80\x02" "lo" "\x8a\x00" "\x88\x06\x03\xe8" "over") };
 	struct websocket_message message;
 	struct fake_daemon daemon;
 	struct websocket *websocket;

@@ -156,7 +156,7 @@ static void write_names(const struct fabric_network *network, const struct fabri
 
 /* '*changed' becomes true when dnsmasq must be told, which sees new files by itself but keeps what old ones said. */
 static int put_nic(const struct bridge_driver *driver, const struct place *place, const struct fabric_network *network,
-		   const struct fabric_nic *nic, bool *changed, bool *is_new, struct err *err)
+		   const struct fabric_nic *nic, bool *changed, struct err *err)
 {
 	auto_str struct str host = { 0 }, names = { 0 };
 	enum records_change host_change, names_change;
@@ -170,24 +170,36 @@ static int put_nic(const struct bridge_driver *driver, const struct place *place
 	    (r = records_put_file(place->names, ifname, str_text(&names), 0644, &names_change, err)) < 0)
 		return r;
 	*changed |= host_change == RECORDS_CHANGED || names_change == RECORDS_CHANGED;
-	*is_new = host_change == RECORDS_NEW;
 	return 0;
 }
 
-int dnsmasq_add_nic(const struct bridge_driver *driver, const struct fabric_network *network, const struct fabric_nic *nic,
-		    struct err *err)
+static struct leases leases_of(const struct place *place, const struct fabric_network *network)
 {
-	bool changed = false, is_new = false;
+	return (struct leases){ place->folder, place->ifname, network->ipv4 };
+}
+
+static bool has_other_lease(const struct fabric_nic *old, const struct fabric_nic *nic)
+{
+	return old->ipv4.s_addr != nic->ipv4.s_addr || !IN6_ARE_ADDR_EQUAL(&old->ipv6, &nic->ipv6) ||
+	       memcmp(old->mac, nic->mac, sizeof(nic->mac)) != 0;
+}
+
+int dnsmasq_put_nic(const struct bridge_driver *driver, const struct fabric_network *network, const struct fabric_nic *old,
+		    const struct fabric_nic *nic, struct err *err)
+{
 	auto_place struct place place;
+	struct leases leases;
+	bool changed = false;
 	int r;
 
 	place_of_network(driver, network, &place);
-	if ((r = put_nic(driver, &place, network, nic, &changed, &is_new, err)) < 0)
+	leases = leases_of(&place, network);
+	if (old && has_other_lease(old, nic))
+		leases_release(&leases, old);
+	if ((r = put_nic(driver, &place, network, nic, &changed, err)) < 0)
 		return r;
 	if (changed)
 		helper_signal(&place.helper, SIGHUP);
-	if (is_new)
-		leases_release_others(&(struct leases){ place.folder, place.ifname, network->ipv4 }, nic);
 	return 0;
 }
 
@@ -202,6 +214,7 @@ void dnsmasq_remove_nic(const struct bridge_driver *driver, const struct fabric_
 {
 	auto_place struct place place;
 	char ifname[IFNAMSIZ];
+	struct leases leases;
 	bool removed;
 
 	place_of_network(driver, network, &place);
@@ -210,7 +223,8 @@ void dnsmasq_remove_nic(const struct bridge_driver *driver, const struct fabric_
 	removed |= remove_file(place.names, ifname);
 	if (!removed)
 		return;
-	leases_release(&(struct leases){ place.folder, place.ifname, network->ipv4 }, nic);
+	leases = leases_of(&place, network);
+	leases_release(&leases, nic);
 	helper_signal(&place.helper, SIGHUP);
 }
 
@@ -264,7 +278,6 @@ static bool remove_strangers(const struct bridge_driver *driver, const struct fa
 static int put_nics(const struct bridge_driver *driver, const struct place *place, const struct fabric_network *network,
 		    bool *changed, struct err *err)
 {
-	bool is_new;
 	int r;
 
 	*changed |= remove_strangers(driver, network, place->hosts);
@@ -273,7 +286,7 @@ static int put_nics(const struct bridge_driver *driver, const struct place *plac
 		const struct fabric_nic *nic = driver->nics.entries[i].value;
 
 		if (text_equal(nic->network, network->uid) &&
-		    (r = put_nic(driver, place, network, nic, changed, &is_new, err)) < 0)
+		    (r = put_nic(driver, place, network, nic, changed, err)) < 0)
 			return r;
 	}
 	return 0;
@@ -291,14 +304,37 @@ static void remove_other_configs(const char *folder, const char *config)
 		closedir(dir);
 }
 
-static int restart(const struct place *place, const char *config, const char *text, struct err *err)
+struct owners { const struct bridge_driver *driver; const struct fabric_network *network; };
+
+/* Is it the lease of a nic that is there? */
+static bool has_owner(const void *data, const struct lease *lease)
 {
+	const struct owners *owners = data;
+
+	for (size_t i = 0; i < owners->driver->nics.count; i++) {
+		const struct fabric_nic *nic = owners->driver->nics.entries[i].value;
+
+		if (!text_equal(nic->network, owners->network->uid))
+			continue;
+		if (IN6_IS_ADDR_V4MAPPED(&lease->address) ?
+		    !memcmp(&lease->address.s6_addr[12], &nic->ipv4, sizeof(nic->ipv4)) && !memcmp(lease->mac, nic->mac, sizeof(nic->mac)) :
+		    IN6_ARE_ADDR_EQUAL(&lease->address, &nic->ipv6))
+			return true;
+	}
+	return false;
+}
+
+static int restart(const struct bridge_driver *driver, const struct place *place, const struct fabric_network *network,
+		   const char *config, const char *text, struct err *err)
+{
+	struct leases leases = leases_of(place, network);
 	int r;
 
 	if ((r = helper_stop(&place->helper, err)) < 0)
 		return r;
 	remove_other_configs(place->folder, config);
-	if ((r = records_put_file(place->folder, strrchr(config, '/') + 1, text, 0644, NULL, err)) < 0)
+	if ((r = records_put_file(place->folder, strrchr(config, '/') + 1, text, 0644, NULL, err)) < 0 ||
+	    (r = leases_prune(&leases, has_owner, &(struct owners){ driver, network }, err)) < 0)
 		return r;
 	return helper_start(&place->helper, config, err);
 }
@@ -319,7 +355,7 @@ int dnsmasq_up(const struct bridge_driver *driver, const struct fabric_network *
 	write_config(network, &place, &config);
 	path = config_path(&place, &config);
 	if (!helper_runs(&place.helper, path))
-		return restart(&place, path, str_text(&config), err);
+		return restart(driver, &place, network, path, str_text(&config), err);
 	if (changed)
 		helper_signal(&place.helper, SIGHUP);
 	return 0;

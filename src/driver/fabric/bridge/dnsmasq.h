@@ -23,8 +23,9 @@ int dnsmasq_up(const struct bridge_driver *driver, const struct fabric_network *
 /* It does not run and nothing of it is left. 'ifname' is the bridge's. */
 int dnsmasq_down(const struct bridge_driver *driver, const char *ifname, struct err *err);
 
-int dnsmasq_add_nic(const struct bridge_driver *driver, const struct fabric_network *network, const struct fabric_nic *nic,
-		    struct err *err);
+/* 'old' (may be null): what this nic was before, in the same network. */
+int dnsmasq_put_nic(const struct bridge_driver *driver, const struct fabric_network *network, const struct fabric_nic *old,
+		    const struct fabric_nic *nic, struct err *err);
 void dnsmasq_remove_nic(const struct bridge_driver *driver, const struct fabric_network *network, const struct fabric_nic *nic);
 
 #endif

@@ -2,6 +2,8 @@
 #include "driver/fabric/bridge/testguest.h"
 
 #include <netinet/icmp6.h>
+#include <signal.h>
+#include <sys/pidfd.h>
 
 enum { DHCP_DISCOVER = 1, DHCP_OFFER = 2, DHCP_REQUEST = 3, DHCP_ACK = 5 };
 
@@ -198,12 +200,40 @@ static void test_address_is_reused(void **state)
 	struct guest first = add_guest(bed, &web);
 	assert_int_equal(dhcp(bed, &first, &ack).s_addr, web.ipv4.s_addr);
 	assert_true(dhcpv6_gives_address(bed, &first));
+	/* dnsmasq notes a DHCPv6 lease after its reply, and before it answers anything else. */
+	configure(bed, &first);
+	auto_close int fd = open_socket(bed, first.ns, SOCK_DGRAM, "::", 0);
+	expect_resolves(fd, "web", "10.231.0.5");
 	assert_ok(fabric_bridge.nic_down(bed->driver, "web", 0, &err));
 	db.ipv4 = web.ipv4;
 	db.ipv6 = web.ipv6;
 	struct guest second = add_guest(bed, &db);
 	assert_int_equal(dhcp(bed, &second, &ack).s_addr, web.ipv4.s_addr);
 	assert_true(dhcpv6_gives_address(bed, &second));
+	close(first.ns);
+	close(second.ns);
+}
+
+/* The same when dnsmasq was dead as the first guest went: its file is cleaned before it starts. */
+static void test_address_is_reused_after_restart(void **state)
+{
+	struct testbed *bed = testbed(state);
+	struct fabric_nic web = testbed_nic("web", 5), db = testbed_nic("db", 6);
+	int pidfd;
+	struct packet ack;
+
+	network_up(bed);
+	struct guest first = add_guest(bed, &web);
+	assert_int_equal(dhcp(bed, &first, &ack).s_addr, web.ipv4.s_addr);
+	pidfd = pidfd_open(dnsmasq_pid(bed), 0);
+	assert_int_equal(pidfd_send_signal(pidfd, SIGKILL, NULL, 0), 0);
+	wait_readable(pidfd);
+	close(pidfd);
+	assert_ok(fabric_bridge.nic_down(bed->driver, "web", 0, &err));
+	network_up(bed);
+	db.ipv4 = web.ipv4;
+	struct guest second = add_guest(bed, &db);
+	assert_int_equal(dhcp(bed, &second, &ack).s_addr, web.ipv4.s_addr);
 	close(first.ns);
 	close(second.ns);
 }
@@ -215,6 +245,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_router_advertisement, testbed_up, testbed_down),
 		cmocka_unit_test_setup_teardown(test_dns, testbed_up, testbed_down),
 		cmocka_unit_test_setup_teardown(test_address_is_reused, testbed_up, testbed_down),
+		cmocka_unit_test_setup_teardown(test_address_is_reused_after_restart, testbed_up, testbed_down),
 	};
 
 	return cmocka_run_group_tests_name("fabric dnsmasq", tests, NULL, NULL);

@@ -1,6 +1,7 @@
 #include "driver/fabric/bridge/leases.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -9,12 +10,15 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "driver/fabric/bridge/records.h"
 
 enum {
 	FILE_MAX_BYTES = 16 << 20,
 	DUID_MAX_BYTES = 130,			/* RFC 8415, 11.1. */
 	DHCP_SERVER_PORT = 67,
 	DHCPV6_SERVER_PORT = 547,
+	READ_ATTEMPTS = 10,
+	READ_AGAIN_MS = 1,
 };
 
 struct bytes { uint8_t data[512]; size_t size; };
@@ -109,53 +113,95 @@ static void release_ipv6(const struct leases *leases, const struct in6_addr *add
 	send_to(leases, (const struct sockaddr *)&to, sizeof(to), &message);
 }
 
-/* "<expiry> <mac> <address> <name> <client id>", and after "duid <server's>" "<expiry> <iaid> <address> <name> <client's duid>". */
-static void release_line(const struct leases *leases, const struct fabric_nic *nic, bool only_others,
-			 const char *line, struct duid *server)
-{
-	char key[64], address_text[64], id[400];
-	struct in6_addr ipv6;
-	struct in_addr ipv4;
-	struct duid client;
-	uint8_t mac[6];
+/*
+ * ---- The file ----
+ *
+ * "<expiry> <mac> <address> <name> <client id>" for IPv4; then, when IPv6 is served, "duid <the server's>" and
+ * "<expiry> <iaid> <address> <name> <client's duid>".
+ */
 
-	if (sscanf(line, "duid %399s", id) == 1) {
-		if (!parse_duid(id, server))
-			server->size = 0;
-		return;
-	}
-	if (sscanf(line, "%*s %63s %63s %*s %399s", key, address_text, id) != 3)
-		return;
-	if (inet_pton(AF_INET, address_text, &ipv4) == 1 && ipv4.s_addr == nic->ipv4.s_addr &&
-	    sscanf(key, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5]) == 6 &&
-	    (!only_others || memcmp(mac, nic->mac, 6) != 0))
-		release_ipv4(leases, ipv4, mac);
-	/* A v6 lease does not say whose it was; one that was there before the nic is not its own. */
-	if (inet_pton(AF_INET6, address_text, &ipv6) == 1 && IN6_ARE_ADDR_EQUAL(&ipv6, &nic->ipv6) &&
-	    server->size && parse_duid(id, &client))
-		release_ipv6(leases, &ipv6, (uint32_t)strtoul(key, NULL, 10), &client, server);
+struct line {
+	struct lease lease;
+	uint32_t iaid;
+	struct duid client;
+};
+
+static bool parse_line(const char *text, struct line *line)
+{
+	uint8_t *mac = line->lease.mac, *ipv4 = &line->lease.address.s6_addr[12];
+	char key[64], address[64], client[400];
+
+	*line = (struct line){ .lease.address.s6_addr = { [10] = 0xff, [11] = 0xff } };
+	if (sscanf(text, "%*s %63s %63s %*s %399s", key, address, client) != 3)
+		return false;
+	if (inet_pton(AF_INET, address, ipv4) == 1)
+		return sscanf(key, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5]) == 6;
+	line->iaid = (uint32_t)strtoul(key, NULL, 10);
+	return inet_pton(AF_INET6, address, &line->lease.address) == 1 && parse_duid(client, &line->client);
 }
 
-static void release(const struct leases *leases, const struct fabric_nic *nic, bool only_others)
+static char *file_path(const struct leases *leases)
 {
-	auto_free char *path = text_format("%s/leases", leases->folder);
+	return text_format("%s/leases", leases->folder);
+}
+
+/* dnsmasq writes its file anew in place, so for a moment it is empty or ends in the middle. */
+static bool read_whole(const struct leases *leases, struct str *text)
+{
+	auto_free char *path = file_path(leases);
+	struct err ignored;
+
+	for (int i = 0; i < READ_ATTEMPTS; i++) {
+		str_clear(text);
+		if (file_read_all(path, FILE_MAX_BYTES, text, &ignored) < 0)
+			return false;
+		if (strstr(str_text(text), "duid ") && text->data[text->size - 1] == '\n')
+			return true;
+		poll(NULL, 0, READ_AGAIN_MS);
+	}
+	return false;
+}
+
+static void release_ipv6_leases(const struct leases *leases, const struct in6_addr *address)
+{
 	auto_str struct str text = { 0 };
 	struct duid server = { .size = 0 };
-	struct err ignored;
-	char *rest = NULL;
+	char *rest = NULL, id[400];
 
-	if (file_read_all(path, FILE_MAX_BYTES, &text, &ignored) < 0 || !text.size)
+	if (!read_whole(leases, &text))
 		return;
-	for (char *line = strtok_r(text.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-		release_line(leases, nic, only_others, line, &server);
+	for (char *at = strtok_r(text.data, "\n", &rest); at; at = strtok_r(NULL, "\n", &rest)) {
+		struct line line;
+
+		if (sscanf(at, "duid %399s", id) == 1 && !parse_duid(id, &server))
+			return;
+		if (server.size && parse_line(at, &line) && IN6_ARE_ADDR_EQUAL(&line.lease.address, address))
+			release_ipv6(leases, address, line.iaid, &line.client, &server);
+	}
 }
 
 void leases_release(const struct leases *leases, const struct fabric_nic *nic)
 {
-	release(leases, nic, false);
+	if (nic->ipv4.s_addr)
+		release_ipv4(leases, nic->ipv4, nic->mac);
+	if (fabric_address_is_set(&nic->ipv6))
+		release_ipv6_leases(leases, &nic->ipv6);
 }
 
-void leases_release_others(const struct leases *leases, const struct fabric_nic *nic)
+int leases_prune(const struct leases *leases, lease_fn *is_wanted, const void *data, struct err *err)
 {
-	release(leases, nic, true);
+	auto_free char *path = file_path(leases);
+	auto_str struct str text = { 0 }, kept = { 0 };
+	struct err ignored;
+	char *rest = NULL;
+
+	if (file_read_all(path, FILE_MAX_BYTES, &text, &ignored) < 0 || !text.size)
+		return 0;
+	for (char *at = strtok_r(text.data, "\n", &rest); at; at = strtok_r(NULL, "\n", &rest)) {
+		struct line line;
+
+		if (text_starts_with(at, "duid ") || (parse_line(at, &line) && is_wanted(data, &line.lease)))
+			str_printf(&kept, "%s\n", at);
+	}
+	return records_put_file(leases->folder, "leases", str_text(&kept), 0644, NULL, err);
 }

@@ -119,7 +119,7 @@ int bridge_nic_up(struct fabric_driver *driver, const struct fabric_nic *nic, ch
 	/* Rules come first: they say what the kernel has, also when the tap cannot be made. */
 	if ((r = filter_change_nic(bridge, old, nic, err)) == 0 &&
 	    (r = bring_up_tap(bridge, network, nic, ifname, err)) == 0 && network->has_dhcp)
-		r = dnsmasq_add_nic(bridge, network, nic, err);
+		r = dnsmasq_put_nic(bridge, network, old, nic, err);
 	fabric_nic_free(old);
 	if (r < 0)
 		return err_prefix(err, "nic %u of '%s'", nic->index, shown(nic->hostname));

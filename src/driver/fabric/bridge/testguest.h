@@ -56,13 +56,35 @@ static inline void wait_for_bridge(const uint8_t mac[6])
 	fail_msg("the gateway does not answer");
 }
 
-/* Brings one end of a cable up, the other being up; returns when the kernel has noticed. */
+/* The kernel makes an IPv6 address usable some time after it was asked to, and says so. */
+static inline void wait_for_address(int news, const char *ifname, unsigned scope)
+{
+	struct { struct nlmsghdr header; struct ifaddrmsg address; char rest[1024]; } message;
+
+	do {
+		wait_readable(news);
+		assert_true(recv(news, &message, sizeof(message), 0) > 0);
+	} while (message.header.nlmsg_type != RTM_NEWADDR || message.address.ifa_index != if_nametoindex(ifname) ||
+		 message.address.ifa_scope != scope || (message.address.ifa_flags & IFA_F_TENTATIVE));
+}
+
+/* Brings one end of a cable up, the other being up; returns when it works and has its link-local address. */
 static inline void plug_in(const char *ifname)
+{
+	auto_free char *accept_dad = text_format("/proc/sys/net/ipv6/conf/%s/accept_dad", ifname);
+	auto_close int news = open_address_news();
+
+	write_setting(accept_dad, "0");
+	RUN("ip", "link", "set", ifname, "up");
+	wait_for_address(news, ifname, RT_SCOPE_LINK);
+}
+
+static inline void add_address6(const char *ifname, const char *address_and_prefix)
 {
 	auto_close int news = open_address_news();
 
-	RUN("ip", "link", "set", ifname, "up");
-	wait_readable(news);
+	RUN("ip", "addr", "add", address_and_prefix, "dev", ifname);
+	wait_for_address(news, ifname, RT_SCOPE_UNIVERSE);
 }
 
 /* Makes the nic, and a cable of the tap's name in the place of the tap, so that the guest is a network stack. */
@@ -78,7 +100,6 @@ static inline struct guest add_guest(struct testbed *bed, const struct fabric_ni
 	RUN("ip", "link", "set", ifname, "alias", alias);
 	RUN("ip", "link", "set", ifname, "master", "s1a2bb0", "up");
 	enter(guest.ns);
-	write_setting("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0");
 	write_setting("/proc/sys/net/ipv6/conf/eth0/accept_ra", "0");
 	RUN("ip", "link", "set", "eth0", "address", mac);
 	plug_in("eth0");
@@ -96,7 +117,7 @@ static inline void configure(struct testbed *bed, const struct guest *guest)
 
 	enter(guest->ns);
 	RUN("ip", "addr", "add", prefix4, "dev", "eth0");
-	RUN("ip", "addr", "add", prefix6, "dev", "eth0");
+	add_address6("eth0", prefix6);
 	RUN("ip", "route", "add", "default", "via", "10.231.0.1");
 	RUN("ip", "-6", "route", "add", "default", "via", "fd23:1::1");
 	enter(bed->host_ns);
@@ -112,13 +133,13 @@ static inline int add_outside(struct testbed *bed)
 	enter(ns);
 	plug_in("eth0");
 	RUN("ip", "addr", "add", "192.0.2.2/24", "dev", "eth0");
-	RUN("ip", "addr", "add", "2001:db8::2/64", "dev", "eth0", "nodad");
+	add_address6("eth0", "2001:db8::2/64");
 	RUN("ip", "route", "add", "10.231.0.0/24", "via", "192.0.2.1");
 	enter(bed->host_ns);
 	RUN("ip", "link", "set", "up0", "down");
 	plug_in("up0");
 	RUN("ip", "addr", "add", "192.0.2.1/24", "dev", "up0");
-	RUN("ip", "addr", "add", "2001:db8::1/64", "dev", "up0", "nodad");
+	add_address6("up0", "2001:db8::1/64");
 	return ns;
 }
 

@@ -5,7 +5,8 @@
  * it starts QEMU inside the machine's cgroup and waits until its monitor obeys or it ends.
  * The monitor's socket listens before QEMU exists, so whoever finds a process in the cgroup
  * can talk to it; a start that is interrupted anywhere leaves either no process (the next
- * start or kill clears the rest) or a whole machine.
+ * start or kill clears the rest) or a whole machine. One that was to continue from a memory
+ * snapshot waits in state "prelaunch" until it is loaded; status() takes it for absent.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -284,13 +285,13 @@ static int spawn_qemu(struct launch *launch, struct err *err)
 static int explain_end(struct launch *launch, struct err *err)
 {
 	siginfo_t info = { 0 };
-	char line[200];
+	char words[180];
 
 	waitid(P_PIDFD, (id_t)launch->pidfd, &info, WEXITED);
-	run_dir_last_log_line(launch->run_dir, line, sizeof(line));
+	run_dir_last_words(launch->run_dir, words, sizeof(words));
 	if (info.si_code != CLD_EXITED)
-		return err_set(err, -EIO, "QEMU was killed by signal %d %s", info.si_status, line);
-	return err_set(err, -EIO, "%s", line[0] ? line : "QEMU ended without a word");
+		return err_set(err, -EIO, "QEMU was killed by signal %d %s", info.si_status, words);
+	return err_set(err, -EIO, "%s", words[0] ? words : "QEMU ended without a word");
 }
 
 /*
@@ -299,9 +300,12 @@ static int explain_end(struct launch *launch, struct err *err)
  */
 static int wait_for_monitor(struct launch *launch, struct err *err)
 {
+	const char *snapshot = launch->config->memory_snapshot;
 	auto_qmp struct qmp qmp;
-	int r = qmp_open(&qmp, launch->run_dir, SETUP_TIMEOUT_MS, err);
+	int r = qmp_open(&qmp, launch->run_dir, snapshot ? QMP_JOB_TIMEOUT_MS : SETUP_TIMEOUT_MS, err);
 
+	if (r == 0 && snapshot)
+		return qemu_snapshot_load(&qmp, snapshot, err);
 	return r == -ENOENT ? explain_end(launch, err) : r;
 }
 

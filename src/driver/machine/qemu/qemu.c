@@ -148,8 +148,11 @@ static int qemu_kill(struct machine_driver *driver, const char *uid, struct err 
 
 static enum machine_state state_of(const char *status)
 {
-	static const char *const stopped[] = { "paused", "io-error", "prelaunch", "suspended", "internal-error" };
+	static const char *const stopped[] = { "paused", "io-error", "suspended", "internal-error" };
 
+	/* A start from memory was interrupted before it was loaded: nothing has run yet. */
+	if (text_equal(status, "prelaunch"))
+		return MACHINE_ABSENT;
 	for (size_t i = 0; i < ARRAY_COUNT(stopped); i++)
 		if (text_equal(status, stopped[i]))
 			return MACHINE_PAUSED;
@@ -186,10 +189,8 @@ static int qemu_status(struct machine_driver *driver, const char *uid, struct ma
 		r = ask_status(qemu, uid, &status, err);
 		if (r < 0 && cgroup_first_pid(cgroup))
 			return r;
-		if (r < 0)
-			status.pid = 0;
 	}
-	*ret_status = status.pid ? status : (struct machine_status){ .state = MACHINE_ABSENT };
+	*ret_status = status.state != MACHINE_ABSENT ? status : (struct machine_status){ .state = MACHINE_ABSENT };
 	return 0;
 }
 

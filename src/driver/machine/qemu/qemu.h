@@ -51,6 +51,9 @@ int qemu_command(const struct qemu *qemu, const char *uid, const char *command, 
 /* Ends all processes, removes run directory and cgroup. */
 int qemu_destroy(struct qemu *qemu, const char *uid, struct err *err);
 
+/* Loads disks and memory into a machine that was started with -S, and lets it run. */
+int qemu_snapshot_load(struct qmp *qmp, const char *snapshot, struct err *err);
+
 int qemu_start(struct machine_driver *driver, const struct machine_config *config, struct err *err);
 int qemu_probe(struct machine_driver *driver, struct machine_capabilities *ret_capabilities, struct err *err);
 int qemu_resize(struct machine_driver *driver, const char *uid, unsigned cpus, uint64_t memory_bytes, struct err *err);

@@ -167,7 +167,7 @@ static void add_boot(struct qemu_args *args, const struct qemu_plan *plan)
 	if (plan->kernel >= 0)
 		add_kernel(args, plan);
 	if (plan->config->memory_snapshot)
-		add_text(args, "-loadvm", plan->config->memory_snapshot);
+		add_flag(args, "-S");	/* Until the memory is loaded. */
 }
 
 /* Monitors and ports */

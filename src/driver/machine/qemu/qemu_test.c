@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -328,7 +329,7 @@ static void full_disk_pauses(void **state)
 static void q35_grows(void **state)
 {
 	struct bench *bench = *state;
-	struct err err;
+	struct err refusal;
 
 	bench->config.type = MACHINE_Q35;
 	start_and_boot(bench);
@@ -336,10 +337,10 @@ static void q35_grows(void **state)
 	ok(machine_qemu.resize(bench->driver, UID, 2, 512 * MIB, err));
 	expect_guest(bench, "nproc", "2");
 	expect_guest(bench, "awk '/MemTotal/ { print ($2 > 400000) }' /proc/meminfo", "1");
-	assert_int_equal(machine_qemu.resize(bench->driver, UID, 1, 0, &err), -EOPNOTSUPP);
-	assert_int_equal(machine_qemu.resize(bench->driver, UID, 3, 0, &err), -EOPNOTSUPP);
-	assert_int_equal(machine_qemu.resize(bench->driver, UID, 0, 256 * MIB, &err), -EOPNOTSUPP);
-	assert_int_equal(machine_qemu.resize(bench->driver, UID, 0, 1024 * (uint64_t)MIB, &err), -EOPNOTSUPP);
+	assert_int_equal(machine_qemu.resize(bench->driver, UID, 1, 0, &refusal), -EOPNOTSUPP);
+	assert_int_equal(machine_qemu.resize(bench->driver, UID, 3, 0, &refusal), -EOPNOTSUPP);
+	assert_int_equal(machine_qemu.resize(bench->driver, UID, 0, 256 * MIB, &refusal), -EOPNOTSUPP);
+	assert_int_equal(machine_qemu.resize(bench->driver, UID, 0, 1024 * (uint64_t)MIB, &refusal), -EOPNOTSUPP);
 }
 
 static void plugged_disk_is_usable(void **state)

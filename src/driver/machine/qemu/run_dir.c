@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "driver/machine/qemu/stderr_text.h"
 
 enum {
 	BACKLOG = 16,			/* Commands that wait while another one talks. */
@@ -110,17 +111,17 @@ static ssize_t read_tail(int dir_fd, char *buffer, size_t size)
 	return pread(fd, buffer, size, st.st_size > (off_t)size ? st.st_size - (off_t)size : 0);
 }
 
-void run_dir_last_log_line(int dir_fd, char *line, size_t size)
+void run_dir_last_words(int dir_fd, char *words, size_t size)
 {
 	char tail[LOG_TAIL_BYTES + 1];
 	ssize_t count = read_tail(dir_fd, tail, LOG_TAIL_BYTES);
-	char *start;
+	const char *newline;
 
 	while (count > 0 && tail[count - 1] == '\n')
 		count--;
 	tail[count > 0 ? count : 0] = '\0';
-	start = strrchr(tail, '\n');
-	text_shown(start ? start + 1 : tail, size - 4, line, size);
+	newline = strrchr(tail, '\n');
+	text_shown(stderr_text(newline ? newline + 1 : tail), size - 4, words, size);
 }
 
 int run_dir_write_nics(int dir_fd, const char *text, struct err *err)

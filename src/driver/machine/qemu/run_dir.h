@@ -33,8 +33,8 @@ int run_dir_connect(int dir_fd, enum run_socket socket, int timeout_ms, struct e
 int run_dir_make_display(int dir_fd, uid_t user, gid_t group, struct err *err);
 int run_dir_make_log(int dir_fd, struct err *err);
 
-/* The last line of the log without control characters; empty when there is none. */
-void run_dir_last_log_line(int dir_fd, char *line, size_t size);
+/* What QEMU said last, for people, without control characters; empty when it said nothing. */
+void run_dir_last_words(int dir_fd, char *words, size_t size);
 
 int run_dir_write_nics(int dir_fd, const char *text, struct err *err);
 void run_dir_read_nics(int dir_fd, struct str *out);

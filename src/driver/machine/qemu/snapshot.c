@@ -106,6 +106,17 @@ static int run_job(struct qmp *qmp, const char *command, const char *snapshot, c
 
 /* Operations */
 
+int qemu_snapshot_load(struct qmp *qmp, const char *snapshot, struct err *err)
+{
+	struct nodes nodes = { 0 };
+	int r = find_nodes(qmp, true, &nodes, err);
+
+	if (r == 0)
+		r = run_job(qmp, "snapshot-load", snapshot, nodes.names.items[0], &nodes, err);
+	nodes_done(&nodes);
+	return r < 0 ? r : qmp_call(qmp, "cont", NULL, NULL, err);
+}
+
 int qemu_snapshot_create(struct machine_driver *driver, const char *uid, const char *snapshot, bool has_memory, struct err *err)
 {
 	struct nodes nodes = { 0 };

@@ -298,13 +298,13 @@ static void on_monitor(void *data, int fd, uint32_t events)
 
 static void describe_status(struct machine_watch *watch, int status, struct machine_event *event)
 {
-	char line[100];
+	char words[100];
 
-	run_dir_last_log_line(watch->run_dir, line, sizeof(line));
+	run_dir_last_words(watch->run_dir, words, sizeof(words));
 	if (status >= 0 && WIFSIGNALED(status))
 		snprintf(event->text, sizeof(event->text), "QEMU was killed by signal %d", WTERMSIG(status));
-	else if (line[0])
-		snprintf(event->text, sizeof(event->text), "QEMU ended: %s", line);
+	else if (words[0])
+		snprintf(event->text, sizeof(event->text), "QEMU ended: %s", words);
 	else
 		snprintf(event->text, sizeof(event->text), "QEMU ended unexpectedly");
 }

@@ -109,6 +109,21 @@ static char *folder_of(struct core *core, const struct kind *kind, const struct 
 	return parent ? text_format("instances/%s/snapshots", parent->name) : NULL;
 }
 
+/* The name of the instance that has the volume, or null: it follows from the instances. */
+static const char *holder_of(struct core *core, const char *volume_uid)
+{
+	const struct map *all = objects_all(core->objects, KIND_INSTANCE);
+
+	for (size_t i = 0; i < all->count; i++) {
+		const struct instance *instance = all->entries[i].value;
+
+		for (size_t v = 0; v < instance->spec.volumes.count; v++)
+			if (text_equal(field_list_at(&instance->spec.volumes, struct instance_volume, v)->volume_uid, volume_uid))
+				return instance->meta.name;
+	}
+	return NULL;
+}
+
 static void publish(struct core *core, const struct kind *kind, void *object)
 {
 	struct meta *meta = kind_meta(object);
@@ -118,6 +133,8 @@ static void publish(struct core *core, const struct kind *kind, void *object)
 
 	if (!folder || kind->id == KIND_NODE)
 		return;
+	if (kind->id == KIND_VOLUME)
+		text_replace(&((struct volume *)object)->status.instance, holder_of(core, meta->uid));
 	kind_encode(kind, object, &writer, NULL);
 	view_put(core->params.view, folder, meta->name, json.data, json.size);
 }
@@ -157,13 +174,15 @@ static void publish_renamed(struct core *core, const struct kind *kind, void *ob
 		free(map_put(&core->published, meta->uid, text_copy(meta->name)));
 }
 
-static void show_volume_holder(struct core *core, const struct instance *instance);
+static void publish_volumes(struct core *core);
 
 static void object_changed(void *data, const struct kind *kind, void *object, enum objects_change change)
 {
 	struct core *core = data;
 
 	if (change == OBJECTS_REMOVED) {
+		if (kind->id == KIND_INSTANCE)
+			publish_volumes(core);
 		unpublish(core, kind, object);
 		free(map_remove(&core->published, kind_meta(object)->uid));
 		return;
@@ -171,7 +190,7 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 	publish_renamed(core, kind, object);
 	publish(core, kind, object);
 	if (kind->id == KIND_INSTANCE && change == OBJECTS_DESIRED)
-		show_volume_holder(core, object);
+		publish_volumes(core);
 }
 
 static void event_added(void *data, const struct event *event, const char *json, size_t size)
@@ -183,23 +202,16 @@ static void event_added(void *data, const struct event *event, const char *json,
 		log_line(LOG_WARNING, "%s", event->text);
 }
 
-/* A volume shows which instance has it; that follows from the instances. */
-static void show_volume_holder(struct core *core, const struct instance *instance)
+/* An instance was changed: volumes may have come to it or left it. */
+static void publish_volumes(struct core *core)
 {
 	const struct map *all = objects_all(core->objects, KIND_VOLUME);
 
 	for (size_t i = 0; i < all->count; i++) {
 		struct volume *volume = all->entries[i].value;
-		bool is_listed = false;
 
-		for (size_t v = 0; v < instance->spec.volumes.count; v++)
-			is_listed |= text_equal(field_list_at(&instance->spec.volumes, struct instance_volume, v)->volume_uid, volume->meta.uid);
-		if (is_listed == text_equal(volume->status.instance, instance->meta.name))
-			continue;
-		if (!is_listed && !text_equal(volume->status.instance, instance->meta.name))
-			continue;
-		text_replace(&volume->status.instance, is_listed ? instance->meta.name : NULL);
-		publish(core, &kinds[KIND_VOLUME], volume);
+		if (!text_equal(volume->status.instance, holder_of(core, volume->meta.uid)))
+			publish(core, &kinds[KIND_VOLUME], volume);
 	}
 }
 
@@ -213,8 +225,6 @@ void publish_all(struct core *core)
 			publish(core, &kinds[k], all->entries[i].value);
 		}
 	}
-	for (size_t i = 0; i < objects_all(core->objects, KIND_INSTANCE)->count; i++)
-		show_volume_holder(core, objects_all(core->objects, KIND_INSTANCE)->entries[i].value);
 }
 
 void node_publish(struct core *core)

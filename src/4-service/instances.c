@@ -198,6 +198,8 @@ void instance_update(struct core *core, struct call *call)
 	if (r == 0)
 		r = check_shrink(instance, next, &err);
 	if (r == 0)
+		r = instance_spec_check(&next->spec, &err);
+	if (r == 0)
 		r = check_publish(&next->spec, &err);
 	if (r == 0 && next->spec.memory > core->node->status.memory)
 		r = err_set(&err, -ENOSPC, "spec.memory: %s is more than the host has: use less",

@@ -35,6 +35,12 @@ static int find_machine(struct core *core, const char *name, struct instance **r
 	case INSTANCE_PAUSED:
 	case INSTANCE_STOPPING:
 		return 0;
+	case INSTANCE_PENDING:
+	case INSTANCE_CREATING:
+	case INSTANCE_STARTING:
+	case INSTANCE_RESTORING:
+		return err_set(err, -EAGAIN, "instance '%s' is %s: wait for it with 'strata wait %s'", name,
+			       instance_state_names[(*ret_instance)->status.state], name);
 	default:
 		return err_set(err, -EBUSY, "instance '%s' is %s: start it with 'strata start %s'", name,
 			       instance_state_names[(*ret_instance)->status.state], name);

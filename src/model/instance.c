@@ -143,7 +143,7 @@ FIELD_TABLE(instance_spec_table, instance_spec, "What an instance should be.",
 FIELD_TABLE(instance_usage_table, instance_usage, "What it uses, sampled every few seconds.",
 	FIELD(INT, instance_usage, cpu_permille, .doc = "Use of CPU over the last period; 1000 is one whole CPU."),
 	FIELD(SIZE, instance_usage, memory_bytes, .unit = "bytes", .doc = "Memory resident on the host."),
-	FIELD(SIZE, instance_usage, cpu_ns, .unit = "ns", .doc = "CPU time since its start."),
+	FIELD(INT, instance_usage, cpu_ns, .unit = "ns", .doc = "CPU time since its start."),
 	FIELD(SIZE, instance_usage, disk_read_bytes, .unit = "bytes", .doc = "Read from its disks."),
 	FIELD(SIZE, instance_usage, disk_write_bytes, .unit = "bytes", .doc = "Written to its disks."),
 	FIELD(SIZE, instance_usage, net_receive_bytes, .unit = "bytes", .doc = "Received by it."),
@@ -180,6 +180,10 @@ int instance_spec_check(const struct instance_spec *spec, struct err *err)
 	if (spec->kind != INSTANCE_VM)
 		return err_set(err, -EINVAL, "spec.kind: 'container' needs a machine driver for containers, which this version "
 			       "does not have: use 'vm'");
+	if (spec->machine == INSTANCE_MACHINE_MICROVM && spec->vnc)
+		return err_set(err, -EINVAL, "spec.vnc: a microvm has no screen: set machine to q35");
+	if (spec->machine == INSTANCE_MACHINE_MICROVM && (spec->boot == INSTANCE_BOOT_BIOS || spec->boot == INSTANCE_BOOT_UEFI))
+		return err_set(err, -EINVAL, "spec.boot: a microvm boots only a kernel: set machine to q35");
 	return 0;
 }
 

@@ -48,6 +48,14 @@ static void push_text(struct field_list *list, const char *text)
 	*(char **)field_list_push(list, sizeof(char *)) = text_copy(text);
 }
 
+static bool has_text(const struct field_list *list, const char *text)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (text_equal(*field_list_at(list, char *, i), text))
+			return true;
+	return false;
+}
+
 /* What differs between what is wanted and what runs, once the live change was refused. */
 static void note_pending(struct item *item, const struct instance *instance)
 {
@@ -65,6 +73,13 @@ static void note_pending(struct item *item, const struct instance *instance)
 		auto_free char *text = text_format("memory: %s, now %s", units_format_size(instance->spec.memory, a),
 						   units_format_size(status->memory, b));
 		push_text(&status->pending, text);
+	}
+	for (size_t i = 0; i < instance->spec.volumes.count; i++) {
+		const struct instance_volume *volume = field_list_at(&instance->spec.volumes, struct instance_volume, i);
+		auto_free char *text = text_format("volume '%s': not plugged in yet", volume->volume);
+
+		if (!has_text(&status->attached, volume->volume_uid))
+			push_text(&status->pending, text);
 	}
 }
 
@@ -84,7 +99,7 @@ static enum machine_type choose_type(const struct item *item, const struct insta
 		return MACHINE_Q35;
 	if (instance->spec.machine == INSTANCE_MACHINE_MICROVM)
 		return MACHINE_MICROVM;
-	return boots_kernel && item->agent->has_microvm ? MACHINE_MICROVM : MACHINE_Q35;
+	return boots_kernel && item->agent->has_microvm && !instance->spec.vnc ? MACHINE_MICROVM : MACHINE_Q35;
 }
 
 static char *memory_snapshot(struct item *item, const struct instance *instance)

@@ -125,14 +125,6 @@ static int run_set(struct cli *cli, struct err *err)
 }
 
 /* What `wait --for` knows. */
-static int wait_until_agent(void *data, const void *object, struct err *err)
-{
-	const struct instance *instance = object;
-	int result = wait_until_running(data, object, err);
-
-	return result == WAIT_DONE ? (instance->status.agent ? WAIT_DONE : WAIT_MORE) : result;
-}
-
 static const struct { const char *name; wait_look_fn *look; } goals[] = {
 	{ "running", wait_until_running }, { "stopped", wait_until_stopped }, { "paused", wait_until_paused },
 	{ "created", wait_until_created }, { "agent", wait_until_agent }, { "gone", wait_until_gone },

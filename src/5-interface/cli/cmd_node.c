@@ -172,7 +172,11 @@ static int run_cert_issue(struct cli *cli, struct err *err)
 
 static int run_backup(struct cli *cli, struct err *err)
 {
-	return transfer_download(cli, "/v1/backup", cli_argument(cli, 0), err);
+	const char *file = cli_argument(cli, 0);
+
+	if (!text_equal(file, "-") && access(file, F_OK) == 0)
+		return err_set(err, -EEXIST, "'%s' exists already: a backup overwrites nothing, choose another name", shown(file));
+	return transfer_download(cli, "/v1/backup", file, err);
 }
 
 static int run_restore(struct cli *cli, struct err *err)

@@ -104,6 +104,14 @@ int wait_until_restored(void *data, const void *object, struct err *err)
 	return instance->spec.power == POWER_RUNNING && !has_ended ? wait_until_running(data, object, err) : WAIT_DONE;
 }
 
+int wait_until_agent(void *data, const void *object, struct err *err)
+{
+	const struct instance *instance = object;
+	int result = wait_until_running(data, object, err);
+
+	return result == WAIT_DONE ? (instance->status.agent ? WAIT_DONE : WAIT_MORE) : result;
+}
+
 int wait_until_gone(void *data, const void *object, struct err *err)
 {
 	(void)data;

@@ -12,7 +12,6 @@ struct act {
 
 static int too_large(struct connection *connection)
 {
-	connection->must_close = true;	/* Rather than reading it all to throw it away. */
 	return reply_status(connection, 413, "the body is larger than %d bytes", LIMIT_BODY_BYTES);
 }
 
@@ -22,7 +21,7 @@ static int on_start(struct connection *connection)
 
 	act->reply.fds = (struct call_fds){ -1, -1, -1, -1, -1 };
 	connection->state = act;
-	if (connection->content_length > LIMIT_BODY_BYTES)
+	if (connection->head.content_length > LIMIT_BODY_BYTES)
 		return too_large(connection);
 	return 0;
 }

@@ -1,7 +1,6 @@
 #include "5-interface/http/connection.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,12 +8,12 @@
 #include "base/mem.h"
 
 enum { TIMEOUT_REASON = PENDING_TIMEOUT_USER_REASON_BASE };
+/* More than this of an unwanted body is not waited for: the connection is closed. */
+enum { SKIP_BYTES_MAX = 1 << 20 };
 
-/* libwebsockets sets a timeout after each piece of a body; when we pause it is we who are slow. */
-static void forgive(struct connection *connection)
+void connection_set_timeout(struct connection *connection, int seconds)
 {
-	if (connection->is_paused)
-		connection_set_timeout(connection, 0);
+	lws_set_timeout(connection->wsi, seconds ? (enum pending_timeout)TIMEOUT_REASON : NO_PENDING_TIMEOUT, seconds);
 }
 
 void connection_pause(struct connection *connection)
@@ -23,8 +22,7 @@ void connection_pause(struct connection *connection)
 		return;
 	lws_rx_flow_control(connection->wsi, 0);
 	connection->is_paused = true;
-	if (connection->has_body_coming)
-		connection_set_timer(connection, 0, forgive);
+	connection_set_timeout(connection, 0);	/* It is we who are slow. */
 }
 
 void connection_resume(struct connection *connection)
@@ -37,15 +35,8 @@ void connection_resume(struct connection *connection)
 		connection_set_timeout(connection, TIMEOUT_REQUEST_S);
 }
 
-/*
- * Of a paused HTTP connection libwebsockets does not see that it can be written to.  So it is not
- * paused while it writes; connection_writable() pauses it again.
- */
 void connection_want_write(struct connection *connection)
 {
-	if (connection->handler && !connection->handler->is_websocket)
-		connection_resume(connection);
-	connection->wants_write = true;
 	lws_callback_on_writable(connection->wsi);
 }
 
@@ -71,9 +62,10 @@ void connection_set_timer(struct connection *connection, int64_t delay_ms, void 
 	lws_sul_schedule(connection->server->context, 0, &connection->timer, on_timer, delay_ms * LWS_US_PER_MS);
 }
 
-void connection_set_timeout(struct connection *connection, int seconds)
+void connection_start(struct connection *connection)
 {
-	lws_set_timeout(connection->wsi, seconds ? (enum pending_timeout)TIMEOUT_REASON : NO_PENDING_TIMEOUT, seconds);
+	connection->phase = PHASE_HEAD;
+	connection_set_timeout(connection, TIMEOUT_REQUEST_S);
 }
 
 void connection_end_handler(struct connection *connection)
@@ -92,16 +84,18 @@ void connection_end_handler(struct connection *connection)
 	connection->state = NULL;
 }
 
-/* libwebsockets forgets about a transaction's body that is still to come only when it is told to go on. */
 static int next_request(struct connection *connection)
 {
 	bool has_unread_body = connection->has_body_coming;
 
-	connection->has_body_coming = false;
 	if (connection->must_close && !has_unread_body)
 		return -1;
+	connection->has_body_coming = false;
 	connection_resume(connection);
-	return lws_http_transaction_completed(connection->wsi) ? -1 : 0;
+	connection->phase = connection->must_close ? PHASE_LINGER : has_unread_body ? PHASE_SKIP : PHASE_HEAD;
+	connection_set_timeout(connection, connection->must_close ? TIMEOUT_LINGER_S :
+			       has_unread_body ? TIMEOUT_REQUEST_S : TIMEOUT_IDLE_S);
+	return 0;
 }
 
 int connection_finish(struct connection *connection)
@@ -110,18 +104,276 @@ int connection_finish(struct connection *connection)
 	if (!lws_partial_buffered(connection->wsi))
 		return next_request(connection);
 	connection->is_finishing = true;
-	connection_resume(connection);
+	connection->phase = PHASE_ANSWER;
+	connection_pause(connection);
 	connection_set_timeout(connection, TIMEOUT_WRITE_S);
-	lws_callback_on_writable(connection->wsi);
+	connection_want_write(connection);
 	return 0;
 }
 
-/* Nothing more is read before this request has its answer. */
-static void pause_until_answer(struct connection *connection)
+bool connection_can_go_on(const struct connection *connection)
 {
-	if (connection->handler && !connection->has_body_coming && !connection->wants_write &&
-	    !lws_partial_buffered(connection->wsi))
+	return !connection->has_body_coming ||
+	       (!connection->head.is_chunked && connection->body_left <= SKIP_BYTES_MAX);
+}
+
+/* The handler has the whole request. */
+static int body_ended(struct connection *connection)
+{
+	int r = 0;
+
+	connection->has_body_coming = false;
+	connection->phase = PHASE_ANSWER;
+	if (connection->handler->body_end)
+		r = connection->handler->body_end(connection);
+	if (r == 0 && connection->phase == PHASE_ANSWER && !connection->is_finishing) {
 		connection_pause(connection);
+		connection_set_timeout(connection, 0);
+	}
+	return r;
+}
+
+/* 1: the request is decoded; else a reply has been given. */
+static int decode(struct connection *connection)
+{
+	struct head *head = &connection->head;
+	struct request *request = &connection->request;
+	char allow[64] = "";
+	struct err err;
+	int r = 0;
+
+	*request = (struct request){ .is_head = head->is_head };
+	if (!connection->peer.is_allowed)
+		r = peer_refusal(&connection->peer, connection->server->params.group_name, &err);
+	if (r == 0)
+		r = request_decode(head->method, head->path, head->queries, head->query_count, request, allow, &err);
+	if (r == -EPERM)
+		return reply_not_allowed(connection, allow, &err);
+	if (r < 0)
+		return reply_error(connection, &err);
+	if (head->is_head && !request->route->handler->answers_head)
+		return reply_not_allowed(connection, "GET", &(struct err){ .msg = "HEAD is not answered here: use GET" });
+	if (request->route->unix_only && connection->server->params.is_tls)
+		return reply_status(connection, 403, "%s is for the unix socket only", request->route->pattern);
+	if (request->route->handler->is_websocket && !head->wants_websocket)
+		return reply_status(connection, 426, "%s is a WebSocket (version 13)", request->route->pattern);
+	return 1;
+}
+
+static int start_websocket(struct connection *connection)
+{
+	if (reply_upgrade(connection) < 0)
+		return -1;
+	connection->phase = PHASE_WEBSOCKET;
+	connection->websocket = (struct websocket){ 0 };
+	connection_set_timeout(connection, 0);
+	return connection->handler->established(connection);
+}
+
+static int start_handler(struct connection *connection)
+{
+	int r;
+
+	connection->handler = connection->request.route->handler;
+	r = connection->handler->start(connection);
+	if (r < 0 || !connection->handler)
+		return r;
+	if (connection->handler->is_websocket)
+		return start_websocket(connection);
+	if (!connection->has_body_coming)
+		return body_ended(connection);
+	if (!connection->is_paused)
+		connection_set_timeout(connection, TIMEOUT_REQUEST_S);
+	return connection->head.expects_continue ? reply_continue(connection) : 0;
+}
+
+static int refuse_head(struct connection *connection, int status, const struct err *err)
+{
+	connection->must_close = true;
+	connection->has_body_coming = true;	/* Whatever follows: nobody knows where it ends. */
+	connection->request = (struct request){ 0 };
+	return reply_status(connection, status, "%s", err->msg);
+}
+
+static int begin_request(struct connection *connection, const char *bytes, size_t size)
+{
+	struct head *head = &connection->head;
+	struct err err;
+	int status, r;
+
+	str_clear(&connection->target);
+	str_append_bytes(&connection->target, bytes, size);
+	status = head_parse(connection->target.data, size, head, &err);
+	connection->must_close = status || head->is_http10 || head->wants_close;
+	if (status)
+		return refuse_head(connection, status, &err);
+	connection->body_left = head->content_length > 0 ? (uint64_t)head->content_length : 0;
+	connection->has_body_coming = head->is_chunked || connection->body_left;
+	connection->phase = connection->has_body_coming ? PHASE_BODY : PHASE_ANSWER;
+	chunks_init(&connection->chunks);
+	r = decode(connection);
+	return r <= 0 ? r : start_handler(connection);
+}
+
+/* The consumers: each returns how many bytes it has used, 0: it needs more; -1: drop the connection. */
+
+static ssize_t consume_head(struct connection *connection, const char *bytes, size_t size)
+{
+	size_t head_size, blank = 0;
+	struct err err;
+	int status;
+
+	while (size - blank >= 2 && bytes[blank] == '\r' && bytes[blank + 1] == '\n')
+		blank += 2;		/* Empty lines before a request are let pass (RFC 9112, section 2.2). */
+	if (blank)
+		return (ssize_t)blank;
+	head_size = head_find(bytes, size < HEAD_BYTES_MAX ? size : HEAD_BYTES_MAX);
+	if (head_size)
+		return begin_request(connection, bytes, head_size) < 0 ? -1 : (ssize_t)head_size;
+	if (size >= HEAD_BYTES_MAX) {
+		status = head_too_long(bytes, size, &err);
+		return refuse_head(connection, status, &err) < 0 ? -1 : (ssize_t)size;
+	}
+	if (!connection->input.size)	/* The head has begun; it must not take for ever. */
+		connection_set_timeout(connection, TIMEOUT_REQUEST_S);
+	return 0;
+}
+
+static int give_body(struct connection *connection, const char *bytes, size_t size)
+{
+	if (!connection->is_paused)
+		connection_set_timeout(connection, TIMEOUT_REQUEST_S);
+	return size && connection->handler->body ? connection->handler->body(connection, bytes, size) : 0;
+}
+
+static ssize_t consume_chunks(struct connection *connection, const char *bytes, size_t size)
+{
+	const char *piece;
+	size_t piece_size;
+	ssize_t used = chunks_read(&connection->chunks, bytes, size, &piece, &piece_size);
+	int r;
+
+	if (used < 0) {
+		connection->must_close = true;
+		r = reply_status(connection, 400, "the body is not in the chunked transfer coding");
+		return r < 0 ? -1 : (ssize_t)size;
+	}
+	r = give_body(connection, piece, piece_size);
+	if (r == 0 && connection->phase == PHASE_BODY && chunks_are_over(&connection->chunks))
+		r = body_ended(connection);
+	return r < 0 ? -1 : used;
+}
+
+static ssize_t consume_body(struct connection *connection, const char *bytes, size_t size)
+{
+	int r;
+
+	if (connection->head.is_chunked)
+		return consume_chunks(connection, bytes, size);
+	if (size > connection->body_left)
+		size = (size_t)connection->body_left;
+	connection->body_left -= size;
+	r = give_body(connection, bytes, size);
+	if (r == 0 && connection->phase == PHASE_BODY && !connection->body_left)
+		r = body_ended(connection);
+	return r < 0 ? -1 : (ssize_t)size;
+}
+
+static ssize_t consume_rest(struct connection *connection, size_t size)
+{
+	if (size > connection->body_left)
+		size = (size_t)connection->body_left;
+	connection->body_left -= size;
+	if (!connection->body_left) {
+		connection->phase = PHASE_HEAD;
+		connection_set_timeout(connection, TIMEOUT_IDLE_S);
+	}
+	return (ssize_t)size;
+}
+
+static int take_piece(struct connection *connection)
+{
+	const struct websocket_piece *piece = &connection->piece;
+
+	switch (piece->opcode) {
+	case WEBSOCKET_CLOSE:
+		return frame_close(connection, WEBSOCKET_NORMAL);
+	case WEBSOCKET_PING:
+		return frame_pong(connection, piece->bytes, piece->size);
+	case WEBSOCKET_PONG:
+		return 0;
+	default:
+		return connection->handler->receive(connection, piece->bytes, piece->size);
+	}
+}
+
+static ssize_t consume_frames(struct connection *connection, char *bytes, size_t size)
+{
+	bool has_piece;
+	ssize_t used = websocket_read(&connection->websocket, bytes, size, &connection->piece, &has_piece);
+
+	if (used < 0)
+		return frame_close(connection, WEBSOCKET_PROTOCOL_ERROR) < 0 ? -1 : (ssize_t)size;
+	return has_piece && take_piece(connection) < 0 ? -1 : used;
+}
+
+static ssize_t consume_some(struct connection *connection, char *bytes, size_t size)
+{
+	switch (connection->phase) {
+	case PHASE_HEAD:	return consume_head(connection, bytes, size);
+	case PHASE_BODY:	return consume_body(connection, bytes, size);
+	case PHASE_SKIP:	return consume_rest(connection, size);
+	case PHASE_WEBSOCKET:	return consume_frames(connection, bytes, size);
+	case PHASE_LINGER:	return (ssize_t)size;
+	case PHASE_ANSWER:	break;
+	}
+	return 0;
+}
+
+static ssize_t consume(struct connection *connection, char *bytes, size_t size)
+{
+	size_t used = 0;
+
+	while (used < size) {
+		ssize_t n = consume_some(connection, bytes + used, size - used);
+
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		used += (size_t)n;
+	}
+	return (ssize_t)used;
+}
+
+static int consume_input(struct connection *connection)
+{
+	struct str *input = &connection->input;
+	ssize_t used = consume(connection, input->data, input->size);
+
+	if (used < 0)
+		return -1;
+	if ((size_t)used == input->size)
+		str_done(input);	/* Most clients do not pipeline. */
+	else
+		str_remove_front(input, (size_t)used);
+	return 0;
+}
+
+int connection_receive(struct connection *connection, char *bytes, size_t size)
+{
+	ssize_t used;
+
+	if (connection->input.size) {
+		str_append_bytes(&connection->input, bytes, size);
+		return consume_input(connection);
+	}
+	used = consume(connection, bytes, size);
+	if (used < 0)
+		return -1;
+	if ((size_t)used < size)
+		str_append_bytes(&connection->input, bytes + used, size - (size_t)used);
+	return 0;
 }
 
 int connection_writable(struct connection *connection)
@@ -130,264 +382,11 @@ int connection_writable(struct connection *connection)
 
 	if (connection->is_finishing) {
 		connection->is_finishing = false;
-		return next_request(connection);
-	}
-	connection->wants_write = false;
-	if (connection->handler && connection->handler->writable)
+		r = next_request(connection);
+	} else if (connection->handler && connection->handler->writable) {
 		r = connection->handler->writable(connection);
-	if (r == 0)
-		pause_until_answer(connection);
+	}
+	if (r == 0 && connection->input.size && connection->phase != PHASE_ANSWER && !connection->is_paused)
+		r = consume_input(connection);
 	return r;
-}
-
-/*
- * Where there is no Content-Length there is no body (RFC 9112, section 6.3), but libwebsockets
- * expects an endless one after these methods.
- */
-static bool has_endless_body(const struct connection *connection)
-{
-	enum method method = connection->request.method;
-
-	return method == METHOD_POST || method == METHOD_PUT || method == METHOD_PATCH;
-}
-
-/* What the head of the request says about its body and about the connection. */
-static int read_framing(struct connection *connection, struct err *err)
-{
-	struct lws *wsi = connection->wsi;
-	bool has_length = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
-	char text[32] = "";
-
-	connection->content_length = -1;
-	connection->is_chunked = connection->has_body_coming = false;
-	if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING)) {
-		lws_hdr_copy(wsi, text, sizeof(text), WSI_TOKEN_HTTP_TRANSFER_ENCODING);
-		connection->is_chunked = connection->must_close = connection->has_body_coming = true;
-		chunks_init(&connection->chunks);
-		if (has_length)
-			return err_set(err, -EINVAL, "the request has both Content-Length and Transfer-Encoding");
-		if (strcasecmp(text, "chunked") != 0)
-			return err_set(err, -EINVAL, "Transfer-Encoding '%s' is unknown: use 'chunked'", shown(text));
-		return 0;
-	}
-	if (!has_length) {
-		connection->must_close |= has_endless_body(connection);
-		return 0;
-	}
-	if (lws_hdr_copy(wsi, text, sizeof(text), WSI_TOKEN_HTTP_CONTENT_LENGTH) <= 0 || strlen(text) > 18 ||
-	    strspn(text, "0123456789") != strlen(text)) {
-		connection->must_close = true;
-		return err_set(err, -EINVAL, "Content-Length '%s' is not a number of bytes", shown(text));
-	}
-	connection->content_length = strtoll(text, NULL, 10);
-	connection->has_body_coming = connection->content_length > 0;
-	return 0;
-}
-
-static bool header_is(struct lws *wsi, enum lws_token_indexes token, const char *value)
-{
-	char text[32];
-
-	return lws_hdr_total_length(wsi, token) && lws_hdr_copy(wsi, text, sizeof(text), token) > 0 &&
-	       strcasecmp(text, value) == 0;
-}
-
-static enum method method_of(int lws_method, bool *ret_is_head)
-{
-	*ret_is_head = lws_method == LWSHUMETH_HEAD;
-	switch (lws_method) {
-	case LWSHUMETH_GET:
-	case LWSHUMETH_HEAD:	return METHOD_GET;
-	case LWSHUMETH_POST:	return METHOD_POST;
-	case LWSHUMETH_PUT:	return METHOD_PUT;
-	case LWSHUMETH_PATCH:	return METHOD_PATCH;
-	case LWSHUMETH_DELETE:	return METHOD_DELETE;
-	default:		return METHOD_COUNT;
-	}
-}
-
-/* Copies path and queries into connection->target, one after the other with zeros between. */
-static int read_target(struct connection *connection, char *queries[], size_t *ret_count, struct err *err)
-{
-	struct str *target = &connection->target;
-	struct lws *wsi = connection->wsi;
-	char text[LIMIT_URL_BYTES + 1];
-	size_t at[REQUEST_PARAMETERS_MAX], count = 0;
-	int length;
-
-	for (int i = 0; lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_URI_ARGS); i++) {
-		length = lws_hdr_copy_fragment(wsi, text, sizeof(text), WSI_TOKEN_HTTP_URI_ARGS, i);
-		if (length < 0)
-			break;
-		if (count == REQUEST_PARAMETERS_MAX)
-			return err_set(err, -EINVAL, "more than %d query parameters", REQUEST_PARAMETERS_MAX);
-		at[count++] = target->size;
-		str_append_bytes(target, text, (size_t)length + 1);
-	}
-	for (size_t i = 0; i < count; i++)
-		queries[i] = target->data + at[i];
-	*ret_count = count;
-	return 0;
-}
-
-static int too_long(struct connection *connection)
-{
-	connection->must_close = true;
-	return reply_status(connection, 414, "the URL is longer than %d bytes", LIMIT_URL_BYTES);
-}
-
-static int refuse(struct connection *connection, const char *allow, const struct err *err)
-{
-	if (err->code == -EPERM)
-		return reply_not_allowed(connection, allow, err);
-	return reply_error(connection, err);
-}
-
-/* Fills connection->request. 1: go on; else a reply has been given. */
-static int decode(struct connection *connection, const char *path, size_t length)
-{
-	struct request *request = &connection->request;
-	char *queries[REQUEST_PARAMETERS_MAX];
-	char allow[64] = "", *uri;
-	size_t count = 0;
-	struct err err;
-	int ignored, r;
-
-	*request = (struct request){ 0 };
-	request->method = method_of(lws_http_get_uri_and_method(connection->wsi, &uri, &ignored), &request->is_head);
-	r = read_framing(connection, &err);
-	if (length + (size_t)lws_hdr_total_length(connection->wsi, WSI_TOKEN_HTTP_URI_ARGS) >= LIMIT_URL_BYTES)
-		return too_long(connection);
-	str_clear(&connection->target);
-	str_append_bytes(&connection->target, path, strlen(path) + 1);
-	/* libwebsockets cuts paths at '&' and ';'. */
-	if (strlen(path) != length)
-		return reply_status(connection, 400, "the path has a character that must be percent-encoded");
-	if (r == 0 && !connection->peer.is_allowed)
-		r = peer_refusal(&connection->peer, connection->server->params.group_name, &err);
-	if (r == 0)
-		r = read_target(connection, queries, &count, &err);
-	if (r == 0)
-		r = request_decode(request->method, connection->target.data, queries, count, request, allow, &err);
-	if (r < 0)
-		return refuse(connection, allow, &err);
-	if (request->route->unix_only && connection->server->params.is_tls)
-		return reply_status(connection, 403, "%s is for the unix socket only", request->route->pattern);
-	if (request->is_head && !request->route->handler->answers_head)
-		return reply_not_allowed(connection, "GET", &(struct err){ .msg = "HEAD is not answered here: use GET" });
-	return 1;
-}
-
-static void begin(struct connection *connection)
-{
-	struct lws *wsi = connection->wsi;
-	char version[16] = "";
-
-	lws_hdr_copy(wsi, version, sizeof(version), WSI_TOKEN_HTTP);
-	connection->is_http10 = strcmp(version, "HTTP/1.1") != 0;
-	connection->must_close = connection->is_http10 || header_is(wsi, WSI_TOKEN_CONNECTION, "close");
-	connection->expects_continue = header_is(wsi, WSI_TOKEN_HTTP_EXPECT, "100-continue");
-}
-
-static int body_ended(struct connection *connection)
-{
-	int r = 0;
-
-	connection->has_body_coming = false;
-	if (connection->handler->body_end)
-		r = connection->handler->body_end(connection);
-	if (r < 0 || !connection->handler)
-		return r;
-	connection_set_timeout(connection, 0);
-	pause_until_answer(connection);
-	return 0;
-}
-
-int connection_request(struct connection *connection, const char *path, size_t length)
-{
-	int r;
-
-	begin(connection);
-	r = decode(connection, path, length);
-	if (r <= 0)
-		return r;
-	if (connection->request.route->handler->is_websocket)
-		return reply_status(connection, 426, "%s is a WebSocket", connection->request.route->pattern);
-	connection->handler = connection->request.route->handler;
-	r = connection->handler->start(connection);
-	if (r < 0 || !connection->handler)
-		return r;
-	if (!connection->has_body_coming)
-		return body_ended(connection);
-	if (connection->expects_continue)
-		return lws_write(connection->wsi, (unsigned char *)(char[]){ "HTTP/1.1 100 Continue\r\n\r\n" }, 25,
-				 LWS_WRITE_HTTP) < 0 ? -1 : 0;
-	return 0;
-}
-
-int connection_upgrade(struct connection *connection, const char *protocol)
-{
-	char *path;
-	int length, r;
-
-	if (lws_http_get_uri_and_method(connection->wsi, &path, &length) < 0)
-		return -1;
-	begin(connection);
-	connection->must_close = true;
-	r = decode(connection, path, (size_t)length);
-	if (r <= 0)
-		return -1;
-	if (strcasecmp(protocol, "websocket") != 0 || !connection->request.route->handler->is_websocket) {
-		reply_status(connection, 400, "%s cannot be upgraded to '%s'", connection->request.route->pattern,
-			     shown(protocol));
-		return -1;
-	}
-	connection->handler = connection->request.route->handler;
-	r = connection->handler->start(connection);
-	return r < 0 || !connection->handler ? -1 : 0;
-}
-
-static int bad_chunks(struct connection *connection)
-{
-	return reply_status(connection, 400, "the body is not in the chunked transfer coding");
-}
-
-static int chunked_body(struct connection *connection, const char *bytes, size_t size)
-{
-	while (size && connection->handler) {
-		const char *piece;
-		size_t piece_size;
-		ssize_t used = chunks_read(&connection->chunks, bytes, size, &piece, &piece_size);
-		int r = 0;
-
-		if (used < 0)
-			return bad_chunks(connection);
-		bytes += used;
-		size -= (size_t)used;
-		if (piece_size && connection->handler->body)
-			r = connection->handler->body(connection, piece, piece_size);
-		if (r < 0)
-			return r;
-		if (connection->handler && chunks_are_over(&connection->chunks))
-			return body_ended(connection);
-	}
-	return 0;
-}
-
-int connection_body(struct connection *connection, const char *bytes, size_t size)
-{
-	if (!connection->handler || !connection->has_body_coming)
-		return 0;
-	if (connection->is_chunked)
-		return chunked_body(connection, bytes, size);
-	return connection->handler->body ? connection->handler->body(connection, bytes, size) : 0;
-}
-
-int connection_body_end(struct connection *connection)
-{
-	if (!connection->handler || !connection->has_body_coming)
-		return 0;
-	if (connection->is_chunked)	/* libwebsockets gives up after 100 MiB when it was told no length. */
-		return reply_status(connection, 413, "a chunked body may have at most 100 MiB: send its Content-Length");
-	return body_ended(connection);
 }

@@ -1,14 +1,16 @@
 /*
  * connection.h - one client's connection, and all a handler may do with it.
  *
- * Theory of operation.  libwebsockets parses a request, server.c decodes it and starts the
- * handler of its route.  A handler answers at once (reply_*), or waits for the core
+ * Theory of operation.  Bytes come from the socket (server.c) and are consumed by what the
+ * connection is in the middle of: a head, a body, WebSocket frames.  A head that is whole
+ * starts the handler of its route.  A handler answers at once (reply_*), or waits for the core
  * (call_send), the view (connection_watch), a timer, or a pipe (poller.h), each of which ends in
  * connection_want_write() and then the handler's writable(), where it may reply: libwebsockets
  * wants writing and closing to happen in a connection's own turn.
  *
  * While a request is being answered nothing more is read from its client (connection_pause), so
- * a pipelining or flooding client fills its own socket and not our memory.
+ * a pipelining or flooding client fills its own socket and not our memory: what had been read
+ * before (at most one read's size) waits in 'input'.
  *
  * Threads: only the server's.
  */
@@ -19,15 +21,28 @@
 
 #include "5-interface/http/chunks.h"
 #include "5-interface/http/handlers.h"
+#include "5-interface/http/head.h"
 #include "5-interface/http/peer.h"
 #include "5-interface/http/request.h"
 #include "5-interface/http/server.h"
+#include "5-interface/http/websocket.h"
 #include "base/limits.h"
 
 enum {
 	TIMEOUT_REQUEST_S = 20,		/* For the head of a request, and for each piece of its body. */
 	TIMEOUT_IDLE_S = 300,		/* Between requests. */
 	TIMEOUT_WRITE_S = 60,		/* For a client to take anything of what we write. */
+	TIMEOUT_LINGER_S = 5,		/* For a client to notice that we do not want the rest of its body. */
+};
+
+enum connection_phase {
+	PHASE_HEAD,
+	PHASE_BODY,
+	PHASE_ANSWER,			/* The handler has all it gets, the client waits. */
+	PHASE_SKIP,			/* The answer is out; the rest of a body is thrown away. */
+	PHASE_WEBSOCKET,
+	PHASE_LINGER,			/* The answer is out and the end; what still comes is thrown away. Closing at
+					 * once could take the answer away from a client that is still sending. */
 };
 
 struct connection {
@@ -36,21 +51,25 @@ struct connection {
 	struct connection *previous, *next;	/* All of the server. */
 	struct peer peer;
 
-	struct str target;		/* Path and queries of the request, cut into pieces; 'request' points here. */
+	enum connection_phase phase;
+	struct str input;		/* Read and not consumed. */
+	struct str target;		/* Head of the request; 'head' and 'request' point into it. */
+	struct head head;
 	struct request request;
+	uint64_t body_left;		/* Without chunks. */
+	struct chunks chunks;
+	struct websocket websocket;
+	struct websocket_piece piece;	/* The one handler->receive() is being given. */
+
 	const struct handler *handler;	/* Of the request in progress; null between requests. */
 	void *state;			/* The handler's. */
 	struct pending *pending;	/* Call without an answer yet. */
 	bool must_close;		/* After this answer. */
-	bool is_paused, wants_write;
+	bool sends_chunks;
+	bool is_paused;
 	bool is_finishing;		/* All is written, the last bytes are on their way. */
 	bool is_watching;
 	bool has_body_coming;		/* The request has a body that has not ended. */
-	bool is_chunked;		/* It comes with Transfer-Encoding: chunked, decoded by 'chunks'. */
-	struct chunks chunks;
-	int64_t content_length;		/* Of the body; -1: not said. */
-	bool expects_continue;
-	bool is_http10, sends_chunks;
 	bool has_timer;
 	lws_sorted_usec_list_t timer;
 	void (*on_timer)(struct connection *connection);
@@ -68,13 +87,14 @@ void connection_set_timer(struct connection *connection, int64_t delay_ms, void 
 /* The client must take or send something within these seconds; 0: it need not. */
 void connection_set_timeout(struct connection *connection, int seconds);
 
-/* What libwebsockets tells a connection; each returns 0 or -1: drop it. For server.c. */
-int connection_request(struct connection *connection, const char *path, size_t length);
-int connection_upgrade(struct connection *connection, const char *protocol);
-int connection_body(struct connection *connection, const char *bytes, size_t size);
-int connection_body_end(struct connection *connection);
+/* For server.c; each returns 0, or -1: drop the connection. */
+void connection_start(struct connection *connection);	/* It can be read and written. */
+int connection_receive(struct connection *connection, char *bytes, size_t size);
 int connection_writable(struct connection *connection);
 void connection_end_handler(struct connection *connection);	/* If there is one. */
+
+/* After the present answer another request can be read: its body has ended, or little of it is left. */
+bool connection_can_go_on(const struct connection *connection);
 
 /* The whole answer has been written: end of the handler. */
 int connection_finish(struct connection *connection);
@@ -106,8 +126,14 @@ int stream_end(struct connection *connection);
 /* One WebSocket message. 'channel' < 0: none; else the first byte. Room as for streams. */
 char *frame_room(struct connection *connection, int channel, size_t size);
 int frame_send(struct connection *connection, int channel, size_t size, bool is_text);
-/* {"error": ...} as text, and the end. Always -1. */
+/* The end of a WebSocket: a close frame with this code; finishes. */
+int frame_close(struct connection *connection, int code);
+/* The same after {"error": ...} as text. */
 int frame_error(struct connection *connection, const struct err *err);
+int frame_pong(struct connection *connection, const char *bytes, size_t size);
+/* Interim answers: go on with the body; the connection is a WebSocket from here. */
+int reply_continue(struct connection *connection);
+int reply_upgrade(struct connection *connection);
 
 /* Asks the core; handler->replied() gets the answer. Takes the call. -EAGAIN: too much is waiting. */
 int call_send(struct connection *connection, struct call *call, struct err *err);

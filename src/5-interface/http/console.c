@@ -94,7 +94,7 @@ static int on_writable(struct connection *connection)
 		return 0;
 	size = tail_read(console->tail, frame_room(connection, -1, PIECE_BYTES), PIECE_BYTES);
 	if (size < 0)
-		return -1;
+		return frame_close(connection, WEBSOCKET_NORMAL);
 	if (size == 0) {
 		connection_set_timeout(connection, 0);
 		return 0;

@@ -27,6 +27,7 @@ struct inlet {			/* stdout or stderr. */
 struct exec {
 	struct str message;		/* The request, while it comes; then a size frame. */
 	int channel;			/* Of the message that is coming. */
+	bool is_empty;			/* Nothing but the channel has come of it. */
 	bool has_request, is_open;
 	struct outlet outlet;
 	struct inlet inlets[2];
@@ -105,9 +106,9 @@ static int receive_request(struct connection *connection, const char *bytes, siz
 	if (exec->message.size + size > LIMIT_BODY_BYTES)
 		return fail(connection, &(struct err){ -EFBIG, "the request is too large" });
 	str_append_bytes(&exec->message, bytes, size);
-	if (!lws_is_final_fragment(connection->wsi))
+	if (!connection->piece.is_last)
 		return 0;
-	if (lws_frame_is_binary(connection->wsi))
+	if (connection->piece.opcode == WEBSOCKET_BINARY)
 		return fail(connection, &(struct err){ -EINVAL, "the first frame must be text, the request" });
 	return send_request(connection);
 }
@@ -133,25 +134,27 @@ static void receive_size(struct exec *exec, const char *bytes, size_t size, bool
 static int on_receive(struct connection *connection, const char *bytes, size_t size)
 {
 	struct exec *exec = connection->state;
-	bool is_last = lws_is_final_fragment(connection->wsi);
-	bool is_first = lws_is_first_fragment(connection->wsi);
+	bool is_last = connection->piece.is_last;
 
 	if (exec->has_failed)
 		return 0;
 	if (!exec->has_request)
 		return receive_request(connection, bytes, size);
-	if (is_first) {
+	if (connection->piece.is_first)
+		exec->channel = CHANNEL_NONE;
+	if (exec->channel == CHANNEL_NONE) {
 		if (!size)
 			return 0;
-		exec->channel = (unsigned char)bytes[0];
-		bytes++;
+		exec->channel = (unsigned char)*bytes++;
+		exec->is_empty = true;
 		size--;
 	}
+	exec->is_empty &= !size;
 	if (exec->channel == CHANNEL_SIZE)
 		receive_size(exec, bytes, size, is_last);
 	else if (exec->channel != CHANNEL_STDIN)
 		return fail(connection, &(struct err){ -EINVAL, "the first byte of a frame must be 0 (stdin) or 3 (size)" });
-	else if (is_first && is_last && !size)
+	else if (is_last && exec->is_empty)
 		outlet_end(&exec->outlet);
 	else if (size)
 		outlet_write(&exec->outlet, bytes, size);
@@ -235,8 +238,7 @@ static int finish(struct connection *connection)
 	       exec->result.text.size);
 	if (frame_send(connection, CHANNEL_NONE, exec->result.text.size, true) < 0)
 		return -1;
-	lws_close_reason(connection->wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
-	return -1;
+	return frame_close(connection, WEBSOCKET_NORMAL);
 }
 
 /* One frame per turn, stdout and stderr as they are ready; the result when both have ended. */

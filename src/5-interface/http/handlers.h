@@ -34,7 +34,7 @@ struct handler {
 
 	bool answers_head;		/* HEAD is GET without the body. */
 
-	/* WebSockets only: the upgrade is done; bytes of a message have come. */
+	/* WebSockets only: the upgrade is done; bytes of a message have come, more in connection->piece. */
 	bool is_websocket;
 	int (*established)(struct connection *connection);
 	int (*receive)(struct connection *connection, const char *bytes, size_t size);

@@ -224,15 +224,19 @@ static char *cut_line(char *line)
 static int parse_headers(char *line, struct head *head, struct err *err)
 {
 	struct upgrade upgrade = { 0 };
-	const char *name, *value;
+	const char *name = NULL, *value = NULL;
 	char *next;
+	int r;
 
 	for (; *line != '\r'; line = next) {
 		next = cut_line(line);
 		if (!next)
 			return err_set(err, -EINVAL, "a header line does not end in CR LF");
-		if (split_header(line, &name, &value, err) < 0 || parse_header(name, value, head, &upgrade, err) < 0)
-			return err->code;
+		r = split_header(line, &name, &value, err);
+		if (r == 0)
+			r = parse_header(name, value, head, &upgrade, err);
+		if (r < 0)
+			return r;
 	}
 	if (head->is_chunked && head->content_length >= 0)
 		return err_set(err, -EINVAL, "the request has both Content-Length and Transfer-Encoding");

@@ -1,6 +1,6 @@
 /*
- * Answers. What goes out is built in server->out behind LWS_PRE free bytes (where libwebsockets
- * puts frame headers), head and body together, so that an answer is one write.
+ * Answers. What goes out is built in server->out behind LWS_PRE free bytes (which libwebsockets
+ * asks for), head and body together, so that an answer is one write.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -33,12 +33,14 @@ static const struct {
 	{ 413, "HTTP/1.1 413 Content Too Large\r\n" },
 	{ 414, "HTTP/1.1 414 URI Too Long\r\n" },
 	{ 422, "HTTP/1.1 422 Unprocessable Content\r\n" },
-	{ 426, "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\n" },
+	{ 426, "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" },
+	{ 431, "HTTP/1.1 431 Request Header Fields Too Large\r\n" },
 	{ 500, "HTTP/1.1 500 Internal Server Error\r\n" },
 	{ 501, "HTTP/1.1 501 Not Implemented\r\n" },
 	{ 502, "HTTP/1.1 502 Bad Gateway\r\n" },
 	{ 503, "HTTP/1.1 503 Service Unavailable\r\n" },
 	{ 504, "HTTP/1.1 504 Gateway Timeout\r\n" },
+	{ 505, "HTTP/1.1 505 HTTP Version Not Supported\r\n" },
 	{ 507, "HTTP/1.1 507 Insufficient Storage\r\n" },
 };
 
@@ -58,14 +60,20 @@ static struct str *out_begin(struct server *server, size_t size)
 	return &server->out;
 }
 
-static int out_write(struct connection *connection, enum lws_write_protocol protocol)
+/* From 'begin' on; LWS_PRE bytes before it may be overwritten. */
+static int out_write_from(struct connection *connection, size_t begin)
 {
 	struct str *out = &connection->server->out;
-	int r = lws_write(connection->wsi, (unsigned char *)out->data + LWS_PRE, out->size - LWS_PRE, protocol);
+	int r = lws_write(connection->wsi, (unsigned char *)out->data + begin, out->size - begin, LWS_WRITE_RAW);
 
 	if (out->capacity > OUT_KEPT_BYTES)
 		str_done(out);
 	return r < 0 ? -1 : 0;
+}
+
+static int out_write(struct connection *connection)
+{
+	return out_write_from(connection, LWS_PRE);
 }
 
 /* 'allow' is for status 405, else null. */
@@ -73,6 +81,7 @@ static struct str *head_begin(struct connection *connection, int status, const c
 {
 	struct str *out = out_begin(connection->server, 1024);
 
+	connection->must_close |= !connection_can_go_on(connection);
 	str_append(out, status_line(status));
 	if (allow) {
 		str_append(out, "Allow: ");
@@ -117,7 +126,7 @@ int reply_end(struct connection *connection)
 	fill_length(server->out.data + server->out_body - strlen("\r\n\r\n"), server->out.size - server->out_body);
 	if (connection->request.is_head)
 		server->out.size = server->out_body;
-	if (out_write(connection, LWS_WRITE_HTTP) < 0)
+	if (out_write(connection) < 0)
 		return -1;
 	return connection_finish(connection);
 }
@@ -176,7 +185,7 @@ int stream_begin(struct connection *connection, int status, const char *content_
 {
 	struct str *out;
 
-	connection->sends_chunks = size < 0 && !connection->is_http10;
+	connection->sends_chunks = size < 0 && !connection->head.is_http10;
 	out = head_begin(connection, status, content_type, NULL);
 	if (size >= 0)
 		str_printf(out, "\r\nContent-Length: %lld", (long long)size);
@@ -184,7 +193,7 @@ int stream_begin(struct connection *connection, int status, const char *content_
 		str_append(out, "\r\nTransfer-Encoding: chunked");
 	str_append(out, "\r\n\r\n");
 	connection_set_timeout(connection, TIMEOUT_WRITE_S);
-	return out_write(connection, LWS_WRITE_HTTP);
+	return out_write(connection);
 }
 
 char *stream_room(struct connection *connection, size_t size)
@@ -202,46 +211,103 @@ int stream_send(struct connection *connection, size_t size)
 		return 0;
 	connection_set_timeout(connection, TIMEOUT_WRITE_S);
 	if (!connection->sends_chunks)
-		return lws_write(connection->wsi, (unsigned char *)body, size, LWS_WRITE_HTTP) < 0 ? -1 : 0;
+		return lws_write(connection->wsi, (unsigned char *)body, size, LWS_WRITE_RAW) < 0 ? -1 : 0;
 	snprintf(head, sizeof(head), "%08x\r\n", (unsigned)size);
 	memcpy(body - CHUNK_HEAD, head, CHUNK_HEAD);
 	memcpy(body + size, "\r\n", CHUNK_TAIL);
 	out->size = LWS_PRE + CHUNK_HEAD + size + CHUNK_TAIL;
-	return out_write(connection, LWS_WRITE_HTTP);
+	return out_write(connection);
 }
 
 int stream_end(struct connection *connection)
 {
 	if (connection->sends_chunks) {
 		str_append(out_begin(connection->server, 8), "0\r\n\r\n");
-		if (out_write(connection, LWS_WRITE_HTTP) < 0)
+		if (out_write(connection) < 0)
 			return -1;
 	}
 	return connection_finish(connection);
 }
 
+int reply_continue(struct connection *connection)
+{
+	str_append(out_begin(connection->server, 64), "HTTP/1.1 100 Continue\r\n\r\n");
+	return out_write(connection);
+}
+
+int reply_upgrade(struct connection *connection)
+{
+	struct str *out = out_begin(connection->server, 256);
+	char accept[WEBSOCKET_ACCEPT_SIZE];
+
+	websocket_accept(connection->head.websocket_key, accept);
+	str_append(out, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+		   "Sec-WebSocket-Accept: ");
+	str_append(out, accept);
+	str_append(out, "\r\n\r\n");
+	return out_write(connection);
+}
+
+/* The payload lies behind the largest head. */
+static char *payload_room(struct connection *connection, size_t size)
+{
+	struct str *out = out_begin(connection->server, WEBSOCKET_HEAD_MAX + size);
+
+	out->size = LWS_PRE + WEBSOCKET_HEAD_MAX;
+	return out->data + out->size;
+}
+
+static int payload_send(struct connection *connection, enum websocket_opcode opcode, size_t size)
+{
+	struct str *out = &connection->server->out;
+	size_t payload = LWS_PRE + WEBSOCKET_HEAD_MAX;
+	size_t head_size = websocket_write_head(out->data + payload, opcode, size);
+
+	out->size = payload + size;
+	return out_write_from(connection, payload - head_size);
+}
+
 char *frame_room(struct connection *connection, int channel, size_t size)
 {
-	struct str *out = out_begin(connection->server, 1 + size);
+	char *payload = payload_room(connection, size + 1);
 
-	if (channel >= 0)
-		str_append_char(out, (char)channel);
-	return out->data + out->size;
+	if (channel < 0)
+		return payload;
+	*payload = (char)channel;
+	return payload + 1;
 }
 
 int frame_send(struct connection *connection, int channel, size_t size, bool is_text)
 {
-	connection->server->out.size = LWS_PRE + size + (channel >= 0 ? 1u : 0u);
 	connection_set_timeout(connection, TIMEOUT_WRITE_S);
-	return out_write(connection, is_text ? LWS_WRITE_TEXT : LWS_WRITE_BINARY);
+	return payload_send(connection, is_text ? WEBSOCKET_TEXT : WEBSOCKET_BINARY, size + (channel < 0 ? 0 : 1));
+}
+
+int frame_pong(struct connection *connection, const char *bytes, size_t size)
+{
+	memcpy(payload_room(connection, size), bytes, size);
+	return payload_send(connection, WEBSOCKET_PONG, size);
+}
+
+int frame_close(struct connection *connection, int code)
+{
+	char *payload = payload_room(connection, 2);
+
+	payload[0] = (char)(code >> 8);
+	payload[1] = (char)code;
+	connection->must_close = true;
+	if (payload_send(connection, WEBSOCKET_CLOSE, 2) < 0)
+		return -1;
+	return connection_finish(connection);
 }
 
 int frame_error(struct connection *connection, const struct err *err)
 {
-	struct str *out = out_begin(connection->server, 0);
+	auto_str struct str text = { 0 };
 
-	error_append(out, err_http_status(err->code), err->msg);
-	if (out_write(connection, LWS_WRITE_TEXT) == 0)
-		lws_close_reason(connection->wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
-	return -1;
+	error_append(&text, err_http_status(err->code), err->msg);
+	memcpy(frame_room(connection, -1, text.size), text.data, text.size);
+	if (frame_send(connection, -1, text.size, true) < 0)
+		return -1;
+	return frame_close(connection, WEBSOCKET_NORMAL);
 }

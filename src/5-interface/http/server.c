@@ -1,6 +1,11 @@
 /*
  * The thread, libwebsockets' context, and the door: accepting and naming connections.
  *
+ * libwebsockets does the sockets: readiness, TLS, buffered writing, timeouts, timers.  Its HTTP/1.1
+ * is not used: with 4.1 the body of a request whose head was read together with the request
+ * before it is read from freed memory (and from the wrong place), chunked bodies are not decoded,
+ * and too long or odd heads get no answer. So connections are "raw" to it, and connection.c speaks HTTP.
+ *
  * libwebsockets does not listen itself: we accept and let it adopt, so that systemd's socket, our
  * own checks before and limits at the door work the same with 4.1 and 4.3, plain and TLS.
  *
@@ -26,23 +31,12 @@
 #include "base/mem.h"
 
 enum {
-	HEADER_BYTES = 8 << 10,		/* All headers of a request. */
 	READ_BYTES = 64 << 10,		/* One piece of a body. */
 	WRITE_BYTES = 1 << 20,		/* One write(2): a whole list of a thousand. */
 	ACCEPTS_PER_TURN = 32,
 	ACCEPT_AGAIN_MS = 100,
 	FD_RESERVE = 16,
 };
-
-static const struct lws_token_limits token_limits = { .token_limit = {
-	[WSI_TOKEN_GET_URI] = LIMIT_URL_BYTES,
-	[WSI_TOKEN_POST_URI] = LIMIT_URL_BYTES,
-	[WSI_TOKEN_OPTIONS_URI] = LIMIT_URL_BYTES,
-	[WSI_TOKEN_PUT_URI] = LIMIT_URL_BYTES,
-	[WSI_TOKEN_PATCH_URI] = LIMIT_URL_BYTES,
-	[WSI_TOKEN_DELETE_URI] = LIMIT_URL_BYTES,
-	[WSI_TOKEN_HEAD_URI] = LIMIT_URL_BYTES,
-} };
 
 static const lws_retry_bo_t no_pings = { 0 };
 
@@ -92,54 +86,6 @@ static void read_subject(struct connection *connection)
 	connection->peer.is_allowed = r == 0;
 }
 
-/* An unknown method, or CONNECT. */
-static int on_no_http(struct lws *wsi)
-{
-	static const char answer[] =
-		"HTTP/1.1 501 Not Implemented\r\nContent-Type: application/json\r\nConnection: close\r\n"
-		"\r\n"
-		"{\"error\": {\"code\": 501, \"message\": \"the method is unknown: see /v1/openapi.json for all\"}}\n";
-	unsigned char out[LWS_PRE + sizeof(answer)];
-
-	memcpy(out + LWS_PRE, answer, sizeof(answer));
-	lws_write(wsi, out + LWS_PRE, sizeof(answer) - 1, LWS_WRITE_RAW);
-	return -1;
-}
-
-static int on_request(struct connection *connection, struct lws *wsi, const char *path, size_t length)
-{
-	connection->wsi = wsi;
-	if (connection->server->params.is_tls && !connection->peer.subject)
-		read_subject(connection);
-	return connection_request(connection, path, length);
-}
-
-static int on_upgrade(struct connection *connection, struct lws *wsi, const char *protocol)
-{
-	connection->wsi = wsi;
-	if (connection->server->params.is_tls && !connection->peer.subject)
-		read_subject(connection);
-	return connection_upgrade(connection, protocol);
-}
-
-static int on_websocket(struct connection *connection, enum lws_callback_reasons reason, const char *bytes,
-			size_t size)
-{
-	const struct handler *handler = connection->handler;
-
-	if (!handler || !handler->is_websocket)
-		return -1;
-	switch (reason) {
-	case LWS_CALLBACK_ESTABLISHED:
-		connection_set_timeout(connection, 0);
-		return handler->established(connection);
-	case LWS_CALLBACK_RECEIVE:
-		return handler->receive(connection, bytes, size);
-	default:
-		return handler->writable(connection);
-	}
-}
-
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t size)
 {
 	struct connection *connection = lws_get_opaque_user_data(wsi);
@@ -149,22 +95,16 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 	case LWS_CALLBACK_RAW_RX_FILE:
 		poller_dispatch(((struct server *)lws_context_user(lws_get_context(wsi)))->poller);
 		return 0;
-	case LWS_CALLBACK_HTTP:
-		return on_request(connection, wsi, in, size);
-	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-		return on_upgrade(connection, wsi, in);
-	case LWS_CALLBACK_HTTP_BODY:
-		return connection_body(connection, in, size);
-	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-		return connection_body_end(connection);
-	case LWS_CALLBACK_HTTP_WRITEABLE:
-		return connection_writable(connection);
-	case LWS_CALLBACK_ESTABLISHED:
-	case LWS_CALLBACK_RECEIVE:
-	case LWS_CALLBACK_SERVER_WRITEABLE:
-		return on_websocket(connection, reason, in, size);
+	case LWS_CALLBACK_RAW_ADOPT:
+		connection->wsi = wsi;
+		connection_start(connection);
+		return 0;
 	case LWS_CALLBACK_RAW_RX:
-		return on_no_http(wsi);
+		if (connection->server->params.is_tls && !connection->peer.subject)
+			read_subject(connection);
+		return connection_receive(connection, in, size);
+	case LWS_CALLBACK_RAW_WRITEABLE:
+		return connection_writable(connection);
 	case LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION:
 		/* What we return counts instead of OpenSSL's own verdict, which comes as 'size': 1 is good. */
 		return size == 1 ? 0 : 1;
@@ -196,7 +136,7 @@ static void refuse_full(int fd)
 static void adopt(struct server *server, int fd)
 {
 	const struct server_params *params = &server->params;
-	lws_adopt_desc_t description = { .vh = server->vhost, .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP, .fd.sockfd = fd };
+	lws_adopt_desc_t description = { .vh = server->vhost, .type = LWS_ADOPT_SOCKET, .fd.sockfd = fd };
 	struct peer peer = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
 
 	if (params->is_tls) {
@@ -276,13 +216,8 @@ static int create_context(struct server *server, struct err *err)
 		.vhost_name = "strata",
 		.user = server,
 		.pt_serv_buf_size = READ_BYTES,
-		.max_http_header_data = HEADER_BYTES,
-		.max_http_header_pool = LIMIT_CONNECTIONS,
 		.fd_limit_per_thread = LIMIT_CONNECTIONS + FD_RESERVE,
 		.timeout_secs = TIMEOUT_REQUEST_S,
-		.timeout_secs_ah_idle = TIMEOUT_REQUEST_S,
-		.keepalive_timeout = TIMEOUT_IDLE_S,
-		.token_limits = &token_limits,
 		.retry_and_idle_policy = &no_pings,
 		.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME |
 			   LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS,
@@ -297,8 +232,6 @@ static int create_context(struct server *server, struct err *err)
 		info.ssl_ca_filepath = params->ca_file;
 		info.ssl_options_set = SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_RENEGOTIATION;
 		info.alpn = "http/1.1";
-	} else {
-		info.options |= LWS_SERVER_OPTION_FALLBACK_TO_APPLY_LISTEN_ACCEPT_CONFIG;
 	}
 	server->context = lws_create_context(&info);
 	server->vhost = server->context ? lws_create_vhost(server->context, &info) : NULL;

@@ -33,10 +33,8 @@ static int receive_certificate(struct connection *connection, const char *bytes,
 {
 	struct str *body = connection->state;
 
-	if (body->size + size > LIMIT_BODY_BYTES) {
-		connection->must_close = true;
+	if (body->size + size > LIMIT_BODY_BYTES)
 		return reply_status(connection, 413, "the body is larger than %d bytes", LIMIT_BODY_BYTES);
-	}
 	str_append_bytes(body, bytes, size);
 	return 0;
 }

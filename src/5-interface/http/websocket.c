@@ -1,14 +1,13 @@
 #include "5-interface/http/websocket.h"
 
 #include <errno.h>
-#include <libwebsockets.h>
-#include <stdio.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/str.h"
 
-enum { FINAL = 0x80, RESERVED = 0x70, OPCODE = 0x0f, MASKED = 0x80, MASK_BYTES = 4, SHA1_BYTES = 20 };
+enum { FINAL = 0x80, RESERVED = 0x70, OPCODE = 0x0f, MASKED = 0x80, MASK_BYTES = 4 };
 
 static enum websocket_opcode opcode_of(const struct websocket *websocket)
 {
@@ -91,6 +90,8 @@ static bool message_piece(struct websocket *websocket, const char *bytes, size_t
 {
 	bool is_over = !websocket->left && websocket->head[0] & FINAL;
 
+	if (!size && websocket->left)
+		return false;
 	if (!websocket->in_message)
 		websocket->is_binary = opcode_of(websocket) == WEBSOCKET_BINARY;
 	*ret_piece = (struct websocket_piece){ .opcode = websocket->is_binary ? WEBSOCKET_BINARY : WEBSOCKET_TEXT,
@@ -99,7 +100,7 @@ static bool message_piece(struct websocket *websocket, const char *bytes, size_t
 	websocket->in_message = !is_over;
 	if (!websocket->left)
 		next_frame(websocket);
-	return size || ret_piece->is_first || is_over;
+	return true;
 }
 
 static bool control_piece(struct websocket *websocket, const char *bytes, size_t size, struct websocket_piece *ret_piece)
@@ -147,10 +148,10 @@ size_t websocket_write_head(char *end, enum websocket_opcode opcode, size_t size
 void websocket_accept(const char *key, char accept[WEBSOCKET_ACCEPT_SIZE])
 {
 	auto_str struct str text = { 0 };
-	unsigned char digest[SHA1_BYTES];
+	unsigned char digest[SHA_DIGEST_LENGTH];
 
 	str_append(&text, key);
 	str_append(&text, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-	lws_SHA1((unsigned char *)text.data, text.size, digest);
-	lws_b64_encode_string((const char *)digest, SHA1_BYTES, accept, WEBSOCKET_ACCEPT_SIZE);
+	SHA1((const unsigned char *)text.data, text.size, digest);
+	EVP_EncodeBlock((unsigned char *)accept, digest, sizeof(digest));
 }

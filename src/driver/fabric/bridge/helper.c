@@ -1,6 +1,5 @@
 #include "driver/fabric/bridge/helper.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -94,6 +94,7 @@ static void write_sets(struct str *out)
 		"	map publish6_at { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }\n");
 }
 
+/* What is not allowed is refused, not ignored, so that nobody waits: TCP by a reset, which ends an attempt at once. */
 static void write_filter_chains(const struct bridge_driver *driver, struct str *out)
 {
 	const char *tag = driver->tag;
@@ -113,6 +114,7 @@ static void write_filter_chains(const struct bridge_driver *driver, struct str *
 		"		fib daddr . iif type { local, multicast, broadcast } meta l4proto . th dport "
 				"{ 17 . 53, 6 . 53, 17 . 67, 17 . 547 } accept\n"
 		"		fib daddr . iif type { local, multicast } meta l4proto { 1, 58 } accept\n"
+		"		meta l4proto 6 reject with tcp reset\n"
 		"		reject with icmpx admin-prohibited\n"
 		"	}\n", tag);
 	/* With br_netfilter what stays within a bridge passes here too: 'inside'. */
@@ -123,6 +125,7 @@ static void write_filter_chains(const struct bridge_driver *driver, struct str *
 		"		ct state established,related accept\n"
 		"		ct status dnat accept\n"
 		"		iifname . oifname @inside accept\n"
+		"		meta l4proto 6 reject with tcp reset\n"
 		"		reject with icmpx admin-prohibited\n"
 		"	}\n", tag);
 }

@@ -28,7 +28,9 @@ SCENARIO_SOURCES := $(shell find tests/scenario -name '*.c' 2>/dev/null | sort)
 SYSTEM_SOURCES := $(wildcard tests/system/*.c)
 TESTS := $(filter %_test.c,$(SOURCES) $(SCENARIO_SOURCES))
 APPS := $(filter src/app/%.c,$(filter-out %_test.c,$(SOURCES)))
-LIBRARY := $(filter-out $(APPS) %_test.c,$(SOURCES))
+# Conformance suites and their fixtures lie beside the ports; only tests are linked with them.
+TEST_SUPPORT := $(filter %_conformance.c %_fixture.c %_model.c,$(SOURCES))
+LIBRARY := $(filter-out $(APPS) $(TEST_SUPPORT) %_test.c,$(SOURCES))
 BENCHES := $(wildcard bench/*.c)
 BENCH_HELPERS := $(wildcard bench/lib/*.c)
 FUZZERS := $(wildcard tests/fuzz/*_fuzz.c)
@@ -81,7 +83,7 @@ $(BUILD)/system/%: $(BUILD)/obj/tests/system/%.o $(BUILD)/libstrata.a
 # Test programs are named after their file, which keeps folders out of build/test. Those of tests/scenario
 # share the helpers that lie beside them.
 define test_rule
-$(BUILD)/test/$(basename $(notdir $(1))): $(call object,$(1) $(if $(filter tests/%,$(1)),$(filter-out %_test.c,$(SCENARIO_SOURCES)))) $(BUILD)/libstrata.a
+$(BUILD)/test/$(basename $(notdir $(1))): $(call object,$(1) $(TEST_SUPPORT) $(if $(filter tests/%,$(1)),$(filter-out %_test.c,$(SCENARIO_SOURCES)))) $(BUILD)/libstrata.a
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(PC_LIBS) -lcmocka
 endef

@@ -223,7 +223,7 @@ int output_list(struct cli *cli, const struct output_list *list, struct err *err
 	int result = output_form(cli, OUTPUT_TABLE, &form, err);
 
 	if (result == 0)
-		result = request_text(cli, list->path, &answer, err);
+		result = request_plain(cli, list->path, &answer, err);
 	if (result < 0)
 		return result;
 	listing_init(&listing, list, form);

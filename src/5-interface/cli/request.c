@@ -108,7 +108,7 @@ static int send_and_read(struct cli *cli, const struct client_request *request, 
 	return client_read_all(client, ANSWER_BYTES, out, err);
 }
 
-int request_text(struct cli *cli, const char *path, struct str *out, struct err *err)
+int request_plain(struct cli *cli, const char *path, struct str *out, struct err *err)
 {
 	return send_and_read(cli, &(struct client_request){ .method = "GET", .path = path }, out, err);
 }

@@ -27,7 +27,7 @@ int request_object(struct cli *cli, const char *method, const char *path, const 
 		   const struct kind *kind, void **ret_object, struct err *err);
 
 /* The answer to a GET as it is. */
-int request_text(struct cli *cli, const char *path, struct str *out, struct err *err);
+int request_plain(struct cli *cli, const char *path, struct str *out, struct err *err);
 
 /* Makes the error of an answer, whose body is still to be read. Returns its code. */
 int request_refused(struct client *client, const struct client_response *response, struct err *err);

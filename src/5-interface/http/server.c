@@ -55,6 +55,7 @@ static void connection_free(struct connection *connection)
 		server->adopting = NULL;
 	server->connection_count--;
 	free(connection->peer.subject);
+	str_done(&connection->input);
 	str_done(&connection->target);
 	free(connection);
 }

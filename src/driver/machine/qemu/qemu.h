@@ -5,7 +5,7 @@
  *	launch.c qemu_args.c	start: fds and command line
  *	run_dir.c cgroup.c	what there is about a machine outside QEMU
  *	qmp*.c line_buffer.c	talking to QEMU
- *	watch.c		events
+ *	watch.c monitor.c	events
  *	disk*.c resize.c snapshot.c	changes while it runs
  *	guest_*.c exec.c terminal.c	inside the guest
  *	usage.c probe.c tsc.c	looking

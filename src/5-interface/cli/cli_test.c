@@ -229,14 +229,16 @@ static void set_says_what_waits_for_the_next_start(void **state)
 static void exec_passes_channels_and_the_exit_code(void **state)
 {
 #define EXEC_FRAMES "\x82\x06" "\x01hello" "\x82\x05" "\x02" "oops" "\x82\x02" "\x01\n" "\x81\x10" "{\"exit_code\": 7}"
+#define UP_SINCE_LONG { .expect = "GET /v1/instances/web HTTP", .reply = OK(RUNNING) }
 	static const struct fake_step steps[] = {
+		UP_SINCE_LONG,
 		{ .expect = "GET /v1/instances/web/exec HTTP", .reply = EXEC_FRAMES, .size = sizeof(EXEC_FRAMES) - 1,
 		  .is_websocket = true },
 	};
 	static const struct fake_step refused[] = { { .reply = NOT_FOUND } };
 	static const char failed[] = "\x81\x38{\"error\": {\"code\": 404, \"message\": \"no such program\"}}   ";
-	static const struct fake_step error[] = { { .reply = failed, .size = sizeof(failed) - 1, .is_websocket = true } };
-	static const struct fake_step cut[] = { { .reply = "\x88\x00", .size = 2, .is_websocket = true } };
+	static const struct fake_step error[] = { UP_SINCE_LONG, { .reply = failed, .size = sizeof(failed) - 1, .is_websocket = true } };
+	static const struct fake_step cut[] = { UP_SINCE_LONG, { .reply = "\x88\x00", .size = 2, .is_websocket = true } };
 
 	(void)state;
 	CHECK(steps, "exec -e A=b -w / web -- echo hello", 7, "hello\n", NULL);

@@ -16,8 +16,7 @@
 #include "lib/load.h"
 #include "lib/node.h"
 
-enum { CLIENTS = 16, CREATES = 4000, QUICK_CREATES = 800, ROUNDS = 3, FSYNC_MS = 2000, QUICK_FSYNC_MS = 500, BLOCK_BYTES = 4096,
-       WARM_UP = 200 };
+enum { ROUNDS = 5, QUICK_ROUNDS = 3, CLIENTS = 16, CREATES = 1000, WARM_UP = 100, FSYNC_MS = 1000, BLOCK_BYTES = 4096 };
 
 /* Counting */
 
@@ -102,31 +101,27 @@ static int measure_disk(const struct bench *bench, double *ret_per_second, struc
 	double start = now_ms(), elapsed = 0;
 	uint64_t count = 0;
 
-	for (; elapsed < (bench->is_quick ? QUICK_FSYNC_MS : FSYNC_MS); elapsed = now_ms() - start, count++)
+	for (; elapsed < FSYNC_MS; elapsed = now_ms() - start, count++)
 		if (write(fd, block, sizeof(block)) != sizeof(block) || fdatasync(fd) < 0)
 			return err_set(err, -errno, "write '%s': %m", path);
 	*ret_per_second = (double)count / elapsed * 1e3;
 	return 0;
 }
 
-struct naming { unsigned round; };
-
 static void write_create(void *data, uint64_t index, struct str *out)
 {
-	const struct naming *naming = data;
 	char body[160];
 	int size = snprintf(body, sizeof(body),
-			    "{\"meta\": {\"name\": \"c%u-%llu\"}, \"spec\": {\"image\": \"tiny\", \"power\": \"stopped\"}}",
-			    naming->round, (unsigned long long)index);
+			    "{\"meta\": {\"name\": \"c%llu\"}, \"spec\": {\"image\": \"tiny\", \"power\": \"stopped\"}}",
+			    (unsigned long long)index);
 
+	(void)data;
 	load_post(out, "/v1/instances", body, (size_t)size);
 }
 
-static int measure_creates(const struct node *node, uint64_t creates, unsigned round, double *ret_per_second, struct err *err)
+static int measure_creates(const struct node *node, double *ret_per_second, struct err *err)
 {
-	struct naming naming = { .round = round };
-	struct load load = { .socket = node->socket, .connections = CLIENTS, .requests = creates, .write = write_create,
-			     .data = &naming, .status = 201 };
+	struct load load = { .socket = node->socket, .connections = CLIENTS, .requests = CREATES, .write = write_create, .status = 201 };
 	struct load_result result = { 0 };
 	int r = load_run(&load, &result, err);
 
@@ -141,39 +136,41 @@ struct figures {
 	struct samples per_fsync;	/* Creates per fsync that the daemon called; empty: not counted. */
 };
 
-static int measure_round(struct node *node, unsigned round, struct figures *figures, struct err *err)
+static int measure_node(struct node *node, struct figures *figures, struct err *err)
 {
-	uint64_t creates = node->bench->is_quick ? QUICK_CREATES : CREATES;
 	struct counter counter = { 0 };
 	bool is_counted = counter_open(&counter, node->pid) == 0;
 	uint64_t before = counter_read(&counter), spent;
-	double rate = 0, disk = 0;
-	int r = measure_creates(node, creates, round, &rate, err);
+	double rate = 0;
+	int r = measure_creates(node, &rate, err);
 
 	spent = counter_read(&counter) - before;
 	counter_close(&counter);
-	if (r == 0)
-		r = measure_disk(node->bench, &disk, err);
-	if (r < 0)
-		return r;
 	samples_add(&figures->creates, rate);
-	samples_add(&figures->disk, disk);
 	if (is_counted && spent)
-		samples_add(&figures->per_fsync, (double)creates / (double)spent);
-	return 0;
+		samples_add(&figures->per_fsync, (double)CREATES / (double)spent);
+	return r;
 }
 
-static int measure_all(const struct bench *bench, struct figures *figures, struct err *err)
+/* A new daemon each time, so that all rounds are alike. */
+static int measure_round(const struct bench *bench, int round, struct figures *figures, struct err *err)
 {
+	auto_free char *name = text_format("node%d", round);
 	auto_node struct node node;
+	double disk = 0;
 	int r;
 
-	node_init(&node, bench, "node", true);
+	node_init(&node, bench, name, true);
 	r = node_start(&node, NULL, err);
 	if (r == 0)
 		r = node_fill(&node, WARM_UP, false, err);
-	for (unsigned i = 0; i < ROUNDS && r == 0; i++)
-		r = measure_round(&node, i, figures, err);
+	if (r == 0)
+		r = measure_node(&node, figures, err);
+	if (r == 0)
+		r = node_stop(&node, err);
+	if (r == 0)
+		r = measure_disk(bench, &disk, err);
+	samples_add(&figures->disk, disk);
 	return r;
 }
 
@@ -186,9 +183,9 @@ static void print(struct figures *figures)
 		.promise = "durable creates (sim), 16 clients, each acknowledged after fsync",
 		.measured = cell("%.0f/s", creates),
 		.floor = cell("this disk: %.0f fsync/s", disk),
-		.comparison = is_counted ? cell("%.1f creates per fsync of the daemon; %.1f × the disk's rate",
+		.comparison = is_counted ? cell("%.1f creates per fsync of the daemon; %.1f times the disk's rate",
 						samples_median(&figures->per_fsync), creates / disk) :
-					   cell("%.1f × the disk's rate (fsyncs could not be counted)", creates / disk),
+					   cell("%.1f times the disk's rate (fsyncs could not be counted)", creates / disk),
 		.target = "≥ 10 creates per fsync",
 	});
 }
@@ -196,8 +193,10 @@ static void print(struct figures *figures)
 static int measure(const struct bench *bench, struct err *err)
 {
 	struct figures figures = { 0 };
-	int r = measure_all(bench, &figures, err);
+	int r = 0;
 
+	for (int i = 0; i < (bench->is_quick ? QUICK_ROUNDS : ROUNDS) && r == 0; i++)
+		r = measure_round(bench, i, &figures, err);
 	if (r == 0)
 		print(&figures);
 	samples_done(&figures.creates);

@@ -147,7 +147,7 @@ static void print(const char *promise, double mib, double floor, const char *tar
 		.promise = promise,
 		.measured = cell("%.1f MiB", mib),
 		.floor = cell("empty libwebsockets server %.1f MiB", floor),
-		.comparison = cell("+%.1f MiB", mib - floor),
+		.comparison = cell("%+.1f MiB", mib - floor),
 		.target = target,
 	});
 }

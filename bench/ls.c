@@ -30,7 +30,7 @@ static int measure_ls(const struct bench *bench, size_t instances, const char *t
 		.promise = cell("`strata ls`, whole process, %zu running instances (sim)", instances),
 		.measured = cell("%.1f ms", samples_median(&list)),
 		.floor = cell("`strata --version` %.1f ms", samples_median(&floor)),
-		.comparison = cell("+%.1f ms", samples_median(&list) - samples_median(&floor)),
+		.comparison = cell("%+.1f ms", samples_median(&list) - samples_median(&floor)),
 		.target = target,
 	});
 	return 0;

@@ -69,7 +69,7 @@ static void print(const char *promise, struct samples *starts, struct samples *f
 		.promise = promise,
 		.measured = cell("%.1f ms", start_ms),
 		.floor = cell("`stratad --version` %.1f ms", floor_ms),
-		.comparison = cell("+%.1f ms", start_ms - floor_ms),
+		.comparison = cell("%+.1f ms", start_ms - floor_ms),
 		.target = target,
 	});
 }

@@ -217,7 +217,7 @@ static void publish_volumes(struct core *core)
 
 void publish_all(struct core *core)
 {
-	for (size_t k = 0; k < KIND_COUNT; k++) {
+	for (enum kind_id k = 0; k < KIND_COUNT; k++) {
 		const struct map *all = objects_all(core->objects, k);
 
 		for (size_t i = 0; i < all->count; i++) {

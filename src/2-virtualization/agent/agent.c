@@ -411,7 +411,7 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 
 static void adopt_all(struct agent *agent)
 {
-	for (size_t k = 0; k < KIND_COUNT; k++) {
+	for (enum kind_id k = 0; k < KIND_COUNT; k++) {
 		const struct map *all = objects_all(agent->params.objects, k);
 
 		for (size_t i = 0; i < all->count && controllers[k]; i++)
@@ -459,7 +459,6 @@ void agent_free(struct agent *agent)
 {
 	if (!agent)
 		return;
-	console_hub_free(agent->consoles);
 	sampler_free(agent->sampler);
 	for (size_t i = 0; i < agent->items.count; i++) {
 		struct item *item = agent->items.entries[i].value;
@@ -468,6 +467,7 @@ void agent_free(struct agent *agent)
 		item->watch = NULL;
 		item_free(item);
 	}
+	console_hub_free(agent->consoles);
 	map_done(&agent->items);
 	vec_done(&agent->ready);
 	free(agent->directory);

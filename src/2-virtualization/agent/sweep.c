@@ -144,7 +144,7 @@ static void note_known(struct sweep *sweep)
 {
 	struct agent *agent = sweep->agent;
 
-	for (size_t k = 0; k < KIND_COUNT; k++) {
+	for (enum kind_id k = 0; k < KIND_COUNT; k++) {
 		const struct map *all = objects_all(agent->params.objects, k);
 
 		for (size_t i = 0; i < all->count; i++)

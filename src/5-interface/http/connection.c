@@ -16,11 +16,30 @@ void connection_set_timeout(struct connection *connection, int seconds)
 	lws_set_timeout(connection->wsi, seconds ? (enum pending_timeout)TIMEOUT_REASON : NO_PENDING_TIMEOUT, seconds);
 }
 
+static void on_hangup(void *data, uint32_t events)
+{
+	struct connection *connection = data;
+
+	(void)events;
+	source_want(connection->hangup, 0);
+	lws_set_timeout(connection->wsi, (enum pending_timeout)TIMEOUT_REASON, LWS_TO_KILL_ASYNC);
+}
+
+/* A client that leaves must be noticed although nothing is read; libwebsockets 4.3 would only spin. */
+static void watch_hangup(struct connection *connection)
+{
+	if (!connection->hangup)
+		connection->hangup = source_new(connection->server->poller, lws_get_socket_fd(connection->wsi), on_hangup,
+						connection);
+	source_want(connection->hangup, EPOLLHUP);
+}
+
 void connection_pause(struct connection *connection)
 {
 	if (connection->is_paused)
 		return;
 	lws_rx_flow_control(connection->wsi, 0);
+	watch_hangup(connection);
 	connection->is_paused = true;
 	connection_set_timeout(connection, 0);	/* It is we who are slow. */
 }
@@ -30,6 +49,7 @@ void connection_resume(struct connection *connection)
 	if (!connection->is_paused)
 		return;
 	lws_rx_flow_control(connection->wsi, 1);
+	source_want(connection->hangup, 0);
 	connection->is_paused = false;
 	if (connection->has_body_coming)
 		connection_set_timeout(connection, TIMEOUT_REQUEST_S);
@@ -68,7 +88,7 @@ void connection_start(struct connection *connection)
 	connection_set_timeout(connection, TIMEOUT_REQUEST_S);
 }
 
-void connection_end_handler(struct connection *connection)
+static void end_handler(struct connection *connection)
 {
 	const struct handler *handler = take(connection->handler);
 
@@ -82,6 +102,12 @@ void connection_end_handler(struct connection *connection)
 	if (handler && handler->done)
 		handler->done(connection);
 	connection->state = NULL;
+}
+
+void connection_end(struct connection *connection)
+{
+	end_handler(connection);
+	source_remove(take(connection->hangup));
 }
 
 static int next_request(struct connection *connection)
@@ -100,7 +126,7 @@ static int next_request(struct connection *connection)
 
 int connection_finish(struct connection *connection)
 {
-	connection_end_handler(connection);
+	end_handler(connection);
 	if (!lws_partial_buffered(connection->wsi))
 		return next_request(connection);
 	connection->is_finishing = true;

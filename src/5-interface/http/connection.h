@@ -48,6 +48,7 @@ enum connection_phase {
 struct connection {
 	struct server *server;
 	struct lws *wsi;
+	struct source *hangup;		/* Of the client, while it is not read. */
 	struct connection *previous, *next;	/* All of the server. */
 	struct peer peer;
 
@@ -91,7 +92,7 @@ void connection_set_timeout(struct connection *connection, int seconds);
 void connection_start(struct connection *connection);	/* It can be read and written. */
 int connection_receive(struct connection *connection, char *bytes, size_t size);
 int connection_writable(struct connection *connection);
-void connection_end_handler(struct connection *connection);	/* If there is one. */
+void connection_end(struct connection *connection);	/* It is about to be closed. */
 
 /* After the present answer another request can be read: its body has ended, or little of it is left. */
 bool connection_can_go_on(const struct connection *connection);

@@ -1,5 +1,5 @@
 /*
- * Targets, parameters, bodies and chunks, without a server.
+ * Heads, targets, parameters, bodies, chunks and frames, without a server.
  */
 #include "5-interface/http/request.h"
 
@@ -11,6 +11,8 @@
 
 #include "5-interface/http/chunks.h"
 #include "5-interface/http/handlers.h"
+#include "5-interface/http/head.h"
+#include "5-interface/http/websocket.h"
 #include "base/mem.h"
 
 struct decoded {
@@ -194,13 +196,149 @@ static void test_bad_chunks(void **state)
 	}
 }
 
+static int head_of(char buffer[256], const char *text, struct head *ret_head)
+{
+	struct err err;
+
+	strcpy(buffer, text);
+	assert_int_equal(head_find(text, strlen(text)), strlen(text));
+	return head_parse(buffer, strlen(text), ret_head, &err);
+}
+
+static void test_heads(void **state)
+{
+	struct head head;
+	char text[256];
+
+	(void)state;
+	assert_int_equal(head_of(text, "PUT /a%20b/+?x=1&&y=%26%3D HTTP/1.1\r\ncontent-length: \t42 \r\nX: ,\r\n\r\n", &head), 0);
+	assert_int_equal(head.method, METHOD_PUT);
+	assert_string_equal(head.path, "/a b/+");
+	assert_int_equal(head.query_count, 2);
+	assert_string_equal(head.queries[1], "y=&=");
+	assert_int_equal(head.content_length, 42);
+	assert_false(head.wants_close || head.is_chunked || head.is_head || head.is_http10);
+
+	assert_int_equal(head_of(text, "HEAD / HTTP/1.0\r\nConnection: x, Close\r\nTransfer-Encoding: Chunked\r\n\r\n", &head), 0);
+	assert_true(head.wants_close && head.is_chunked && head.is_head && head.is_http10);
+	assert_int_equal(head_of(text, "GET / HTTP/1.1\r\nContent-Length:\r\n\r\n", &head), 400);
+	assert_int_equal(head_of(text, "GET / HTTP/1.1\r\nContent-Length: 1234567890123456789\r\n\r\n", &head), 400);
+	assert_int_equal(head_of(text, "GET / HTTP/1.1\r\nA: b\rc\r\n\r\n", &head), 400);
+	assert_int_equal(head_of(text, "GET  / HTTP/1.1\r\n\r\n", &head), 400);
+	assert_int_equal(head_of(text, " / HTTP/1.1\r\n\r\n", &head), 400);
+	assert_int_equal(head_find("GET / HTTP/1.1\r\n\r", 17), 0);
+}
+
+/* A masked frame. */
+static void add_frame(struct str *out, unsigned char first, const char *payload, size_t size)
+{
+	static const char mask[] = "\x12\x34\x56\x78";
+
+	str_append_char(out, (char)first);
+	str_append_char(out, (char)(0x80 | (size < 126 ? size : 126)));
+	if (size >= 126) {
+		str_append_char(out, (char)(size >> 8));
+		str_append_char(out, (char)size);
+	}
+	str_append_bytes(out, mask, 4);
+	for (size_t i = 0; i < size; i++)
+		str_append_char(out, (char)(payload[i] ^ mask[i % 4]));
+}
+
+/* What comes out, read in pieces of 'step' bytes: B or T begins a message, '.' ends it, P is a ping. */
+static bool read_frames(const struct str *frames, size_t step, struct str *out)
+{
+	struct websocket websocket = { 0 };
+	auto_str struct str bytes = { 0 };
+
+	str_append_bytes(&bytes, frames->data, frames->size);
+	for (size_t at = 0; at < bytes.size; ) {
+		size_t size = bytes.size - at < step ? bytes.size - at : step;
+		struct websocket_piece piece;
+		bool has_piece;
+		ssize_t used = websocket_read(&websocket, bytes.data + at, size, &piece, &has_piece);
+
+		if (used <= 0)
+			return false;
+		at += (size_t)used;
+		if (!has_piece)
+			continue;
+		if (piece.opcode == WEBSOCKET_PING)
+			str_append(out, "P");
+		else if (piece.is_first)
+			str_append(out, piece.opcode == WEBSOCKET_BINARY ? "B" : "T");
+		str_append_bytes(out, piece.bytes, piece.size);
+		if (piece.is_last)
+			str_append(out, ".");
+	}
+	return true;
+}
+
+static void test_frames(void **state)
+{
+	auto_str struct str frames = { 0 };
+	char longer[300];
+
+	(void)state;
+	memset(longer, 'x', sizeof(longer));
+	longer[299] = '\0';
+	add_frame(&frames, 0x81, "hello", 5);
+	add_frame(&frames, 0x02, "on", 2);
+	add_frame(&frames, 0x89, "ping", 4);	/* Between the parts of a message. */
+	add_frame(&frames, 0x00, "", 0);
+	add_frame(&frames, 0x80, "e", 1);
+	add_frame(&frames, 0x82, "", 0);
+	add_frame(&frames, 0x82, longer, 299);
+	for (size_t step = 1; step < frames.size; step++) {
+		auto_str struct str out = { 0 };
+
+		assert_true(read_frames(&frames, step, &out));
+		if (step > 300) {
+			auto_free char *expected = text_format("Thello.BonPpinge.B.B%s.", longer);
+			assert_string_equal(out.data, expected);
+		}
+	}
+}
+
+static void test_bad_frames(void **state)
+{
+	static const unsigned char first[] = { 0x80, 0x83, 0x8b, 0xc1, 0x09, 0x08 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(first); i++) {
+		auto_str struct str frame = { 0 };
+		auto_str struct str out = { 0 };
+
+		add_frame(&frame, first[i], "x", 1);
+		assert_false(read_frames(&frame, 100, &out));
+	}
+	auto_str struct str out = { 0 };
+	struct str unmasked = { .data = (char[]){ "\x81\x01xyzabc" }, .size = 6 };
+	assert_false(read_frames(&unmasked, 100, &out));
+}
+
+static void test_frame_heads(void **state)
+{
+	char bytes[WEBSOCKET_HEAD_MAX];
+	char *end = bytes + sizeof(bytes);
+
+	(void)state;
+	assert_int_equal(websocket_write_head(end, WEBSOCKET_TEXT, 125), 2);
+	assert_memory_equal(end - 2, "\x81\x7d", 2);
+	assert_int_equal(websocket_write_head(end, WEBSOCKET_BINARY, 126), 4);
+	assert_memory_equal(end - 4, "\x82\x7e\0\x7e", 4);
+	assert_int_equal(websocket_write_head(end, WEBSOCKET_BINARY, 65536), 10);
+	assert_memory_equal(end - 10, "\x82\x7f\0\0\0\0\0\1\0\0", 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_route_is_found), cmocka_unit_test(test_names),
 		cmocka_unit_test(test_unknown_paths_name_the_nearest), cmocka_unit_test(test_methods),
 		cmocka_unit_test(test_parameters), cmocka_unit_test(test_bodies), cmocka_unit_test(test_chunks),
-		cmocka_unit_test(test_bad_chunks),
+		cmocka_unit_test(test_bad_chunks), cmocka_unit_test(test_heads), cmocka_unit_test(test_frames),
+		cmocka_unit_test(test_bad_frames), cmocka_unit_test(test_frame_heads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

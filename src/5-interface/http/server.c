@@ -44,7 +44,7 @@ static void connection_free(struct connection *connection)
 {
 	struct server *server = connection->server;
 
-	connection_end_handler(connection);
+	connection_end(connection);
 	if (connection->previous)
 		connection->previous->next = connection->next;
 	else
@@ -106,6 +106,9 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 		return connection_receive(connection, in, size);
 	case LWS_CALLBACK_RAW_WRITEABLE:
 		return connection_writable(connection);
+	case LWS_CALLBACK_RAW_CLOSE:
+		connection_end(connection);
+		return 0;
 	case LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION:
 		/* What we return counts instead of OpenSSL's own verdict, which comes as 'size': 1 is good. */
 		return size == 1 ? 0 : 1;

@@ -59,13 +59,13 @@ int base64_decode(const char *text, struct str *out, struct err *err)
 {
 	size_t length = strlen(text), begin = out->size;
 
-	str_reserve(out, length / 4 * 3);
 	for (size_t i = 0; i < length; i += 4) {
 		uint8_t bytes[3];
 		size_t count = length - i < 4 ? 0 : decode_group(text + i, length - i == 4, bytes);
 
 		if (count == 0) {
-			out->size = begin;
+			if (out->data)
+				out->data[out->size = begin] = '\0';
 			return err_set(err, -EPROTO, "bytes from the guest are not base64");
 		}
 		str_append_bytes(out, bytes, count);

@@ -156,7 +156,8 @@ struct machine_ops {
 	/* Live change; 0 means "leave". -EOPNOTSUPP: only at the next start, with the reason. */
 	int (*resize)(struct machine_driver *driver, const char *uid, unsigned cpus, uint64_t memory_bytes, struct err *err);
 	int (*disk_attach)(struct machine_driver *driver, const char *uid, const struct machine_disk *disk, struct err *err);	/* There already is fine. */
-	int (*disk_detach)(struct machine_driver *driver, const char *uid, const char *disk, struct err *err);	/* Absent is fine; waits until the guest let go. */
+	/* Absent is fine; waits until the guest let go. */
+	int (*disk_detach)(struct machine_driver *driver, const char *uid, const char *disk, struct err *err);
 	int (*disk_resize)(struct machine_driver *driver, const char *uid, const char *disk, uint64_t size_bytes, struct err *err);
 	/* Snapshots of a running machine: all writable disks at one instant, with memory when asked. Same
 	 * names as the volume port's, so a stopped machine's volumes have them too. */

@@ -99,7 +99,8 @@ struct volume_ops {
 	int (*resize)(struct volume_driver *driver, const char *volume, uint64_t size_bytes, struct err *err);	/* Grow, not in use. */
 	int (*snapshot_create)(struct volume_driver *driver, const char *volume, const char *snapshot, struct err *err);	/* Not in use. */
 	int (*snapshot_restore)(struct volume_driver *driver, const char *volume, const char *snapshot, struct err *err);	/* Not in use. */
-	int (*snapshot_remove)(struct volume_driver *driver, const char *volume, const char *snapshot, struct err *err);	/* Not in use; absent is fine. */
+	/* Not in use; absent is fine. */
+	int (*snapshot_remove)(struct volume_driver *driver, const char *volume, const char *snapshot, struct err *err);
 	int (*info)(struct volume_driver *driver, const char *volume, struct volume_info *ret_info, struct err *err);
 	/* Every volume there is, for finding leftovers. Also removes half-built ones that nobody is building any more. */
 	int (*list)(struct volume_driver *driver, struct volume_names *ret_names, struct err *err);

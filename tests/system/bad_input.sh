@@ -69,7 +69,7 @@ stop_daemon
 start_daemon
 qemu-img create -q -f qcow2 "$WORK/good.qcow2" 10M
 head -c 1000 "$WORK/good.qcow2" >"$WORK/short.qcow2"
-check_refused "a truncated qcow2" "short" strata image import a --format qcow2 "$WORK/short.qcow2"
+check_refused "a truncated qcow2" "truncated" strata image import a --format qcow2 "$WORK/short.qcow2"
 strata image rm a >/dev/null 2>&1
 qemu-img create -q -f qcow2 -u -b /etc/shadow -F raw "$WORK/shadow.qcow2" 10M
 check_refused "a backing file" "/etc/shadow" strata image import b "$WORK/shadow.qcow2"

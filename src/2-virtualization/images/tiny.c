@@ -177,7 +177,8 @@ static int make_all(struct tiny *tiny, struct err *err)
 	snprintf(build->properties.cmdline, sizeof(build->properties.cmdline), "%s", TINY_CMDLINE);
 	if ((r = build_step(build, err)) < 0 || (r = packages_unpack(build->work, packages, assumed, build->progress, err)) < 0 ||
 	    (r = build_step(build, err)) < 0 || (r = take_kernel(tiny, err)) < 0 ||
-	    (r = build_step(build, err)) < 0 || (r = ramdisk_write(build, tiny->packages, &tiny->modules, &tiny_init, err)) < 0 || (r = build_step(build, err)) < 0)
+	    (r = build_step(build, err)) < 0 || (r = ramdisk_write(build, tiny->packages, &tiny->modules, &tiny_init, err)) < 0 ||
+	    (r = build_step(build, err)) < 0)
 		return r;
 	return make_disk(tiny, err);
 }

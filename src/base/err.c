@@ -7,6 +7,18 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
+
+/* A cut may have gone through a character: then it goes as a whole. */
+static void end_cleanly(struct err *err)
+{
+	size_t length = strlen(err->msg), start = length;
+
+	while (start > 1 && length - start < 3 && (err->msg[start - 1] & 0xc0) == 0x80)
+		start--;
+	if (start > 0 && !utf8_length(err->msg + start - 1, length - start + 1))
+		err->msg[start - 1] = '\0';
+}
 
 int err_set(struct err *err, int code, const char *format, ...)
 {
@@ -19,6 +31,7 @@ int err_set(struct err *err, int code, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(err->msg, sizeof(err->msg), format, args);
 	va_end(args);
+	end_cleanly(err);
 	return code;
 }
 
@@ -34,6 +47,7 @@ int err_prefix(struct err *err, const char *format, ...)
 	va_end(args);
 	if (length >= 0 && (size_t)length < sizeof(err->msg))
 		snprintf(err->msg + length, sizeof(err->msg) - (size_t)length, ": %s", old);
+	end_cleanly(err);
 	return err->code;
 }
 

@@ -13,7 +13,7 @@
 
 struct err {
 	int code;		/* -errno */
-	char msg[240];		/* UTF-8, no newline, cut at the end if too long. */
+	char msg[480];		/* UTF-8, no newline, cut at the end (between characters) if too long. */
 };
 
 /* Returns 'code'.  '%m' in the format explains 'code'. */

@@ -10,6 +10,8 @@
 
 #include <errno.h>
 
+#include "base/str.h"
+
 static void test_message_explains_the_code(void **state)
 {
 	struct err err;
@@ -24,7 +26,7 @@ static void test_message_explains_the_code(void **state)
 
 static void test_long_messages_are_cut(void **state)
 {
-	char text[500];
+	char text[1000];
 	struct err err;
 
 	(void)state;
@@ -34,6 +36,27 @@ static void test_long_messages_are_cut(void **state)
 	assert_int_equal(strlen(err.msg), sizeof(err.msg) - 1);
 	err_prefix(&err, "%s", text);
 	assert_int_equal(strlen(err.msg), sizeof(err.msg) - 1);
+}
+
+static void test_a_cut_leaves_whole_characters(void **state)
+{
+	struct err err;
+
+	(void)state;
+	for (int before = 0; before < 3; before++) {
+		auto_str struct str text = { 0 };
+
+		str_append_bytes(&text, "xxx", (size_t)before);
+		for (int i = 0; i < 400; i++)
+			str_append(&text, "\xe4\xb8\xad");
+		err_set(&err, -EIO, "%s", str_text(&text));
+		assert_true(text_is_utf8(err.msg, strlen(err.msg)));
+		assert_true(strlen(err.msg) > sizeof(err.msg) - 4);
+		err_prefix(&err, "%s", "y");
+		assert_true(text_is_utf8(err.msg, strlen(err.msg)));
+	}
+	err_set(&err, -EIO, "%s", "\xe4\xb8\xad");
+	assert_string_equal(err.msg, "\xe4\xb8\xad");
 }
 
 static void test_codes_map_to_the_outside_and_back(void **state)
@@ -52,6 +75,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_message_explains_the_code),
 		cmocka_unit_test(test_long_messages_are_cut),
+		cmocka_unit_test(test_a_cut_leaves_whole_characters),
 		cmocka_unit_test(test_codes_map_to_the_outside_and_back),
 	};
 

@@ -24,9 +24,9 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/timer_heap.h"
 #include "base/vec.h"
@@ -86,18 +86,10 @@ struct loop {
 
 /* Clock */
 
-static uint64_t real_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
 static void read_clock(struct loop *loop)
 {
 	if (loop->clock == LOOP_CLOCK_REAL)
-		loop->now_ns = real_now_ns();
+		loop->now_ns = clock_monotonic_ns();
 }
 
 uint64_t loop_now_ms(const struct loop *loop)
@@ -107,12 +99,9 @@ uint64_t loop_now_ms(const struct loop *loop)
 
 int64_t loop_wall_ms(const struct loop *loop)
 {
-	struct timespec now;
-
 	if (loop->clock == LOOP_CLOCK_VIRTUAL)
 		return loop->wall_start_ms + (int64_t)loop_now_ms(loop);
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / (long)NS_PER_MS;
+	return clock_wall_ms();
 }
 
 enum loop_clock loop_clock_kind(const struct loop *loop)

@@ -1,4 +1,5 @@
 /* spawn_run(): a program from start to end, with its input, output and a time limit. */
+#include "base/clock.h"
 #include "base/spawn.h"
 
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -33,16 +33,8 @@ struct run {
 	int output[2], errors[2];		/* Pipes; -1 when closed or unused. */
 	struct str line;			/* The incomplete line of stderr. */
 	struct str last_line;
-	uint64_t deadline_ms;
+	int64_t deadline_ms;
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void close_end(int *fd)
 {
@@ -191,7 +183,7 @@ static int check_limits(const struct run *run, struct err *err)
 {
 	if (run->io->is_cancelled && __atomic_load_n(run->io->is_cancelled, __ATOMIC_RELAXED))
 		return err_set(err, -ECANCELED, "'%s' was cancelled", run->name);
-	if (now_ms() >= run->deadline_ms)
+	if (clock_monotonic_ms() >= run->deadline_ms)
 		return err_set(err, -ETIMEDOUT, "'%s' did not end within %llu ms", run->name,
 			       (unsigned long long)(run->io->timeout_ms ? run->io->timeout_ms :
 						    TIMEOUT_DEFAULT_MS));
@@ -200,8 +192,8 @@ static int check_limits(const struct run *run, struct err *err)
 
 static int poll_timeout(const struct run *run)
 {
-	uint64_t now = now_ms();
-	uint64_t wait = run->deadline_ms > now ? run->deadline_ms - now : 0;
+	int64_t now = clock_monotonic_ms();
+	int64_t wait = run->deadline_ms > now ? run->deadline_ms - now : 0;
 
 	if (wait > CANCEL_POLL_MS && run->io->is_cancelled)
 		return CANCEL_POLL_MS;
@@ -277,7 +269,7 @@ int spawn_run(const struct spawn_params *params, const struct spawn_io *io, stru
 	int r;
 
 	run.name = text_shown(slash ? slash + 1 : params->argv[0], 64, name, sizeof(name));
-	run.deadline_ms = now_ms() + (run.io->timeout_ms ? run.io->timeout_ms : TIMEOUT_DEFAULT_MS);
+	run.deadline_ms = clock_monotonic_ms() + (int64_t)(run.io->timeout_ms ? run.io->timeout_ms : TIMEOUT_DEFAULT_MS);
 	r = open_ends(&run, err);
 	if (r == 0)
 		r = start(&run, err);

@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -9,14 +10,6 @@
 #define COMPANY_NS (NS_PER_MS / 2)	/* How long a commit waits for the next of those who took part lately ... */
 #define COMPANY_MAX_NS (2 * NS_PER_MS)	/* ... and for all of them. */
 #define LATELY_NS (10 * NS_PER_MS)	/* After that they are not expected any more. */
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 void store_batch_done(struct store_batch *batch)
 {
@@ -46,7 +39,7 @@ void store_queue_done(struct store_queue *queue)
 
 void store_queue_push(struct store_queue *queue, const struct store_submission *submission)
 {
-	uint64_t now = now_ns(), due_ns = now + submission->txn->delay_ms * NS_PER_MS;
+	uint64_t now = clock_monotonic_ns(), due_ns = now + submission->txn->delay_ms * NS_PER_MS;
 	struct store_submission *added;
 
 	pthread_mutex_lock(&queue->lock);
@@ -177,7 +170,7 @@ static uint64_t company_deadline_ns(const struct store_queue *queue, uint64_t re
 static void wait_locked(struct store_queue *queue)
 {
 	while (!queue->is_stopped && !queue->is_nudged && queue->pending.list.count < LIMIT_STORE_BATCH) {
-		uint64_t due_ns = earliest_due_ns(queue), now = now_ns(), ready_ns, deadline_ns;
+		uint64_t due_ns = earliest_due_ns(queue), now = clock_monotonic_ns(), ready_ns, deadline_ns;
 
 		if (due_ns > now) {
 			sleep_until(queue, due_ns, LIMIT_STORE_BATCH, due_ns);
@@ -196,7 +189,7 @@ bool store_queue_wait(struct store_queue *queue, struct store_batch *ret_batch, 
 	bool has_work;
 
 	pthread_mutex_lock(&queue->lock);
-	queue->idle_since_ns = now_ns();
+	queue->idle_since_ns = clock_monotonic_ns();
 	wait_locked(queue);
 	*ret_is_nudged = queue->is_nudged;
 	queue->is_nudged = false;

@@ -47,7 +47,7 @@ bool host_run(struct host *host, uint64_t quiet_ms, uint64_t max_ms);
 
 struct answer {
 	int code;			/* 0 or -errno */
-	char message[240];
+	char message[sizeof(((struct err *)0)->msg)];
 	struct json *body;		/* Of success; may be null. */
 	bool has_come;
 };

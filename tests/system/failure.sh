@@ -2,6 +2,12 @@
 # What fails is seen at once, said in words, and handled by the restart policy.
 . "$(dirname "$0")/lib.sh"
 
+# runs_anew NAME PID: it runs, and not as that process.
+runs_anew() {
+	now=$(field "$1" status.pid)
+	[ -n "$now" ] && [ "$now" != "$2" ] && is_state "$1" running
+}
+
 mkdir -p "$STATE"
 mount -t tmpfs -o size=700m tmpfs "$STATE"	# So that the disk can be filled.
 start_daemon
@@ -17,7 +23,7 @@ sleep 1
 check "policy no: stays stopped" is_state fragile stopped
 pid=$(field web status.pid)
 kill -9 "$pid"
-wait_for 20 "web to be restarted" eval "is_state web running && [ \"\$(field web status.pid)\" != $pid ]"
+wait_for 20 "web to be restarted" runs_anew web $pid
 check "policy on-failure: restarted" test "$(field web status.restarts)" = 1
 check_says "an event tells it" "killed by signal 9" strata events
 
@@ -26,7 +32,7 @@ pid=$(field web status.pid)
 kill_daemon
 kill -9 "$pid"
 start_daemon
-wait_for 20 "web to be restarted" eval "is_state web running && [ \"\$(field web status.pid)\" != $pid ]"
+wait_for 20 "web to be restarted" runs_anew web $pid
 check "restarted by the next daemon" is_state web running
 LIMIT=60 check "agent" strata wait web --for agent --timeout 50s
 

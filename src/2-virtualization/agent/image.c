@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -38,7 +38,7 @@ struct image_job {
 	bool is_removal;
 	bool *is_cancelled;			/* The item's. */
 	const char *step;
-	uint64_t reported_ms;
+	int64_t reported_ms;
 };
 
 /* ---- Progress: from the worker to the loop, a few times a second ---- */
@@ -64,22 +64,14 @@ static void show_progress(void *data)
 	item_show(item);
 }
 
-static uint64_t clock_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void report(void *data, uint64_t done, uint64_t total)
 {
 	struct image_job *job = data;
 	struct progress *progress;
 
-	if (clock_ms() - job->reported_ms < PROGRESS_PERIOD_MS)
+	if (clock_monotonic_ms() - job->reported_ms < PROGRESS_PERIOD_MS)
 		return;
-	job->reported_ms = clock_ms();
+	job->reported_ms = clock_monotonic_ms();
 	progress = alloc(sizeof(*progress));
 	*progress = (struct progress){ .agent = job->agent, .done = done, .total = total };
 	snprintf(progress->uid, sizeof(progress->uid), "%s", job->image->meta.uid);

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "2-virtualization/images/build.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/spawn.h"
@@ -37,14 +37,6 @@ static int tear_down(void **state)
 	assert_int_equal(file_remove_tree(*state, &err), 0);
 	free(*state);
 	return 0;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 static bool is_there(const char *directory, const char *name)
@@ -82,10 +74,10 @@ static void test_cancelled_leaves_nothing(void **state)
 static unsigned tsc_khz(void)
 {
 	const uint64_t measure_ns = 20 * 1000 * 1000;
-	uint64_t begin = now_ns(), ticks = __builtin_ia32_rdtsc(), now;
+	uint64_t begin = clock_monotonic_ns(), ticks = __builtin_ia32_rdtsc(), now;
 
 	do
-		now = now_ns();
+		now = clock_monotonic_ns();
 	while (now - begin < measure_ns);
 	return (unsigned)((__builtin_ia32_rdtsc() - ticks) * 1000000 / (now - begin));
 }

@@ -9,6 +9,7 @@
 #include "5-interface/cli/each.h"
 #include "5-interface/cli/help.h"
 #include "5-interface/cli/options.h"
+#include "base/clock.h"
 #include "base/str.h"
 
 #define DEFAULT_SOCKET "/run/strata/strata.sock"
@@ -109,7 +110,7 @@ static int exit_code_of(struct cli *cli, int result, const struct err *err)
 
 int cli_main(int argc, char **argv, const struct cli_doors *doors, FILE *out, FILE *messages)
 {
-	struct cli cli = { .doors = doors, .out = out, .messages = messages };
+	struct cli cli = { .doors = doors, .out = out, .messages = messages, .started_ms = clock_monotonic_ms() };
 	struct err err;
 	int result;
 

@@ -6,9 +6,9 @@
 #include <poll.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "5-interface/cli/http_head.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 enum { BLOCK_BYTES = 64 << 10 };
@@ -62,18 +62,10 @@ void client_watch(struct client *client, const struct client_watch *watch)
 
 /* Waits. */
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Time to sleep until the next tick or the end of patience; 0 when patience has ended. */
 static int next_wait(const struct client *client, int64_t started)
 {
-	int64_t left = client->patience_ms < 0 ? INT32_MAX : started + client->patience_ms - now_ms();
+	int64_t left = client->patience_ms < 0 ? INT32_MAX : started + client->patience_ms - clock_monotonic_ms();
 
 	if (left < 0)
 		left = 0;
@@ -89,7 +81,7 @@ static int wait_for(struct client *client, short events, struct err *err)
 		{ .fd = client->stream->fd, .events = events },
 		{ .fd = client->watch.interrupt_fd, .events = POLLIN },
 	};
-	int64_t started = now_ms();
+	int64_t started = clock_monotonic_ms();
 
 	for (;;) {
 		int timeout = next_wait(client, started);

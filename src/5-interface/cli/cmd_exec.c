@@ -9,6 +9,7 @@
 #include "5-interface/cli/spec_text.h"
 #include "5-interface/cli/terminal.h"
 #include "5-interface/cli/wait.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "base/units.h"
 
@@ -46,14 +47,12 @@ static int wait_for_agent(struct cli *cli, const char *name, struct err *err)
 	auto_free char *path = request_path("instances", name, NULL);
 	auto_json struct json *json = NULL;
 	int64_t started_at = 0;
-	struct timespec now;
 	int result = request_json(cli, "GET", path, NULL, &json, err);
 
 	if (result < 0)
 		return result;
-	clock_gettime(CLOCK_REALTIME, &now);
 	units_parse_time(json_string(json_path(json, "status.started_at"), ""), &started_at, err);
-	if (json_bool(json_path(json, "status.agent"), false) || (int64_t)now.tv_sec * 1000 - started_at > BOOT_MS ||
+	if (json_bool(json_path(json, "status.agent"), false) || clock_wall_ms() - started_at > BOOT_MS ||
 	    !text_equal(json_string(json_path(json, "status.state"), ""), "running"))
 		return 0;			/* The daemon says what is wrong, if anything is. */
 	return wait_for(cli, &(struct wait){ .kind = &kinds[KIND_INSTANCE], .path = path, .name = name, .look = wait_until_agent,

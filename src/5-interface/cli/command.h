@@ -82,6 +82,7 @@ struct cli {
 	struct stream_target target;
 	char *host_text;		/* Owns target.host and target.port. */
 	struct client *client;		/* Null until first used. */
+	int64_t started_ms;		/* Monotonic: --timeout counts from here, for all arguments together. */
 };
 
 /* Argument 'i', or null when not given. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "5-interface/cli/output.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "base/units.h"
 
@@ -83,7 +84,7 @@ static void add_column(struct listing *listing, const struct output_column *colu
 
 static void listing_init(struct listing *listing, const struct output_list *list, enum output_form form)
 {
-	*listing = (struct listing){ .list = list, .form = form, .now_ms = wall_ms() };
+	*listing = (struct listing){ .list = list, .form = form, .now_ms = clock_wall_ms() };
 	for (size_t i = 0; i < list->condition_count; i++)
 		memcpy(listing->picks[listing->pick_count++].words, list->conditions[i].words, sizeof(list->conditions[i].words));
 	listing->name = add_pick(listing, "meta.name");

@@ -1,25 +1,17 @@
 #include "5-interface/cli/progress.h"
 
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "base/units.h"
 
 enum { QUIET_MS = 250, LONG_MS = 2000, BAR_CELLS = 24, LINE_EVERY_PERCENT = 10 };
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void progress_begin(struct progress *progress, FILE *file, const char *what)
 {
-	*progress = (struct progress){ .file = file, .is_terminal = isatty(fileno(file)), .started_ms = now_ms(),
+	*progress = (struct progress){ .file = file, .is_terminal = isatty(fileno(file)), .started_ms = clock_monotonic_ms(),
 		.written_percent = -1 };
 	progress->step_started_ms = progress->started_ms;
 	text_shown(what, sizeof(progress->what) - sizeof("..."), progress->what, sizeof(progress->what));
@@ -35,7 +27,7 @@ static int percent_of(const struct progress *progress)
 /* "12MiB of 80MiB, 40MiB/s, 2s left" */
 static void describe_bytes(const struct progress *progress, struct str *out)
 {
-	int64_t passed = now_ms() - progress->step_started_ms;
+	int64_t passed = clock_monotonic_ms() - progress->step_started_ms;
 	uint64_t moved = progress->done_bytes - progress->step_first_bytes;
 	uint64_t rate = passed > 0 ? moved * 1000 / (uint64_t)passed : 0;
 	char done[UNITS_TEXT_SIZE], total[UNITS_TEXT_SIZE], speed[UNITS_TEXT_SIZE], left[UNITS_TEXT_SIZE];
@@ -76,8 +68,8 @@ static void draw(struct progress *progress)
 	if (progress->done_bytes) {
 		str_append(&line, "  ");
 		describe_bytes(progress, &line);
-	} else if (now_ms() - progress->started_ms > LONG_MS) {
-		str_printf(&line, "  %ds", (int)((now_ms() - progress->started_ms) / 1000));
+	} else if (clock_monotonic_ms() - progress->started_ms > LONG_MS) {
+		str_printf(&line, "  %ds", (int)((clock_monotonic_ms() - progress->started_ms) / 1000));
 	}
 	fputs(line.data, progress->file);
 	fflush(progress->file);
@@ -90,7 +82,7 @@ static void write_percent(struct progress *progress)
 {
 	int percent = percent_of(progress);
 
-	if (!progress->total_bytes || now_ms() - progress->started_ms < LONG_MS)
+	if (!progress->total_bytes || clock_monotonic_ms() - progress->started_ms < LONG_MS)
 		return;
 	if (percent / LINE_EVERY_PERCENT != progress->written_percent / LINE_EVERY_PERCENT) {
 		fprintf(progress->file, "%s: %s %d%%\n", progress->what, progress->step, percent);
@@ -100,7 +92,7 @@ static void write_percent(struct progress *progress)
 
 static void write_step(struct progress *progress)
 {
-	if (progress->total_bytes || progress->is_step_written || now_ms() - progress->started_ms < LONG_MS)
+	if (progress->total_bytes || progress->is_step_written || clock_monotonic_ms() - progress->started_ms < LONG_MS)
 		return;
 	fprintf(progress->file, "%s: %s\n", progress->what, progress->step);
 	progress->is_step_written = true;
@@ -115,7 +107,7 @@ void progress_step(struct progress *progress, const char *step, uint64_t done_by
 	is_new = !text_equal(buffer, progress->step) || done_bytes < progress->done_bytes;
 	if (is_new) {
 		memcpy(progress->step, buffer, sizeof(buffer));
-		progress->step_started_ms = now_ms();
+		progress->step_started_ms = clock_monotonic_ms();
 		progress->step_first_bytes = done_bytes;
 		progress->written_percent = -LINE_EVERY_PERCENT;
 		progress->is_step_written = false;
@@ -133,7 +125,7 @@ void progress_tick(void *data)
 	/* Work that is over at once should not flash. */
 	if (!progress->is_terminal)
 		write_step(progress);
-	else if (now_ms() - progress->started_ms >= QUIET_MS)
+	else if (clock_monotonic_ms() - progress->started_ms >= QUIET_MS)
 		draw(progress);
 }
 

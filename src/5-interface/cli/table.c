@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
-#include <time.h>
 #include <wchar.h>
 
 #include "base/str.h"
@@ -134,12 +133,4 @@ char *text_age(int64_t then_ms, int64_t now_ms)
 	if (seconds < 48 * 3600)
 		return text_format("%" PRId64 "h", seconds / 3600);
 	return text_format("%" PRId64 "d", seconds / 86400);
-}
-
-int64_t wall_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }

@@ -35,6 +35,5 @@ size_t text_width(const char *text);
 
 /* "5s", "3m", "2h", "14d": how long ago in one unit; "-" for never. */
 char *text_age(int64_t then_ms, int64_t now_ms);
-int64_t wall_ms(void);
 
 #endif

@@ -1,9 +1,9 @@
 #include "5-interface/cli/wait.h"
 
 #include <inttypes.h>
-#include <time.h>
 
 #include "5-interface/cli/terminal.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "base/units.h"
 #include "model/image.h"
@@ -20,14 +20,6 @@ struct waiting {
 	bool has_looked;
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static int read_timeout(struct cli *cli, const struct wait *wait, int64_t *ret_deadline_ms, struct err *err)
 {
 	const char *text = !wait->is_patient && cli_offers(cli, "timeout") ? cli_value(cli, "timeout") : NULL;
@@ -37,7 +29,7 @@ static int read_timeout(struct cli *cli, const struct wait *wait, int64_t *ret_d
 		err_prefix(err, "--timeout");
 		return err->code = CLI_USAGE;
 	}
-	*ret_deadline_ms = text || timeout_ms ? now_ms() + timeout_ms : 0;
+	*ret_deadline_ms = text ? cli->started_ms + timeout_ms : timeout_ms ? clock_monotonic_ms() + timeout_ms : 0;
 	return 0;
 }
 
@@ -60,7 +52,7 @@ void wait_describe(const struct kind *kind, const void *object, struct progress 
 /* Adds what makes a GET wait for a change after what was seen last. */
 static void add_patience(const struct waiting *waiting, char **path)
 {
-	int64_t left = waiting->deadline_ms ? waiting->deadline_ms - now_ms() : POLL_SECONDS * 1000;
+	int64_t left = waiting->deadline_ms ? waiting->deadline_ms - clock_monotonic_ms() : POLL_SECONDS * 1000;
 	auto_free char *after = text_format("%" PRId64, waiting->revision);
 	auto_free char *timeout = NULL;
 
@@ -113,7 +105,7 @@ static int loop(struct waiting *waiting, struct err *err)
 
 		if (result != WAIT_MORE)
 			return result == WAIT_DONE ? 0 : result;
-		if (waiting->deadline_ms && now_ms() >= waiting->deadline_ms)
+		if (waiting->deadline_ms && clock_monotonic_ms() >= waiting->deadline_ms)
 			return err_set(err, -ETIMEDOUT, "%s '%s' is %s and not yet there: the work goes on, see 'strata events'",
 				       waiting->wait->kind->name, shown(waiting->wait->name), waiting->progress.step);
 	}

@@ -8,27 +8,20 @@
 #define DRIVER_MACHINE_QEMU_DEADLINE_H
 
 #include <stdint.h>
-#include <time.h>
 
-struct deadline { uint64_t at_ms; };
+#include "base/clock.h"
 
-static inline uint64_t monotonic_ms(void)
+struct deadline { int64_t at_ms; };
+
+static inline struct deadline deadline_in(int64_t ms)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static inline struct deadline deadline_in(uint64_t ms)
-{
-	return (struct deadline){ monotonic_ms() + ms };
+	return (struct deadline){ clock_monotonic_ms() + ms };
 }
 
 /* For poll(2): 0 when it is over. */
 static inline int deadline_left_ms(struct deadline deadline)
 {
-	uint64_t now = monotonic_ms();
+	int64_t now = clock_monotonic_ms();
 
 	if (now >= deadline.at_ms)
 		return 0;

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 /* Fields of /proc/<pid>/stat counted from the one after the name (proc(5) calls that one 3). */
@@ -45,21 +46,13 @@ static bool read_stat(pid_t pid, uint64_t fields[STAT_FIELDS])
 	return true;
 }
 
-static int64_t clock_ms(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int64_t process_started_at(pid_t pid)
 {
 	uint64_t fields[STAT_FIELDS];
 
 	if (!read_stat(pid, fields))
 		return 0;
-	return clock_ms(CLOCK_REALTIME) - clock_ms(CLOCK_BOOTTIME) +
+	return clock_wall_ms() - (int64_t)(clock_ns(CLOCK_BOOTTIME) / 1000000) +
 	       (int64_t)(fields[STAT_START_TIME] * 1000 / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 

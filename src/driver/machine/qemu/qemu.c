@@ -102,7 +102,7 @@ static int qemu_open(const struct machine_params *params, struct machine_driver 
 
 /* Talking */
 
-int qemu_connect(const struct qemu *qemu, const char *uid, uint64_t timeout_ms, struct qmp *qmp, struct err *err)
+int qemu_connect(const struct qemu *qemu, const char *uid, int64_t timeout_ms, struct qmp *qmp, struct err *err)
 {
 	auto_close int run_dir = run_dir_open(qemu->directory_fd, uid, err);
 	int r;

@@ -44,7 +44,7 @@ char *qemu_cgroup(const struct qemu *qemu, const char *uid);
 char *qemu_directory(const struct qemu *qemu, const char *uid);
 
 /* A monitor connection to machine 'uid'. -ENOENT: it does not run. */
-int qemu_connect(const struct qemu *qemu, const char *uid, uint64_t timeout_ms, struct qmp *qmp, struct err *err);
+int qemu_connect(const struct qemu *qemu, const char *uid, int64_t timeout_ms, struct qmp *qmp, struct err *err);
 /* One command without an answer. */
 int qemu_command(const struct qemu *qemu, const char *uid, const char *command, const char *arguments, struct err *err);
 

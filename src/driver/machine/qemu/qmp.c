@@ -115,7 +115,7 @@ static int negotiate(struct qmp *qmp, struct err *err)
 	return qmp_call(qmp, "qmp_capabilities", NULL, NULL, err);
 }
 
-int qmp_open(struct qmp *qmp, int run_dir, uint64_t timeout_ms, struct err *err)
+int qmp_open(struct qmp *qmp, int run_dir, int64_t timeout_ms, struct err *err)
 {
 	*qmp = (struct qmp){
 		.fd = -1, .deadline = deadline_in(timeout_ms), .lines.max_bytes = LIMIT_QMP_MESSAGE_BYTES,

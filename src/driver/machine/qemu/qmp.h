@@ -25,7 +25,7 @@ struct qmp {
 };
 
 /* 'run_dir': an open run directory. Greets and negotiates. */
-int qmp_open(struct qmp *qmp, int run_dir, uint64_t timeout_ms, struct err *err);
+int qmp_open(struct qmp *qmp, int run_dir, int64_t timeout_ms, struct err *err);
 void qmp_close(struct qmp *qmp);	/* Also when half open or { 0 } with fd -1. */
 #define auto_qmp __attribute__((cleanup(qmp_close)))
 

@@ -144,7 +144,7 @@ static bool is_cancelled(const struct terminal *terminal)
 static int run_session(struct terminal *terminal, int *ret_exit_code, struct err *err)
 {
 	struct deadline next = deadline_in(STATUS_MIN_MS);
-	uint64_t pause_ms = STATUS_MIN_MS;
+	int64_t pause_ms = STATUS_MIN_MS;
 
 	for (;;) {
 		struct guest_exec_status status = { 0 };

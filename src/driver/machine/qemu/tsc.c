@@ -1,21 +1,14 @@
 #include "driver/machine/qemu/tsc.h"
 
+#include "base/clock.h"
+
 #include <poll.h>
-#include <time.h>
 
 #if defined(__x86_64__)
 #include <x86intrin.h>
 #endif
 
 enum { MIN_DISTANCE_MS = 5, TRIES = 8 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static uint64_t ticks(void)
 {
@@ -33,7 +26,7 @@ struct tsc_mark tsc_begin(void)
 	uint64_t best_width = UINT64_MAX;
 
 	for (int i = 0; i < TRIES; i++) {
-		uint64_t before = ticks(), ns = now_ns(), after = ticks();
+		uint64_t before = ticks(), ns = clock_monotonic_ns(), after = ticks();
 
 		if (after - before >= best_width)
 			continue;

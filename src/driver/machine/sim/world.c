@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 enum { FIRST_PID = 4194305 };		/* Beyond what Linux hands out, so that nobody signals it. */
 
@@ -45,12 +46,7 @@ void sim_machines_free(struct sim_machines *world)
 
 int64_t sim_now_ms(const struct sim_machines *world)
 {
-	struct timespec now;
-
-	if (world->clock)
-		return world->clock(world->clock_data);
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return world->clock ? world->clock(world->clock_data) : clock_wall_ms();
 }
 
 /* Machines */

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 enum {
@@ -134,18 +134,10 @@ static void take_output(struct qemu_img *run, struct output *output, const char 
 	}
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Until the output ends, which is when the program does. */
 static int pump(struct qemu_img *run, int fd, struct output *output, struct err *err)
 {
-	uint64_t heard_ms = now_ms();
+	int64_t heard_ms = clock_monotonic_ms();
 
 	for (;;) {
 		struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
@@ -154,7 +146,7 @@ static int pump(struct qemu_img *run, int fd, struct output *output, struct err 
 
 		if (volume_is_cancelled(run->progress))
 			return err_set(err, -ECANCELED, "cancelled");
-		if (now_ms() - heard_ms > SILENCE_MAX_MS)
+		if (clock_monotonic_ms() - heard_ms > SILENCE_MAX_MS)
 			return err_set(err, -ETIMEDOUT, "qemu-img made no progress for %d minutes", SILENCE_MAX_MS / 60000);
 		if (poll(&poll_fd, 1, CANCEL_POLL_MS) <= 0)
 			continue;
@@ -165,7 +157,7 @@ static int pump(struct qemu_img *run, int fd, struct output *output, struct err 
 			return 0;
 		if (n > 0)
 			take_output(run, output, chunk, (size_t)n);
-		heard_ms = now_ms();
+		heard_ms = clock_monotonic_ms();
 	}
 }
 

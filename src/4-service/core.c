@@ -398,6 +398,7 @@ void core_free(struct core *core)
 		free(core->published.entries[i].value);
 	map_done(&core->published);
 	map_done(&core->reserved);
+	map_done(&core->next_hosts);
 	free(core->directory);
 	free(core->node_uid);
 	free(core->node_tag);

@@ -50,18 +50,31 @@ static bool address_is_free(struct core *core, const struct network *network, co
 	return claim_is_free(core, key);
 }
 
-static int choose_ipv4(struct core *core, const struct network *network, struct instance_nic *nic, struct err *err)
+/*
+ * The search goes on behind the address given last, so that it does not pass all that are taken again and
+ * again, and an address that was given back rests a while.
+ */
+static int choose_ipv4(struct core *core, const struct network *network, struct instance_nic *nic, uint32_t *ret_host, struct err *err)
 {
 	struct subnet4 subnet;
+	uint32_t first, count, start;
 
 	if (!parse_subnet4(network->spec.ipv4, &subnet))
 		return 0;			/* A network without IPv4. */
-	for (uint32_t address = subnet.network + FIRST_HOST; address < subnet.broadcast && address - subnet.network < SEARCH_MAX; address++) {
-		auto_free char *text = format4(address);
+	first = subnet.broadcast - subnet.network > 2 * FIRST_HOST ? FIRST_HOST : 1;
+	count = subnet.broadcast - subnet.network - first;
+	if (count > SEARCH_MAX)
+		count = SEARCH_MAX;
+	start = (uint32_t)(uintptr_t)map_get(&core->next_hosts, network->meta.uid);
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t host = first + (start + i) % count;
+		auto_free char *text = format4(subnet.network + host);
 
-		if (address == subnet.gateway || !address_is_free(core, network, text))
+		if (subnet.network + host == subnet.gateway || !address_is_free(core, network, text))
 			continue;
 		nic->ipv4 = take(text);
+		*ret_host = host;
+		map_put(&core->next_hosts, network->meta.uid, (void *)(uintptr_t)(host - first + 1));
 		return 0;
 	}
 	return err_set(err, -ENOSPC, "network '%s' (%s) has no free address: use a larger network", network->meta.name, network->spec.ipv4);
@@ -90,27 +103,30 @@ static bool parse_subnet6(const char *text, struct in6_addr *ret_gateway, unsign
 	return text && sscanf(text, "%63[0-9a-fA-F:]/%u", address, ret_prefix) == 2 && inet_pton(AF_INET6, address, ret_gateway) == 1;
 }
 
-/* The last 16 bits of the prefix's address space are enough for a node. */
-static int choose_ipv6(struct core *core, const struct network *network, struct instance_nic *nic, struct err *err)
+/* The last 16 bits of the prefix's address space are enough for a node. Best is the number that the IPv4 address has. */
+static int choose_ipv6(struct core *core, const struct network *network, struct instance_nic *nic, uint32_t host, struct err *err)
 {
 	struct in6_addr address;
-	unsigned prefix;
+	unsigned prefix, count;
 
 	if (!parse_subnet6(network->spec.ipv6, &address, &prefix))
 		return 0;
-	for (unsigned host = FIRST_HOST; host < (prefix > 112 ? 1u << (128 - prefix) : 0x10000u) - 1; host++) {
+	count = (prefix > 112 ? 1u << (128 - prefix) : 0x10000u) - 1;
+	for (unsigned i = 0; i < count; i++, host++) {
 		char text[INET6_ADDRSTRLEN];
 		struct in6_addr candidate = address;
 
+		host = host < 1 || host >= count ? 1 : host;
 		candidate.s6_addr[14] = (uint8_t)((address.s6_addr[14] & (prefix > 112 ? 0xff : 0)) | (host >> 8));
-		candidate.s6_addr[15] = (uint8_t)host;
+		candidate.s6_addr[15] = (uint8_t)((address.s6_addr[15] & (prefix > 120 ? 0xff << (128 - prefix) : 0)) | host);
 		inet_ntop(AF_INET6, &candidate, text, sizeof(text));
 		if (memcmp(&candidate, &address, sizeof(address)) == 0 || !address_is_free(core, network, text))
 			continue;
 		nic->ipv6 = text_copy(text);
 		return 0;
 	}
-	return err_set(err, -ENOSPC, "network '%s' (%s) has no free IPv6 address", network->meta.name, network->spec.ipv6);
+	return err_set(err, -ENOSPC, "network '%s' (%s) has no free IPv6 address: use a larger network", network->meta.name,
+		       network->spec.ipv6);
 }
 
 static int check_ipv6(const struct network *network, const char *address, struct err *err)
@@ -175,6 +191,7 @@ static void make_canonical(struct instance_nic *nic)
 
 static int fill_nic(struct core *core, const char *node, struct instance_nic *nic, struct err *err)
 {
+	uint32_t host = FIRST_HOST;
 	struct network *network;
 	void *found;
 	int r = find_object(core, KIND_NETWORK, nic->network, &found, err);
@@ -185,9 +202,9 @@ static int fill_nic(struct core *core, const char *node, struct instance_nic *ni
 	if (network->meta.deleted_at)
 		return err_set(err, -EBUSY, "spec.nics.network: network '%s' is being deleted: use another one", nic->network);
 	text_replace(&nic->network_uid, network->meta.uid);
-	r = nic->ipv4 ? check_ipv4(network, nic->ipv4, err) : choose_ipv4(core, network, nic, err);
+	r = nic->ipv4 ? check_ipv4(network, nic->ipv4, err) : choose_ipv4(core, network, nic, &host, err);
 	if (r == 0)
-		r = nic->ipv6 ? check_ipv6(network, nic->ipv6, err) : choose_ipv6(core, network, nic, err);
+		r = nic->ipv6 ? check_ipv6(network, nic->ipv6, err) : choose_ipv6(core, network, nic, host, err);
 	if (r < 0)
 		return r;
 	make_canonical(nic);

@@ -21,6 +21,7 @@ struct core {
 	struct map published;			/* uid -> the name it is published under. */
 	struct node *node;
 	struct machine_capabilities capabilities;
+	struct map next_hosts;			/* Network uid -> where the search for a free address goes on (a number). */
 	int64_t next_nic;			/* Where the search for a free nic number goes on. */
 };
 

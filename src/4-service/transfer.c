@@ -247,22 +247,53 @@ static void image_run(void *data)
 		transfer->err.code = 0;
 }
 
+/* Boot files lie ready: they are sent as they are. */
+static void answer_boot_file(struct core *core, struct call *call, const struct image *image, const char *part)
+{
+	auto_free char *path = agent_image_file(core->agent, image->meta.uid, part);
+	struct err err = { 0 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		err_set(&err, -errno, "open the %s of image '%s': %m", part, call->name);
+	answer_file(call, fd, &err);
+}
+
+/* "disk", "kernel" or "initrd". */
+static int check_part(const struct image *image, const char *part, struct err *err)
+{
+	const struct { const char *name; bool is_there; } parts[] = {
+		{ "disk", image->status.has_disk }, { "kernel", image->status.has_kernel }, { "initrd", image->status.has_initrd },
+	};
+
+	if (image->status.state != IMAGE_READY)
+		return err_set(err, -EBUSY, "image '%s' is %s: wait until it is ready", image->meta.name,
+			       image_state_names[image->status.state]);
+	for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
+		if (!text_equal(part, parts[i].name))
+			continue;
+		if (parts[i].is_there)
+			return 0;
+		return err_set(err, -ENOENT, "image '%s' has no %s: see 'strata image show %s'", image->meta.name, part, image->meta.name);
+	}
+	return err_set(err, -EINVAL, "part: '%s' is no part of an image: use disk, kernel or initrd", shown(part));
+}
+
 void transfer_image_export(struct core *core, struct call *call)
 {
+	const char *part = json_string(json_get(call->body, "part"), "disk");
 	struct transfer *transfer;
 	struct image *image;
 	struct err err = { 0 };
 	void *found;
 
-	if (find_object(core, KIND_IMAGE, call->name, &found, &err) < 0) {
+	if (find_object(core, KIND_IMAGE, call->name, &found, &err) < 0 || check_part(found, part, &err) < 0) {
 		answer_err(call, &err);
 		return;
 	}
 	image = found;
-	if (image->status.state != IMAGE_READY || !image->status.has_disk) {
-		err_set(&err, -EBUSY, "image '%s' has no disk to export: %s", call->name,
-			image->status.state == IMAGE_READY ? "it is only a kernel" : "wait until it is ready");
-		answer_err(call, &err);
+	if (!text_equal(part, "disk")) {
+		answer_boot_file(core, call, image, part);
 		return;
 	}
 	transfer = transfer_new(core, call);

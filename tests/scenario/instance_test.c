@@ -80,6 +80,51 @@ static void test_create_runs_and_delete_leaves_nothing(void **state)
 	assert_int_equal(sim_volumes_count(host.volumes), 1);
 }
 
+static char *address_of(const char *name, const char *field)
+{
+	auto_json struct json *json = host_get(&host, "instances", name);
+
+	return text_copy(json_string(json_get(json_at(json_path(json, "spec.nics"), 0), field), ""));
+}
+
+static int create_in(const char *network, const char *name)
+{
+	auto_free char *body = text_format("{\"meta\":{\"name\":\"%s\"},\"spec\":{\"image\":\"tiny\",\"power\":\"stopped\","
+					   "\"nics\":[{\"network\":\"%s\"}]}}", name, network);
+
+	return host_call(&host, CALL_CREATE, "instance", NULL, NULL, body);
+}
+
+static void test_addresses_are_handed_out_in_turn(void **state)
+{
+	auto_free char *first = NULL, *first6 = NULL, *second = NULL, *third = NULL;
+
+	(void)state;
+	host_do(&host, CALL_CREATE, "network", NULL, NULL,
+		"{\"meta\":{\"name\":\"small\"},\"spec\":{\"ipv4\":\"10.9.0.1/29\",\"ipv6\":\"fd00:9::1/64\"}}");
+	settle();
+	assert_int_equal(create_in("small", "a"), 0);
+	first = address_of("a", "ipv4");
+	first6 = address_of("a", "ipv6");
+	assert_string_equal(first, "10.9.0.2");
+	assert_string_equal(first6, "fd00:9::2");
+	host_do(&host, CALL_DELETE, "instance", "a", NULL, NULL);
+	settle();
+	assert_int_equal(create_in("small", "b"), 0);
+	second = address_of("b", "ipv4");
+	assert_string_equal(second, "10.9.0.3");		/* That of a rests. */
+	for (int i = 0; i < 4; i++) {
+		auto_free char *name = text_format("c%d", i);
+
+		assert_int_equal(create_in("small", name), 0);
+		if (i == 3)
+			third = address_of(name, "ipv4");
+	}
+	assert_string_equal(third, "10.9.0.2");			/* Once around. */
+	assert_int_equal(create_in("small", "d"), -ENOSPC);
+	settle();
+}
+
 static void test_stop_start_pause_resume_restart(void **state)
 {
 	(void)state;
@@ -326,6 +371,7 @@ int main(void)
 		SCENARIO(test_rename),
 		SCENARIO(test_bad_input_changes_nothing),
 		SCENARIO(test_names_addresses_and_ports_are_taken_once),
+		SCENARIO(test_addresses_are_handed_out_in_turn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

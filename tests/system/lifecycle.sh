@@ -92,6 +92,17 @@ check "detach" strata volume detach data web
 wait_for 20 "the disk to go" strata exec web -- test ! -e /dev/sda
 check "remove the volume" strata volume rm data
 
+# an image leaves in parts and comes back whole
+check "export the image's disk" strata image export tiny "$WORK/tiny.qcow2"
+for part in kernel initrd; do check "export the image's $part" strata image export tiny "$WORK/tiny.$part" --part $part; done
+check "import them" strata image import again "$WORK/tiny.qcow2" --kernel "$WORK/tiny.kernel" --initrd "$WORK/tiny.initrd" \
+	--kernel-options "$(strata image show tiny -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["status"]["cmdline"])')"
+check "and boot from them" strata run again fourth
+LIMIT=60 check "it comes up" strata wait fourth --for agent --timeout 50s
+check_refused "a part there is not" "use disk, kernel or initrd" strata image export tiny "$WORK/nothing" --part bios
+check "remove the machine" strata rm --force fourth
+check "remove the image" strata image rm again
+
 # change, rename, clone, export, import
 check "set memory" strata set web memory=320MiB
 check_says "at the next start" "320MiB" strata show web

@@ -29,6 +29,8 @@ static int run_export(struct cli *cli, struct err *err)
 {
 	auto_free char *path = request_path("images", cli_argument(cli, 0), "export", NULL);
 
+	if (cli_has(cli, "part"))
+		request_query(&path, "part", cli_value(cli, "part"));
 	return transfer_download(cli, path, cli_argument(cli, 1), err);
 }
 
@@ -119,8 +121,11 @@ const struct cli_command command_image_build = {
 
 const struct cli_command command_image_export = {
 	.name = "image export", .arguments = "NAME FILE", .min = 2, .max = 2, .completes = "images", .run = run_export,
-	.summary = "Write an image's disk to a qcow2 file",
-	.examples = EXAMPLES("strata image export debian debian.qcow2", "strata image export debian - | gzip > debian.qcow2.gz"),
+	.summary = "Write an image's disk to a qcow2 file, or its kernel",
+	.more = "An image that boots its kernel directly ('strata image show' says so) moves to another host as these parts.",
+	.options = OPTIONS({ "part", 0, false, "PART", "disk, kernel or initrd (disk)." }),
+	.examples = EXAMPLES("strata image export debian debian.qcow2", "strata image export debian - | gzip > debian.qcow2.gz",
+			     "strata image export tiny vmlinuz --part kernel"),
 };
 
 const struct cli_command command_image_rm = {

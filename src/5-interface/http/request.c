@@ -153,8 +153,8 @@ static void add_parameters(const struct request *request, struct json *body)
 
 		if (text_equal(p->parameter->name, "force"))
 			json_set(body, "force", json_new_bool(p->number));
-		else if (text_equal(p->parameter->name, "path"))
-			json_set(body, "path", json_new_string(p->text));
+		else if (p->parameter->type == PARAMETER_TEXT)
+			json_set(body, p->parameter->name, json_new_string(p->text));
 		else if (p->parameter->type == PARAMETER_MODE)
 			json_set(body, p->parameter->name, json_new_int(p->number));
 	}

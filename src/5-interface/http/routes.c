@@ -39,6 +39,10 @@ static const struct parameter write_parameters[] = {
 	{ "mode", PARAMETER_MODE, false, "Permissions of the file, octal; 0644 when absent." },
 	{ 0 },
 };
+static const struct parameter image_parameters[] = {
+	{ "part", PARAMETER_TEXT, false, "disk, kernel or initrd; disk when absent." },
+	{ 0 },
+};
 static const struct parameter events_parameters[] = {
 	{ "after", PARAMETER_INT, false, "Only events with an id above this one." },
 	{ "follow", PARAMETER_BOOL, false, "Go on with what comes, until the client closes." },
@@ -109,7 +113,7 @@ const struct route routes[] = {
 	{ METHOD_GET, "/v1/instances/{name}/export", &handler_download, CALL_EXPORT, KIND_INSTANCE, .status = 200,
 	  .answer = CONTENT_BYTES, .doc = "The instance as one tar file." },
 	{ METHOD_GET, "/v1/images/{name}/export", &handler_download, CALL_IMAGE_EXPORT, KIND_IMAGE, .status = 200,
-	  .answer = CONTENT_BYTES, .doc = "The image's disk as qcow2." },
+	  .parameters = image_parameters, .answer = CONTENT_BYTES, .doc = "The image's disk as qcow2, its kernel or initrd." },
 
 	{ METHOD_POST, "/v1/uploads", &handler_upload, .kind = -1, .status = 201, .body = CONTENT_BYTES,
 	  .answer = CONTENT_TABLE, .answer_table = &body_upload_table,

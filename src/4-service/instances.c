@@ -10,6 +10,11 @@
 #include "base/str.h"
 #include "base/units.h"
 
+enum {
+	DEFAULT_CPUS = 1, DEFAULT_MEMORY = 256 << 20, DEFAULT_PIDS = 4096, DEFAULT_CPU_WEIGHT = 100, DEFAULT_HEALTH_MS = 30000,
+	DEFAULT_HEALTH_RETRIES = 3,
+};
+
 static const struct kind *const kind = &kinds[KIND_INSTANCE];
 
 static bool is_on(const struct instance_spec *spec)
@@ -50,6 +55,8 @@ static int check_image(struct core *core, const struct instance *instance, struc
 
 	if (!spec->image && !spec->source.instance && !spec->source.upload && !spec->root_size)
 		return err_set(err, -EINVAL, "spec.image: is missing: name an image (see 'strata image ls'), or give root_size for an empty disk");
+	if (!spec->image && spec->kind == INSTANCE_CONTAINER && !spec->source.instance && !spec->source.upload)
+		return err_set(err, -EINVAL, "spec.image: is missing: a container is made from an image (see 'strata image ls')");
 	if (!spec->image)
 		return 0;
 	r = find_object(core, KIND_IMAGE, spec->image, &found, err);
@@ -59,6 +66,10 @@ static int check_image(struct core *core, const struct instance *instance, struc
 	if (image->meta.deleted_at || image->status.state == IMAGE_FAILED)
 		return err_set(err, -EBUSY, "spec.image: image '%s' cannot be used: %s", spec->image,
 			       image->status.reason ? image->status.reason : "it is being deleted");
+	if ((image->spec.kind == IMAGE_CONTAINER) != (spec->kind == INSTANCE_CONTAINER))
+		return err_set(err, -EINVAL, "spec.kind: image '%s' is for %s: %s", spec->image,
+			       image->spec.kind == IMAGE_CONTAINER ? "containers" : "virtual machines",
+			       image->spec.kind == IMAGE_CONTAINER ? "use --container (kind: container)" : "leave out --container (kind: vm)");
 	if (image->status.state != IMAGE_READY)
 		return err_set(err, -EAGAIN, "spec.image: image '%s' is still being imported: wait until it is ready", spec->image);
 	if (spec->root_size && image->status.has_disk && spec->root_size < image->status.size)
@@ -87,6 +98,25 @@ int instance_check(struct core *core, const struct instance *instance, struct er
 
 /* ---- Create ---- */
 
+/* What was not said, where the default depends on the kind. */
+static void add_defaults(struct instance_spec *spec)
+{
+	struct instance_health *health = &spec->container.health;
+
+	if (spec->kind == INSTANCE_VM) {
+		spec->cpus = spec->cpus ? spec->cpus : DEFAULT_CPUS;
+		spec->memory = spec->memory ? spec->memory : DEFAULT_MEMORY;
+		return;
+	}
+	spec->container.pids = spec->container.pids ? spec->container.pids : DEFAULT_PIDS;
+	spec->container.cpu_weight = spec->container.cpu_weight ? spec->container.cpu_weight : DEFAULT_CPU_WEIGHT;
+	if (!health->command.count)
+		return;
+	health->interval = health->interval ? health->interval : DEFAULT_HEALTH_MS;
+	health->timeout = health->timeout ? health->timeout : DEFAULT_HEALTH_MS;
+	health->retries = health->retries ? health->retries : DEFAULT_HEALTH_RETRIES;
+}
+
 /* One nic in the network 'default', unless nics were given (an empty list means none). */
 static void add_default_nic(const struct json *body, struct instance *instance)
 {
@@ -106,6 +136,7 @@ static int decode_new(struct core *core, const struct json *body, struct change 
 	if (r < 0)
 		return r;
 	add_default_nic(body, instance);
+	add_defaults(&instance->spec);
 	r = check_name_free(core, kind, NULL, instance->meta.name, err);
 	if (r == 0)
 		r = instance_check(core, instance, err);
@@ -193,6 +224,7 @@ void instance_update(struct core *core, struct call *call)
 	change = change_new(core, call, kind, instance);
 	next = change->next;
 	r = kind_decode(kind, call->body, FIELD_PATCH, next, &err);
+	add_defaults(&next->spec);
 	if (r == 0)
 		r = instance_fill_volumes(core, next, &err);
 	if (r == 0)

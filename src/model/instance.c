@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "base/str.h"
@@ -12,6 +13,9 @@ static const char *const power_names[] = { "running", "paused", "stopped", "off"
 static const char *const machine_names[] = { "auto", "q35", "microvm", NULL };
 static const char *const boot_names[] = { "auto", "kernel", "bios", "uefi", NULL };
 static const char *const restart_names[] = { "no", "on-failure", "always", NULL };
+static const char *const mount_names[] = { "volume", "bind", "tmpfs", NULL };
+static const char *const latency_names[] = { "normal", "interactive", "batch", NULL };
+static const char *const health_names[] = { "none", "starting", "healthy", "unhealthy", NULL };
 static const char *const protocol_names[] = { "tcp", "udp", NULL };
 const char *const instance_state_names[] = {
 	"pending", "creating", "stopped", "starting", "running", "paused", "stopping", "restoring",
@@ -92,6 +96,93 @@ FIELD_TABLE(source_table, instance_source, "Where the root disk comes from when 
 	FIELD(STRING, instance_source, upload, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .doc = "Id of an uploaded export file."),
 );
 
+static int absolute_check(const void *value, struct err *err)
+{
+	const char *path = value;
+
+	if (path[0] != '/' || strstr(path, "/../") || text_equal(strrchr(path, '/'), "/.."))
+		return err_set(err, -EINVAL, "'%s' is not an absolute path without '..': use one like /data", shown(path));
+	return 0;
+}
+
+static int env_check(const void *value, struct err *err)
+{
+	const char *text = value, *equal = strchr(text, '=');
+
+	if (!equal || equal == text)
+		return err_set(err, -EINVAL, "'%s' is not NAME=VALUE", shown(text));
+	return 0;
+}
+
+static int capability_check(const void *value, struct err *err)
+{
+	const char *text = value;
+
+	if (!text[0] || strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != strlen(text))
+		return err_set(err, -EINVAL, "'%s' is not a capability: use one like NET_ADMIN, or ALL", shown(text));
+	return 0;
+}
+
+static int device_check(const void *value, struct err *err)
+{
+	if (!text_starts_with(value, "/dev/") || strstr(value, ".."))
+		return err_set(err, -EINVAL, "'%s' is not a device: use one like /dev/fuse", shown((const char *)value));
+	return 0;
+}
+
+static int mount_check(const void *value, struct err *err)
+{
+	const struct instance_mount *mount = value;
+
+	if (mount->kind != MOUNT_TMPFS && !mount->source)
+		return err_set(err, -EINVAL, "source is missing: name the %s", mount->kind == MOUNT_VOLUME ? "volume" : "path on the host");
+	if (mount->kind == MOUNT_TMPFS && mount->source)
+		return err_set(err, -EINVAL, "source: a tmpfs has none: leave it out");
+	if (mount->kind != MOUNT_TMPFS && mount->size)
+		return err_set(err, -EINVAL, "size: only a tmpfs has one: leave it out");
+	return mount->kind == MOUNT_BIND ? absolute_check(mount->source, err) : 0;
+}
+
+FIELD_TABLE(mount_table, instance_mount, "A folder that is not of the container's root.",
+	FIELD(ENUM, instance_mount, kind, .choices = mount_names, .fallback = "volume", .doc = "volume, bind (of the host) or tmpfs."),
+	FIELD(STRING, instance_mount, source, .flags = FIELD_OMIT_EMPTY, .max = 4096, .doc = "The volume's name, or the path on the host."),
+	FIELD(STRING, instance_mount, volume_uid, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "The volume's uid."),
+	FIELD(STRING, instance_mount, target, .flags = FIELD_REQUIRED, .max = 4096, .check = absolute_check, .doc = "Path in the container."),
+	FIELD(BOOL, instance_mount, read_only, .flags = FIELD_OMIT_EMPTY, .doc = "It may only be read."),
+	FIELD(SIZE, instance_mount, size, .flags = FIELD_OMIT_EMPTY, .min = 0, .max = (int64_t)1 << 40, .unit = "bytes", .doc = "Limit of a tmpfs."),
+);
+
+FIELD_TABLE(health_table, instance_health, "A command that says by its exit code whether a container is well.",
+	FIELD(STRINGS, instance_health, command, .flags = FIELD_OMIT_EMPTY, .max = 64, .doc = "Program and arguments; exit code 0 is well."),
+	FIELD(DURATION, instance_health, interval, .flags = FIELD_OMIT_EMPTY, .min = 100, .max = 86400000, .unit = "ms", .doc = "Time between checks; 30s when not given."),
+	FIELD(DURATION, instance_health, timeout, .flags = FIELD_OMIT_EMPTY, .min = 100, .max = 3600000, .unit = "ms", .doc = "A check that takes longer has failed; 30s when not given."),
+	FIELD(DURATION, instance_health, start_period, .flags = FIELD_OMIT_EMPTY, .min = 0, .max = 86400000, .unit = "ms", .doc = "After a start failures do not count for so long."),
+	FIELD(INT, instance_health, retries, .flags = FIELD_OMIT_EMPTY, .min = 1, .max = 100, .doc = "So many failures in a row make it unhealthy; 3 when not given."),
+);
+
+FIELD_TABLE(container_table, instance_container, "What only containers have.",
+	FIELD(STRINGS, instance_container, entrypoint, .flags = FIELD_OMIT_EMPTY, .doc = "Program and first arguments; the image's when not given."),
+	FIELD(STRINGS, instance_container, command, .flags = FIELD_OMIT_EMPTY, .doc = "Arguments; the image's when neither this nor entrypoint is given."),
+	FIELD(STRINGS, instance_container, env, .flags = FIELD_OMIT_EMPTY, .check = env_check, .doc = "Environment, NAME=value, over the image's."),
+	FIELD(STRING, instance_container, user, .flags = FIELD_OMIT_EMPTY, .max = 256, .doc = "User[:group], by name or number; the image's when not given."),
+	FIELD(STRING, instance_container, directory, .flags = FIELD_OMIT_EMPTY, .max = 4096, .check = absolute_check, .doc = "Folder it starts in; the image's when not given."),
+	FIELD(STRING, instance_container, stop_signal, .flags = FIELD_OMIT_EMPTY, .max = 16, .doc = "Signal that asks it to stop (\"SIGTERM\"); the image's when not given."),
+	FIELD(BOOL, instance_container, terminal, .flags = FIELD_OMIT_EMPTY, .doc = "Its standard streams are a terminal."),
+	FIELD(BOOL, instance_container, input, .flags = FIELD_OMIT_EMPTY, .doc = "Its standard input is open for attach and console."),
+	FIELD(BOOL, instance_container, init, .flags = FIELD_OMIT_EMPTY, .doc = "The program is an init system such as systemd: it gets cgroups of its own. Seen by itself from the name of the program."),
+	FIELD(BOOL, instance_container, read_only, .flags = FIELD_OMIT_EMPTY, .doc = "Its root file system can only be read."),
+	FIELD(BOOL, instance_container, remove, .flags = FIELD_OMIT_EMPTY, .doc = "The instance is removed when it has ended."),
+	FIELD(LIST, instance_container, mounts, .table = &mount_table, .check = mount_check, .max = LIMIT_MOUNTS_PER_INSTANCE, .flags = FIELD_OMIT_EMPTY, .doc = "Volumes, folders of the host and tmpfs."),
+	FIELD(STRINGS, instance_container, cap_add, .flags = FIELD_OMIT_EMPTY, .max = 64, .check = capability_check, .doc = "Capabilities it has beside the few by default."),
+	FIELD(STRINGS, instance_container, cap_drop, .flags = FIELD_OMIT_EMPTY, .max = 64, .check = capability_check, .doc = "Capabilities it does not have."),
+	FIELD(STRINGS, instance_container, devices, .flags = FIELD_OMIT_EMPTY, .max = 64, .check = device_check, .doc = "Devices of the host it may use."),
+	FIELD(OBJECT, instance_container, health, .table = &health_table, .flags = FIELD_OMIT_EMPTY, .doc = "How it is checked."),
+	FIELD(INT, instance_container, pids, .flags = FIELD_OMIT_EMPTY, .min = 1, .max = 4194304, .doc = "How many processes and threads it may have; 4096 when not given."),
+	FIELD(SIZE, instance_container, io_read, .flags = FIELD_OMIT_EMPTY, .min = 0, .max = (int64_t)1 << 40, .unit = "bytes per second", .doc = "Limit on what it reads from the disk; 0: none."),
+	FIELD(SIZE, instance_container, io_write, .flags = FIELD_OMIT_EMPTY, .min = 0, .max = (int64_t)1 << 40, .unit = "bytes per second", .doc = "Limit on what it writes to the disk; 0: none."),
+	FIELD(INT, instance_container, cpu_weight, .flags = FIELD_OMIT_EMPTY, .min = 1, .max = 10000, .doc = "Its share of the CPU when there is not enough: 1 to 10000, 100 when not given."),
+);
+
 FIELD_TABLE(restore_table, instance_restore, "The last restore that was asked for.",
 	FIELD(STRING, instance_restore, snapshot, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "uid of the snapshot."),
 	FIELD(INT, instance_restore, serial, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "Counts the restores."),
@@ -106,9 +197,10 @@ FIELD_TABLE(instance_spec_table, instance_spec, "What an instance should be.",
 	FIELD(OBJECT, instance_spec, source, .table = &source_table, .flags = FIELD_OMIT_EMPTY,
 	      .doc = "Set by clone and import."),
 	FIELD(STRING, instance_spec, node, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "Node it runs on; chosen by the scheduler."),
-	FIELD(INT, instance_spec, cpus, .fallback = "1", .min = 1, .max = 512, .doc = "Virtual CPUs."),
-	FIELD(SIZE, instance_spec, memory, .fallback = "256MiB", .min = 32 << 20, .max = (int64_t)16 << 40, .unit = "bytes",
-	      .doc = "Memory."),
+	FIELD(INT, instance_spec, cpus, .flags = FIELD_OMIT_EMPTY, .min = 1, .max = 512,
+	      .doc = "Virtual CPUs, 1 when not given; of a container the CPUs it may use at most, all of the host's when not given."),
+	FIELD(SIZE, instance_spec, memory, .flags = FIELD_OMIT_EMPTY, .min = 4 << 20, .max = (int64_t)16 << 40, .unit = "bytes",
+	      .doc = "Memory, 256MiB when not given; of a container what it may use at most, no limit when not given."),
 	FIELD(SIZE, instance_spec, root_size, .min = 0, .max = (int64_t)64 << 40, .flags = FIELD_OMIT_EMPTY, .unit = "bytes",
 	      .doc = "Size of the root disk; 0: as large as the image. It can grow, at the next start, never shrink."),
 	FIELD(ENUM, instance_spec, machine, .choices = machine_names, .fallback = "auto",
@@ -138,6 +230,11 @@ FIELD_TABLE(instance_spec_table, instance_spec, "What an instance should be.",
 	FIELD(STRINGS, instance_spec, ssh_keys, .max = 64, .flags = FIELD_OMIT_EMPTY, .doc = "Public keys that may log in by ssh."),
 	FIELD(BOOL, instance_spec, vnc, .flags = FIELD_OMIT_EMPTY, .doc = "A screen, over VNC on a unix socket."),
 	FIELD(BOOL, instance_spec, vsock, .flags = FIELD_OMIT_EMPTY, .doc = "A virtio-vsock device."),
+	FIELD(STRING, instance_spec, pool, .fallback = "default", .check = name_check, .flags = FIELD_FIXED, .doc = "Pool its root is in."),
+	FIELD(STRING, instance_spec, pool_uid, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "That pool's uid."),
+	FIELD(ENUM, instance_spec, latency_class, .choices = latency_names, .fallback = "normal",
+	      .doc = "interactive: short turns on the CPU that come soon; batch: long ones with fewer switches. Needs Linux 6.12."),
+	FIELD(OBJECT, instance_spec, container, .table = &container_table, .flags = FIELD_OMIT_EMPTY, .doc = "What only containers have."),
 );
 
 FIELD_TABLE(instance_usage_table, instance_usage, "What it uses, sampled every few seconds.",
@@ -171,15 +268,40 @@ FIELD_TABLE(instance_status_table, instance_status, "What an instance is now; wr
 	FIELD(SIZE, instance_status, memory, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Memory in force."),
 	FIELD(STRINGS, instance_status, pending, .flags = FIELD_OMIT_EMPTY, .doc = "What changes only at the next start."),
 	FIELD(STRINGS, instance_status, attached, .flags = FIELD_OMIT_EMPTY, .doc = "uids of the volumes plugged in now."),
-	FIELD(BOOL, instance_status, agent, .flags = FIELD_OMIT_EMPTY, .doc = "The guest agent is there."),
+	FIELD(BOOL, instance_status, agent, .flags = FIELD_OMIT_EMPTY, .doc = "The guest agent is there; a container can run commands."),
+	FIELD(INT, instance_status, exit_code, .flags = FIELD_OMIT_EMPTY, .doc = "Containers: exit code of the last run."),
+	FIELD(BOOL, instance_status, out_of_memory, .flags = FIELD_OMIT_EMPTY, .doc = "A process was killed at the memory limit."),
+	FIELD(ENUM, instance_status, health, .choices = health_names, .flags = FIELD_OMIT_EMPTY, .doc = "What the health checks say."),
+	FIELD(INT, instance_status, health_failures, .flags = FIELD_OMIT_EMPTY, .doc = "Failed checks in a row."),
+	FIELD(STRING, instance_status, health_output, .flags = FIELD_OMIT_EMPTY, .doc = "What the last check printed."),
+	FIELD(STRINGS, instance_status, isolation, .flags = FIELD_OMIT_EMPTY, .doc = "Containers: the isolation in force."),
 	FIELD(OBJECT, instance_status, usage, .table = &instance_usage_table, .flags = FIELD_OMIT_EMPTY, .doc = "What it uses."),
 );
 
+/* What a container has not. */
+static int container_check(const struct instance_spec *spec, struct err *err)
+{
+	const struct { bool is_given; const char *name; } vm_only[] = {
+		{ spec->machine != INSTANCE_MACHINE_AUTO, "machine" }, { spec->boot != INSTANCE_BOOT_AUTO, "boot" },
+		{ spec->kernel_options, "kernel_options" }, { spec->user_data, "user_data" }, { spec->ssh_keys.count, "ssh_keys" },
+		{ spec->vnc, "vnc" }, { spec->vsock, "vsock" }, { spec->volumes.count, "volumes" },
+	};
+
+	for (size_t i = 0; i < sizeof(vm_only) / sizeof(vm_only[0]); i++)
+		if (vm_only[i].is_given)
+			return err_set(err, -EINVAL, "spec.%s: only a vm has it: leave it out%s", vm_only[i].name,
+				       text_equal(vm_only[i].name, "volumes") ? ", and use container.mounts" : "");
+	if (spec->power == POWER_PAUSED && spec->container.remove)
+		return err_set(err, -EINVAL, "spec.container.remove: needs power to be running");
+	return 0;
+}
+
 int instance_spec_check(const struct instance_spec *spec, struct err *err)
 {
-	if (spec->kind != INSTANCE_VM)
-		return err_set(err, -EINVAL, "spec.kind: 'container' needs a machine driver for containers, which this version "
-			       "does not have: use 'vm'");
+	if (spec->kind == INSTANCE_CONTAINER)
+		return container_check(spec, err);
+	if (!field_equal(&container_table, &spec->container, &(struct instance_container){ 0 }))
+		return err_set(err, -EINVAL, "spec.container: a vm has none of this: leave it out, or set kind to container");
 	if (spec->machine == INSTANCE_MACHINE_MICROVM && spec->vnc)
 		return err_set(err, -EINVAL, "spec.vnc: a microvm has no screen: set machine to q35");
 	if (spec->machine == INSTANCE_MACHINE_MICROVM && (spec->boot == INSTANCE_BOOT_BIOS || spec->boot == INSTANCE_BOOT_UEFI))

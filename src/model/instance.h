@@ -63,6 +63,42 @@ struct instance_source {
 	char *upload;			/* Import: id of an uploaded export file. */
 };
 
+/* A folder in a container that is not of its root. */
+enum mount_kind { MOUNT_VOLUME, MOUNT_BIND, MOUNT_TMPFS };
+struct instance_mount {
+	int kind;
+	char *source;			/* BIND: path on the host. VOLUME: name of the volume. */
+	char *volume_uid;		/* VOLUME: filled in. */
+	char *target;
+	bool read_only;
+	uint64_t size;			/* TMPFS */
+};
+
+struct instance_health {		/* A command that says whether a container is well. */
+	struct field_list command;	/* char * */
+	int64_t interval, timeout, start_period;	/* ms */
+	int64_t retries;
+};
+
+enum latency_class { LATENCY_NORMAL, LATENCY_INTERACTIVE, LATENCY_BATCH };
+
+/* What only containers have. */
+struct instance_container {
+	struct field_list entrypoint, command;	/* char *; empty: the image's. */
+	struct field_list env;		/* char *: "NAME=value", over the image's. */
+	char *user, *directory, *stop_signal;	/* Null: the image's. */
+	bool terminal, input;
+	bool init;			/* Filled in when not said: the program is an init system. */
+	bool read_only;
+	bool remove;			/* The instance goes when it ends. */
+	struct field_list mounts;	/* struct instance_mount */
+	struct field_list cap_add, cap_drop, devices;	/* char * */
+	struct instance_health health;
+	int64_t pids;			/* Limit; 0: none. */
+	uint64_t io_read, io_write;	/* Bytes per second; 0: no limit. */
+	int64_t cpu_weight;		/* 0: 100. */
+};
+
 struct instance_restore {
 	char *snapshot;			/* uid */
 	int64_t serial;			/* Raised by each restore asked for. */
@@ -94,7 +130,13 @@ struct instance_spec {
 	struct field_list ssh_keys;	/* char * */
 	bool vnc;
 	bool vsock;
+	char *pool;			/* Name: where its root is. */
+	char *pool_uid;			/* Filled in. */
+	int latency_class;
+	struct instance_container container;
 };
+
+enum instance_health_state { HEALTH_NONE, HEALTH_STARTING, HEALTH_HEALTHY, HEALTH_UNHEALTHY };
 
 struct instance_usage {			/* Kept by the agent in memory, never stored. */
 	uint64_t cpu_ns;
@@ -124,7 +166,13 @@ struct instance_status {
 	uint64_t memory;		/* In force now. */
 	struct field_list pending;	/* char *: what changes at the next start ("cpus: 2, now 1"). */
 	struct field_list attached;	/* char *: uids of the volumes plugged in now. */
-	bool agent;			/* The guest agent answers. */
+	bool agent;			/* The guest agent answers; of a container: it can run commands. */
+	int64_t exit_code;		/* Containers: of the last run; -1: none. */
+	bool out_of_memory;		/* The kernel killed a process of the last run at the memory limit. */
+	int health;			/* enum instance_health_state */
+	int64_t health_failures;	/* In a row. */
+	char *health_output;		/* Of the last check. */
+	struct field_list isolation;	/* char *: what is in force, in words. */
 	struct instance_usage usage;
 };
 

@@ -11,6 +11,7 @@
 #include "model/instance.h"
 #include "model/network.h"
 #include "model/node.h"
+#include "model/pool.h"
 #include "model/snapshot.h"
 #include "model/volume.h"
 
@@ -23,15 +24,17 @@
 
 const struct kind kinds[KIND_COUNT] = {
 	KIND(INSTANCE, instance, "instances", name_check, "A virtual server.",
-	     "meta.name", "status.state", "spec.image", "spec.cpus", "spec.memory", "spec.nics", "meta.created_at"),
+	     "meta.name", "status.state", "spec.kind", "spec.image", "spec.cpus", "spec.memory", "spec.nics", "meta.created_at"),
 	KIND(IMAGE, image, "images", image_name_check, "What instances are made from.",
-	     "meta.name", "status.state", "status.size", "status.allocated", "meta.created_at"),
+	     "meta.name", "status.state", "spec.kind", "status.size", "status.allocated", "meta.created_at"),
 	KIND(VOLUME, volume, "volumes", name_check, "An extra disk.",
-	     "meta.name", "status.state", "spec.size", "status.allocated", "status.instance", "meta.created_at"),
+	     "meta.name", "status.state", "spec.pool", "spec.content", "spec.size", "status.allocated", "status.instance", "meta.created_at"),
 	KIND(NETWORK, network, "networks", name_check, "A network of instances.",
 	     "meta.name", "status.state", "spec.ipv4", "spec.ipv6", "spec.nat", "meta.created_at"),
 	KIND(SNAPSHOT, snapshot, "snapshots", name_check, "An instance's disks, and memory, at one instant.",
 	     "meta.name", "status.state", "status.has_memory", "status.taken_at"),
+	KIND(POOL, pool, "pools", name_check, "A place for volumes, images and the roots of instances.",
+	     "meta.name", "status.state", "spec.driver", "status.size", "status.free", "meta.created_at"),
 	KIND(NODE, node, "nodes", name_check, "A host.",
 	     "meta.name", "status.cpus", "status.memory", "status.accelerator", "status.machine_version"),
 };

@@ -9,7 +9,7 @@
 
 #include "model/meta.h"
 
-enum kind_id { KIND_INSTANCE, KIND_IMAGE, KIND_VOLUME, KIND_NETWORK, KIND_SNAPSHOT, KIND_NODE, KIND_COUNT };
+enum kind_id { KIND_INSTANCE, KIND_IMAGE, KIND_VOLUME, KIND_NETWORK, KIND_SNAPSHOT, KIND_POOL, KIND_NODE, KIND_COUNT };
 
 struct kind {
 	enum kind_id id;

@@ -2,9 +2,26 @@
 
 const char *const volume_state_names[] = { "pending", "ready", "deleting", "failed", NULL };
 
+static const char *const content_names[] = { "block", "filesystem", NULL };
+
+FIELD_TABLE(volume_source_table, volume_source, "What it was made from.",
+	FIELD(STRING, volume_source, volume, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .doc = "uid of the volume it is a copy of."),
+	FIELD(STRING, volume_source, snapshot, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .doc = "uid of the snapshot it is a copy of."),
+	FIELD(STRING, volume_source, upload, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .doc = "Id of an uploaded backup."),
+);
+
 FIELD_TABLE(volume_spec_table, volume_spec, "What a volume should be.",
-	FIELD(SIZE, volume_spec, size, .flags = FIELD_REQUIRED, .min = 1 << 20, .max = (int64_t)64 << 40, .unit = "bytes",
-	      .doc = "Size of the disk. It can grow, never shrink."),
+	FIELD(ENUM, volume_spec, content, .choices = content_names, .fallback = "block", .flags = FIELD_FIXED,
+	      .doc = "block: a disk for machines. filesystem: a folder for containers."),
+	FIELD(STRING, volume_spec, pool, .fallback = "default", .check = name_check, .flags = FIELD_FIXED, .doc = "Pool it is in."),
+	FIELD(STRING, volume_spec, pool_uid, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "That pool's uid."),
+	FIELD(SIZE, volume_spec, size, .flags = FIELD_OMIT_EMPTY, .min = 1 << 20, .max = (int64_t)64 << 40, .unit = "bytes",
+	      .doc = "Size of the disk, or limit of the folder (0: none). It can grow, never shrink."),
+	FIELD(BOOL, volume_spec, shared, .flags = FIELD_OMIT_EMPTY,
+	      .doc = "Several instances may have it at once; none of them may write."),
+	FIELD(STRING, volume_spec, snapshots, .flags = FIELD_OMIT_EMPTY, .max = 256,
+	      .doc = "When snapshots are taken and how many are kept: \"hourly keep 24, daily keep 7\"."),
+	FIELD(OBJECT, volume_spec, source, .table = &volume_source_table, .flags = FIELD_OMIT_EMPTY, .doc = "Set by clone and restore."),
 );
 
 FIELD_TABLE(volume_status_table, volume_status, "What a volume is now.",
@@ -13,4 +30,5 @@ FIELD_TABLE(volume_status_table, volume_status, "What a volume is now.",
 	FIELD(SIZE, volume_status, size, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Size in force."),
 	FIELD(SIZE, volume_status, allocated, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Space it takes on the node."),
 	FIELD(STRING, volume_status, instance, .flags = FIELD_OMIT_EMPTY, .doc = "Instance it is attached to."),
+	FIELD(TIME, volume_status, snapshot_at, .flags = FIELD_OMIT_EMPTY, .doc = "When its newest snapshot was taken."),
 );

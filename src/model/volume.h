@@ -1,13 +1,27 @@
 /*
- * volume.h - the noun "volume": an extra disk. (How it is stored: port/volume.h.)
+ * volume.h - the noun "volume": an extra disk of machines, or a folder of containers. (How it is stored: port/volume.h.)
  */
 #ifndef MODEL_VOLUME_H
 #define MODEL_VOLUME_H
 
 #include "model/meta.h"
 
+enum volume_spec_content { VOLUME_CONTENT_BLOCK, VOLUME_CONTENT_FILESYSTEM };
+
+struct volume_source {			/* Clone: copied once, when it is made. */
+	char *volume;			/* uid */
+	char *snapshot;			/* uid, or null for its present state. */
+	char *upload;			/* Restore: id of an uploaded backup. */
+};
+
 struct volume_spec {
-	uint64_t size;			/* May grow. */
+	int content;
+	char *pool;			/* Name. */
+	char *pool_uid;			/* Filled in. */
+	uint64_t size;			/* May grow; of a file system its limit, 0: none. */
+	bool shared;			/* Several instances may have it, all of them read-only. */
+	char *snapshots;		/* Schedule: "hourly keep 24, daily keep 7". */
+	struct volume_source source;
 };
 
 enum volume_state { VOLUME_PENDING, VOLUME_READY, VOLUME_DELETING, VOLUME_FAILED };
@@ -19,6 +33,7 @@ struct volume_status {
 	uint64_t size;			/* In force. */
 	uint64_t allocated;
 	char *instance;			/* Name of the instance it is attached to, or null. */
+	int64_t snapshot_at;		/* When its newest snapshot was taken: what could be restored. */
 };
 
 struct volume {

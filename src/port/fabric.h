@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/fault.h"
@@ -49,6 +50,10 @@ struct fabric_network {
 
 enum fabric_protocol { FABRIC_TCP, FABRIC_UDP };
 
+/* What is at the instance's end of a nic: a tap, which a machine opens; or a veth pair, whose inner end moves into the
+ * network namespace of a container (nic_enter). */
+enum fabric_nic_kind { FABRIC_TAP, FABRIC_VETH };
+
 struct fabric_publish {
 	enum fabric_protocol protocol;
 	struct in6_addr host_address;	/* v4-mapped or v6; :: is every address of the host. */
@@ -56,6 +61,7 @@ struct fabric_publish {
 };
 
 struct fabric_nic {
+	enum fabric_nic_kind kind;
 	const char *instance;		/* uid */
 	const char *hostname;		/* DNS name in the network. */
 	const char *network;		/* uid; must be up. */
@@ -83,8 +89,14 @@ struct fabric_ops {
 	void (*close)(struct fabric_driver *driver);	/* Leaves the world as it is. */
 	int (*network_up)(struct fabric_driver *driver, const struct fabric_network *network, struct err *err);
 	int (*network_down)(struct fabric_driver *driver, const char *uid, struct err *err);	/* Absent is fine. */
-	/* 'ret_ifname': the tap (or veth) to hand to the machine. */
+	/* 'ret_ifname': the tap to hand to the machine, or the host's end of the veth pair. */
 	int (*nic_up)(struct fabric_driver *driver, const struct fabric_nic *nic, char ret_ifname[IFNAMSIZ], struct err *err);
+	/*
+	 * FABRIC_VETH, after nic_up: the inner end moves into the network namespace of process 'pid' and becomes
+	 * "eth<index>" there, up, with the nic's MAC, addresses (as permanent ones), default routes over the network's
+	 * gateways and its mtu; loopback is brought up too. Repeatable: there already is fine. -EINVAL for a tap.
+	 */
+	int (*nic_enter)(struct fabric_driver *driver, const struct fabric_nic *nic, pid_t pid, struct err *err);
 	int (*nic_down)(struct fabric_driver *driver, const char *instance, unsigned index, struct err *err);	/* Absent is fine. */
 	/* What exists in the world under this daemon's tag, whoever made it. */
 	int (*inventory)(struct fabric_driver *driver, struct fabric_inventory *ret_inventory, struct err *err);

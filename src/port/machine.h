@@ -1,5 +1,5 @@
 /*
- * machine.h - the machine port: something that runs (a VM under QEMU, later a container).
+ * machine.h - the machine port: something that runs, a VM under QEMU or a container under crun.
  *
  * A machine is named by its instance's uid and outlives the daemon.  Nothing about it is
  * remembered in the driver: the world (cgroup, sockets in its run directory) is asked.
@@ -27,12 +27,14 @@
 #include "base/vec.h"
 #include "port/volume.h"
 
+enum machine_log_form { MACHINE_LOG_RAW, MACHINE_LOG_RECORDS };
+
 struct machine_params {
 	const char *directory;		/* <directory>/<uid>/ holds a machine's sockets; 0700, ours. */
 	const char *node_tag;		/* As in fabric.h. */
 	const char *cgroup;		/* <cgroup>/<uid> is a machine's cgroup (v2 hierarchy, absolute path). */
 	const char *user;		/* Unprivileged user for machines; null: strata-qemu when it exists, else nobody. */
-	const char *program;		/* Driver "qemu": null: qemu-system-x86_64 from PATH. */
+	const char *program;		/* Null: qemu-system-x86_64, or crun, from PATH. */
 	void *world;			/* Driver "sim": struct sim_machines *. */
 	struct fault *fault;		/* Driver "sim". */
 };
@@ -47,6 +49,55 @@ struct machine_disk {
 	bool is_read_only;
 	bool is_root;			/* virtio-blk and first in boot order; others are virtio-scsi, which
 					 * can be plugged live on every machine type. */
+};
+
+/* What a container mounts beside its root. */
+enum machine_mount_kind {
+	MACHINE_MOUNT_TREE,		/* A volume's tree: ids are mapped. */
+	MACHINE_MOUNT_BIND,		/* A folder or file of the host, as it is: ids of the container have no rights in it but others'. */
+	MACHINE_MOUNT_TMPFS,
+};
+struct machine_mount {
+	enum machine_mount_kind kind;
+	const char *source;		/* TREE, BIND: absolute path on the host. */
+	const char *target;		/* Absolute path inside; made when missing. */
+	bool is_read_only;
+	uint64_t size_bytes;		/* TMPFS: limit; 0: half of the memory. */
+};
+
+/* A slice of the CPU per turn (EEVDF, sched_setattr(2), Linux 6.12): short turns answer soon, long ones compute well. */
+enum machine_latency { MACHINE_LATENCY_NORMAL, MACHINE_LATENCY_INTERACTIVE, MACHINE_LATENCY_BATCH };
+
+/* What makes a machine a container (driver "oci"). */
+struct machine_container {
+	const char *const *layers;	/* Unpacked folders of the image, top first; only read. */
+	size_t layer_count;
+	const char *root;		/* Tree of the instance's own volume: what it changes lies in <root>/upper. */
+	const char *const *argv;	/* Null-terminated, not empty. */
+	const char *const *env;		/* "NAME=value", null-terminated; may be null. */
+	const char *user;		/* "1000:1000", or names of the image's /etc/passwd and /etc/group; null: root. */
+	const char *directory;		/* Null: "/". */
+	const char *hostname;
+	bool has_terminal;		/* Its console is a terminal; else stdout and stderr. */
+	bool has_input;			/* Its standard input stays open for console_open(); else it is empty. */
+	bool is_init;			/* argv[0] is an init system: it gets a writable /sys/fs/cgroup of its own, /run as tmpfs. */
+	bool is_read_only;		/* The root file system. */
+	bool is_privileged_ids;		/* Never true by default: no user namespace. */
+	uint32_t uid_base, uid_count;	/* The user namespace: id 0 inside is uid_base outside. */
+	const char *const *cap_add, *const *cap_drop;	/* "NET_ADMIN" or "ALL"; null-terminated; may be null. */
+	const char *const *devices;	/* Host devices, "/dev/fuse"; null-terminated; may be null. */
+	const struct machine_mount *mounts;
+	size_t mount_count;
+	const char *const *nameservers, *const *search;	/* For /etc/resolv.conf; null-terminated; may be null. */
+	const char *const *hosts;	/* More lines of /etc/hosts; may be null. */
+	int stop_signal;		/* 0: SIGTERM. */
+	uint64_t pids_max;		/* 0: no limit. */
+	uint64_t io_read_bps, io_write_bps;	/* Of the device the root is on; 0: no limit. */
+	unsigned cpu_weight;		/* 1 to 10000 as in cgroup v2; 0: 100. */
+	enum machine_latency latency;
+	/* Called once, when the network namespace of process 'pid' is there and nothing runs in it yet. */
+	int (*network_ready)(void *data, pid_t pid, struct err *err);
+	void *network_data;
 };
 
 struct machine_nic {
@@ -73,6 +124,8 @@ struct machine_config {
 	uint32_t vsock_cid;		/* 0: none. */
 	const char *memory_snapshot;	/* Start from this snapshot's memory (and disk) state; null: boot. */
 	bool allow_kvm;			/* The probe said KVM works. */
+	/* Driver "oci": then of the above only uid, name, cpus (0: no limit), memory_bytes (0: no limit), console_log count. */
+	const struct machine_container *container;
 };
 
 enum machine_state { MACHINE_ABSENT, MACHINE_RUNNING, MACHINE_PAUSED };
@@ -93,6 +146,7 @@ struct machine_usage {
 
 enum machine_event_kind {
 	MACHINE_EVENT_EXITED,		/* Gone; 'cause' says why. The watch is over. */
+	MACHINE_EVENT_OUT_OF_MEMORY,	/* The kernel killed a process of it at its memory limit. */
 	MACHINE_EVENT_PAUSED,
 	MACHINE_EVENT_RESUMED,
 	MACHINE_EVENT_IO_ERROR,		/* A disk write failed, the guest is paused; 'text' has the reason (ENOSPC ...). */
@@ -105,6 +159,7 @@ enum machine_exit { MACHINE_EXIT_GUEST_OFF, MACHINE_EXIT_GUEST_RESET, MACHINE_EX
 struct machine_event {
 	enum machine_event_kind kind;
 	enum machine_exit cause;	/* EXITED */
+	int exit_code;			/* EXITED, containers: of its first process, 128 + signal when killed by one; else -1. */
 	char text[160];			/* In words: "killed by signal 9", "No space left on device". */
 };
 
@@ -113,6 +168,8 @@ struct machine_capabilities {
 	char accelerator[16];		/* "kvm", "tcg", "sim" */
 	char accelerator_reason[200];	/* Why not kvm; empty when it is. */
 	bool has_microvm, has_q35, has_uefi, has_vsock, has_live_migration;
+	bool has_latency;		/* Containers: latency classes can be kept. */
+	char latency_reason[120];	/* Why not; empty when they can. */
 	VEC(char *) warnings;		/* What this version costs, one sentence each. */
 };
 void machine_capabilities_done(struct machine_capabilities *capabilities);
@@ -122,6 +179,7 @@ struct machine_exec {
 	const char *const *argv;	/* Null-terminated. */
 	const char *const *env;		/* "NAME=value", null-terminated; may be null. */
 	const char *directory;		/* May be null. */
+	const char *user;		/* Containers: as in machine_container; null: that of the container. */
 	bool has_terminal;		/* input/output are one terminal; error is unused. */
 	unsigned rows, columns;		/* 0: unknown. */
 	int input, output, error;	/* Our ends: read stdin from 'input' until end of file; write to the others. -1: none. */
@@ -155,6 +213,8 @@ struct machine_ops {
 	int (*resume)(struct machine_driver *driver, const char *uid, struct err *err);
 	/* Live change; 0 means "leave". -EOPNOTSUPP: only at the next start, with the reason. */
 	int (*resize)(struct machine_driver *driver, const char *uid, unsigned cpus, uint64_t memory_bytes, struct err *err);
+	/* Live change of all limits in 'config' (0: no limit). Null: this kind of machine has only what resize() changes. */
+	int (*update)(struct machine_driver *driver, const struct machine_config *config, struct err *err);
 	int (*disk_attach)(struct machine_driver *driver, const char *uid, const struct machine_disk *disk, struct err *err);	/* There already is fine. */
 	/* Absent is fine; waits until the guest let go. */
 	int (*disk_detach)(struct machine_driver *driver, const char *uid, const char *disk, struct err *err);
@@ -171,6 +231,11 @@ struct machine_ops {
 	int (*file_write)(struct machine_driver *driver, const char *uid, const char *path, unsigned mode, int from_fd, struct err *err);
 	/* A socket that takes console input; what it sends back is drained and thrown away: output is read from console_log. */
 	int (*console_open)(struct machine_driver *driver, const char *uid, int *ret_fd, struct err *err);
+	/* The terminal's size has changed. Null: consoles of this kind have no size. */
+	int (*console_resize)(struct machine_driver *driver, const char *uid, unsigned rows, unsigned columns, struct err *err);
+	/* "raw": console_log holds the bytes as they came.  "records": lines of the form that conmon calls k8s-file and
+	 * Kubernetes CRI, "<RFC 3339 time> <stdout|stderr> <F|P> <text>"; see base/log_record.h. */
+	enum machine_log_form log_form;
 	int (*usage)(struct machine_driver *driver, const char *uid, struct machine_usage *ret_usage, struct err *err);	/* Quick. */
 	/* Every machine of this daemon that has a process, a run directory or a cgroup. */
 	int (*list)(struct machine_driver *driver, struct machine_uids *ret_uids, struct err *err);
@@ -182,6 +247,7 @@ struct machine_ops {
 };
 
 extern const struct machine_ops machine_qemu;
+extern const struct machine_ops machine_oci;
 extern const struct machine_ops machine_sim;
 
 #endif

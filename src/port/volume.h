@@ -1,9 +1,13 @@
 /*
- * volume.h - the volume port: block devices by name, whatever they are stored on.
+ * volume.h - the volume port: block devices and trees of files by name, whatever they are stored on.
  *
- * A volume is named by the uid of its owner (an image, an instance's root disk, an extra
- * volume) and lives in the place the driver was opened on.  Images are volumes too: a root
- * disk is a copy-on-write child of its image's volume.
+ * A volume is named by the uid of its owner (an image, an instance's root, an extra volume) and
+ * lives in the pool the driver was opened on.  A block volume is a disk of a machine; images are
+ * block volumes too, and a root disk is a copy-on-write child of its image's volume.  A tree is a
+ * folder that a container mounts; its files belong to the ids as the container sees them (0 is
+ * root; the machine driver maps them).
+ *
+ * A tree in use may be snapshotted and cloned when whoever writes to it is frozen.
  *
  * Every operation is blocking (call it from a worker), safe to repeat after a crash, and
  * leaves either the old or the new state: create, clone and import build beside and rename.
@@ -33,6 +37,7 @@ enum {
 };
 #define VOLUME_SIZE_MAX (UINT64_C(1) << 46)	/* 64 TiB */
 
+enum volume_content { VOLUME_BLOCK, VOLUME_TREE };
 enum volume_format { VOLUME_RAW, VOLUME_QCOW2 };
 
 /* One layer (file) of the chain that makes up a volume, top first; only the first is written. */
@@ -42,9 +47,11 @@ struct volume_layer {
 };
 
 struct volume_info {
-	uint64_t size_bytes;		/* As the guest sees it. */
+	enum volume_content content;
+	uint64_t size_bytes;		/* As the guest sees it; of a tree its limit, 0: none. */
 	uint64_t allocated_bytes;	/* On disk, without what it shares with its parent. */
-	VEC(struct volume_layer) layers;	/* For the machine driver. */
+	VEC(struct volume_layer) layers;	/* BLOCK: for the machine driver. */
+	char *tree;			/* TREE: absolute path of the folder. */
 	VEC(char *) snapshots;		/* Names, oldest first. */
 };
 void volume_info_done(struct volume_info *info);
@@ -57,8 +64,12 @@ int volume_check_name(const char *what, const char *name, struct err *err);
 /* A size in force: 512 bytes at least and VOLUME_SIZE_MAX at most. */
 int volume_check_size(uint64_t size_bytes, struct err *err);
 
+struct volume_space { uint64_t size_bytes, free_bytes; };
+
 struct volume_params {
-	const char *directory;		/* Driver "file": where the volumes are. Made when missing. */
+	const char *directory;		/* Where the volumes are (driver "btrfs": where it is mounted). Made when missing. */
+	const char *source;		/* Driver "btrfs": a block device, a folder on btrfs, or a file made when missing. */
+	uint64_t size_bytes;		/* Driver "btrfs": size of that file; 0: 10 GiB. */
 	uid_t user;			/* Who may read and write the files (the machine's user); 0: root. */
 	gid_t group;
 	void *world;			/* Driver "sim": struct sim_volumes *, outlives the driver. */
@@ -80,9 +91,15 @@ struct volume_ops {
 	const char *name;
 	int (*open)(const struct volume_params *params, struct volume_driver **ret_driver, struct err *err);
 	void (*close)(struct volume_driver *driver);
-	/* An empty volume of 'size_bytes'; with 'parent' a copy-on-write child of that volume, at least
-	 * as large (size_bytes 0: as large).  The parent must not change or go as long as it has children. */
-	int (*create)(struct volume_driver *driver, const char *volume, const char *parent, uint64_t size_bytes, struct err *err);
+	/* What is opened on goes for good (unmounted, the file made for it removed), when no volume is in it. Not opened. */
+	int (*destroy)(const struct volume_params *params, struct err *err);
+	/* Of the whole pool. */
+	int (*space)(struct volume_driver *driver, struct volume_space *ret_space, struct err *err);
+	/* An empty volume of 'size_bytes'; BLOCK with 'parent': a copy-on-write child of that volume, at least
+	 * as large (size_bytes 0: as large).  The parent must not change or go as long as it has children.
+	 * TREE: size_bytes limits what may be written, 0: no limit; -EOPNOTSUPP where a limit cannot be kept. */
+	int (*create)(struct volume_driver *driver, const char *volume, enum volume_content content, const char *parent,
+		      uint64_t size_bytes, struct err *err);
 	/* An independent volume with the present content of 'from', or of its snapshot (then 'from' may be in
 	 * use by a running machine). Keeps sharing what 'from' shares with its parent. */
 	int (*clone)(struct volume_driver *driver, const char *volume, const char *from, const char *snapshot,
@@ -101,12 +118,23 @@ struct volume_ops {
 	int (*snapshot_restore)(struct volume_driver *driver, const char *volume, const char *snapshot, struct err *err);	/* Not in use. */
 	/* Not in use; absent is fine. */
 	int (*snapshot_remove)(struct volume_driver *driver, const char *volume, const char *snapshot, struct err *err);
+	/*
+	 * A snapshot as a stream of bytes, for backups: whole ('base' null), or what changed since the snapshot 'base'.
+	 * receive makes a new volume from a whole one (with the snapshot, under its name, in it), or brings a volume that has the
+	 * snapshot 'base' and is not in use to the state of the stream's snapshot. A stream is only for the
+	 * driver that wrote it, and is untrusted: -EINVAL when it is damaged or does not fit, with nothing changed.
+	 */
+	int (*send)(struct volume_driver *driver, const char *volume, const char *snapshot, const char *base, int to_fd,
+		    const struct volume_progress *progress, struct err *err);
+	int (*receive)(struct volume_driver *driver, const char *volume, int from_fd, const struct volume_progress *progress,
+		       struct err *err);
 	int (*info)(struct volume_driver *driver, const char *volume, struct volume_info *ret_info, struct err *err);
 	/* Every volume there is, for finding leftovers. Also removes half-built ones that nobody is building any more. */
 	int (*list)(struct volume_driver *driver, struct volume_names *ret_names, struct err *err);
 };
 
 extern const struct volume_ops volume_file;
+extern const struct volume_ops volume_btrfs;
 extern const struct volume_ops volume_sim;
 
 #endif

@@ -28,26 +28,26 @@ static int test_create(const struct volume_conformance *c, struct volume_driver 
 	struct volume_info info;
 	struct err ignored;
 
-	SUCCEED(c->ops->create(driver, "a", NULL, 64 * MIB, err));
+	SUCCEED(c->ops->create(driver, "a", VOLUME_BLOCK, NULL, 64 * MIB, err));
 	SUCCEED(c->ops->info(driver, "a", &info, err));
 	EXPECT(info.size_bytes == 64 * MIB && info.layers.count == 1 && info.snapshots.count == 0);
 	EXPECT(info.allocated_bytes < 2 * MIB);		/* Sparse */
 	volume_info_done(&info);
 
-	FAIL_WITH(-EINVAL, c->ops->create(driver, "b", NULL, 0, &ignored));
-	FAIL_WITH(-EINVAL, c->ops->create(driver, "b", NULL, VOLUME_SIZE_MAX + 1, &ignored));
-	FAIL_WITH(-EINVAL, c->ops->create(driver, "../b", NULL, MIB, &ignored));
-	FAIL_WITH(-EINVAL, c->ops->create(driver, "", NULL, MIB, &ignored));
-	FAIL_WITH(-ENOENT, c->ops->create(driver, "b", "absent", MIB, &ignored));
+	FAIL_WITH(-EINVAL, c->ops->create(driver, "b", VOLUME_BLOCK, NULL, 0, &ignored));
+	FAIL_WITH(-EINVAL, c->ops->create(driver, "b", VOLUME_BLOCK, NULL, VOLUME_SIZE_MAX + 1, &ignored));
+	FAIL_WITH(-EINVAL, c->ops->create(driver, "../b", VOLUME_BLOCK, NULL, MIB, &ignored));
+	FAIL_WITH(-EINVAL, c->ops->create(driver, "", VOLUME_BLOCK, NULL, MIB, &ignored));
+	FAIL_WITH(-ENOENT, c->ops->create(driver, "b", VOLUME_BLOCK, "absent", MIB, &ignored));
 	FAIL_WITH(-ENOENT, c->ops->info(driver, "b", &info, &ignored));
 	return 0;
 }
 
 static int test_create_again(const struct volume_conformance *c, struct volume_driver *driver, struct err *err)
 {
-	SUCCEED(c->ops->create(driver, "a", NULL, MIB, err));
+	SUCCEED(c->ops->create(driver, "a", VOLUME_BLOCK, NULL, MIB, err));
 	SUCCEED(c->write(c->data, driver, "a", KEPT, err));
-	SUCCEED(c->ops->create(driver, "a", NULL, MIB, err));
+	SUCCEED(c->ops->create(driver, "a", VOLUME_BLOCK, NULL, MIB, err));
 	SUCCEED(c->check(c->data, driver, "a", KEPT, err));
 	return 0;
 }
@@ -57,11 +57,11 @@ static int test_child(const struct volume_conformance *c, struct volume_driver *
 	struct volume_info info;
 	struct err ignored;
 
-	SUCCEED(c->ops->create(driver, "image", NULL, 4 * MIB, err));
+	SUCCEED(c->ops->create(driver, "image", VOLUME_BLOCK, NULL, 4 * MIB, err));
 	SUCCEED(c->write(c->data, driver, "image", KEPT, err));
-	FAIL_WITH(-EINVAL, c->ops->create(driver, "small", "image", 2 * MIB, &ignored));
-	SUCCEED(c->ops->create(driver, "same", "image", 0, err));
-	SUCCEED(c->ops->create(driver, "large", "image", 8 * MIB, err));
+	FAIL_WITH(-EINVAL, c->ops->create(driver, "small", VOLUME_BLOCK, "image", 2 * MIB, &ignored));
+	SUCCEED(c->ops->create(driver, "same", VOLUME_BLOCK, "image", 0, err));
+	SUCCEED(c->ops->create(driver, "large", VOLUME_BLOCK, "image", 8 * MIB, err));
 	SUCCEED(c->check(c->data, driver, "large", KEPT, err));
 	SUCCEED(c->write(c->data, driver, "same", CHANGED, err));
 	SUCCEED(c->check(c->data, driver, "same", CHANGED, err));
@@ -83,7 +83,7 @@ static int test_resize(const struct volume_conformance *c, struct volume_driver 
 	struct volume_info info;
 	struct err ignored;
 
-	SUCCEED(c->ops->create(driver, "a", NULL, 2 * MIB, err));
+	SUCCEED(c->ops->create(driver, "a", VOLUME_BLOCK, NULL, 2 * MIB, err));
 	SUCCEED(c->write(c->data, driver, "a", KEPT, err));
 	SUCCEED(c->ops->resize(driver, "a", 5 * MIB, err));
 	SUCCEED(c->ops->resize(driver, "a", 5 * MIB, err));
@@ -101,7 +101,7 @@ static int test_snapshots(const struct volume_conformance *c, struct volume_driv
 	struct volume_info info;
 	struct err ignored;
 
-	SUCCEED(c->ops->create(driver, "a", NULL, MIB, err));
+	SUCCEED(c->ops->create(driver, "a", VOLUME_BLOCK, NULL, MIB, err));
 	SUCCEED(c->write(c->data, driver, "a", KEPT, err));
 	SUCCEED(c->ops->snapshot_create(driver, "a", "first", err));
 	FAIL_WITH(-EEXIST, c->ops->snapshot_create(driver, "a", "first", &ignored));
@@ -130,9 +130,9 @@ static int test_clone(const struct volume_conformance *c, struct volume_driver *
 	struct volume_info info;
 	struct err ignored;
 
-	SUCCEED(c->ops->create(driver, "image", NULL, 4 * MIB, err));
+	SUCCEED(c->ops->create(driver, "image", VOLUME_BLOCK, NULL, 4 * MIB, err));
 	SUCCEED(c->write(c->data, driver, "image", KEPT, err));
-	SUCCEED(c->ops->create(driver, "a", "image", 0, err));
+	SUCCEED(c->ops->create(driver, "a", VOLUME_BLOCK, "image", 0, err));
 	SUCCEED(c->ops->snapshot_create(driver, "a", "before", err));
 	SUCCEED(c->write(c->data, driver, "a", CHANGED, err));
 	SUCCEED(c->ops->clone(driver, "now", "a", NULL, NULL, err));
@@ -159,7 +159,7 @@ static int test_export_import(const struct volume_conformance *c, struct volume_
 	struct volume_progress progress = { .is_cancelled = &is_cancelled };
 	struct err ignored;
 
-	SUCCEED(c->ops->create(driver, "a", NULL, MIB, err));
+	SUCCEED(c->ops->create(driver, "a", VOLUME_BLOCK, NULL, MIB, err));
 	SUCCEED(c->write(c->data, driver, "a", KEPT, err));
 	SUCCEED(c->ops->export(driver, "a", path, NULL, err));
 	FAIL_WITH(-EEXIST, c->ops->export(driver, "a", path, NULL, &ignored));
@@ -181,7 +181,7 @@ static int test_remove(const struct volume_conformance *c, struct volume_driver 
 	struct volume_info info;
 	struct err ignored;
 
-	SUCCEED(c->ops->create(driver, "a", NULL, MIB, err));
+	SUCCEED(c->ops->create(driver, "a", VOLUME_BLOCK, NULL, MIB, err));
 	SUCCEED(c->ops->remove(driver, "a", err));
 	SUCCEED(c->ops->remove(driver, "a", err));
 	FAIL_WITH(-ENOENT, c->ops->info(driver, "a", &info, &ignored));
@@ -192,8 +192,8 @@ static int test_list(const struct volume_conformance *c, struct volume_driver *d
 {
 	struct volume_names names;
 
-	SUCCEED(c->ops->create(driver, "a", NULL, MIB, err));
-	SUCCEED(c->ops->create(driver, "b", "a", 0, err));
+	SUCCEED(c->ops->create(driver, "a", VOLUME_BLOCK, NULL, MIB, err));
+	SUCCEED(c->ops->create(driver, "b", VOLUME_BLOCK, "a", 0, err));
 	SUCCEED(c->leave_half_built(c->data, driver, err));
 	SUCCEED(c->ops->list(driver, &names, err));
 	EXPECT(names.items.count == 2);
@@ -209,8 +209,8 @@ static int test_reopen(const struct volume_conformance *c, struct volume_driver 
 	struct volume_driver *next;
 	struct volume_info info;
 
-	SUCCEED(c->ops->create(driver, "image", NULL, MIB, err));
-	SUCCEED(c->ops->create(driver, "a", "image", 0, err));
+	SUCCEED(c->ops->create(driver, "image", VOLUME_BLOCK, NULL, MIB, err));
+	SUCCEED(c->ops->create(driver, "a", VOLUME_BLOCK, "image", 0, err));
 	SUCCEED(c->ops->open(&c->params, &next, err));
 	SUCCEED(c->ops->info(next, "a", &info, err));
 	EXPECT(info.layers.count == 2);

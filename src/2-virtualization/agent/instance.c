@@ -353,6 +353,10 @@ static void machine_event(void *data, const struct machine_event *event)
 		item_save(item, status->agent ? "agent-up" : "agent-down", false, "the guest agent of '%s' is %s", instance->meta.name,
 			  status->agent ? "there" : "gone");
 		break;
+	case MACHINE_EVENT_OUT_OF_MEMORY:
+		status->out_of_memory = true;
+		item_save(item, "out-of-memory", true, "'%s' is at its memory limit: the kernel killed a process of it", instance->meta.name);
+		break;
 	case MACHINE_EVENT_PANICKED:
 		item_save(item, "panicked", true, "the guest kernel of '%s' panicked: see 'strata logs %s'", instance->meta.name,
 			  instance->meta.name);

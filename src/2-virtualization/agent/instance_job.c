@@ -94,7 +94,7 @@ static int create_root(struct instance_job *job, struct err *err)
 	if (job->source_uid)
 		return agent_copy_root(job->machine, job->volume, job->source_uid, spec->source.snapshot,
 				       job->is_source_running, uid, err);
-	return job->volume->ops->create(job->volume, uid, job->image && job->image->status.has_disk ? job->image->meta.uid : NULL,
+	return job->volume->ops->create(job->volume, uid, VOLUME_BLOCK, job->image && job->image->status.has_disk ? job->image->meta.uid : NULL,
 					spec->root_size, err);
 }
 

@@ -25,7 +25,7 @@ static int create(struct volume_job *job, struct err *err)
 
 	if (r == 0)
 		return 0;			/* Made before a crash. */
-	return job->driver->ops->create(job->driver, job->volume->meta.uid, NULL, job->volume->spec.size, err);
+	return job->driver->ops->create(job->driver, job->volume->meta.uid, VOLUME_BLOCK, NULL, job->volume->spec.size, err);
 }
 
 static int resize(struct volume_job *job, struct err *err)

@@ -98,7 +98,7 @@ static void lists_are_tables_names_or_json(void **state)
 	CHECK(steps, "ls -o name", 0, "web\nweb\n", NULL);
 	CHECK(steps, "ls --state failed -o name", 0, "web\n", NULL);
 	CHECK(steps, "ls --label x -o json", 0, "[]\n", NULL);
-	CHECK(images, "image ls", 0, "NAME  STATE  SIZE  ALLOCATED  AGE\n", NULL);
+	CHECK(images, "image ls", 0, "NAME  STATE  KIND  SIZE  ALLOCATED  AGE\n", NULL);
 	CHECK(images, "image ls --no-headers", 0, "", NULL);
 	CHECK(((struct fake_step[]){ { .expect = "GET", .reply = OK("{\"items\":[3]}") } }), "ls", 1, "", "the daemon's answer is no list");
 }

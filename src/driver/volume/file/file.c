@@ -95,12 +95,15 @@ static int decide_size(const struct place *place, const char *parent, uint64_t *
 	return volume_check_size(*size_bytes, err);
 }
 
-static int file_create(struct volume_driver *driver, const char *volume, const char *parent, uint64_t size_bytes, struct err *err)
+static int file_create(struct volume_driver *driver, const char *volume, enum volume_content content, const char *parent,
+		       uint64_t size_bytes, struct err *err)
 {
 	struct place *place = place_of(driver);
 	auto_building struct building building = { .fd = -1 };
 	int r;
 
+	if (content != VOLUME_BLOCK)
+		return err_set(err, -EOPNOTSUPP, "this pool has no trees");
 	parent = parent ? parent : "";
 	if ((r = volume_check_name("volume", volume, err)) < 0 || (parent[0] && (r = volume_check_name("volume", parent, err)) < 0))
 		return r;

@@ -147,8 +147,8 @@ static void test_folder_may_move(void **state)
 	struct volume_info info;
 	struct err err;
 
-	assert_int_equal(volume_file.create(fixture->driver, "image", NULL, MIB, &err), 0);
-	assert_int_equal(volume_file.create(fixture->driver, "a", "image", 0, &err), 0);
+	assert_int_equal(volume_file.create(fixture->driver, "image", VOLUME_BLOCK, NULL, MIB, &err), 0);
+	assert_int_equal(volume_file.create(fixture->driver, "a", VOLUME_BLOCK, "image", 0, &err), 0);
 	assert_int_equal(rename(fixture->place, elsewhere), 0);
 	params.directory = elsewhere;
 	assert_int_equal(volume_file.open(&params, &driver, &err), 0);
@@ -167,7 +167,7 @@ static void test_owner_and_mode(void **state)
 	struct stat st;
 	struct err err;
 
-	assert_int_equal(volume_file.create(fixture->driver, "a", NULL, MIB, &err), 0);
+	assert_int_equal(volume_file.create(fixture->driver, "a", VOLUME_BLOCK, NULL, MIB, &err), 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 	if (geteuid() == 0)
@@ -182,7 +182,7 @@ static void test_foreign_parent_in_header(void **state)
 	struct volume_info info;
 	struct err err;
 
-	assert_int_equal(volume_file.create(fixture->driver, "a", NULL, MIB, &err), 0);
+	assert_int_equal(volume_file.create(fixture->driver, "a", VOLUME_BLOCK, NULL, MIB, &err), 0);
 	assert_int_equal(run((const char *const[]){ "qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "raw", "-b", "/etc/shadow", path,
 						    NULL }, &err), 0);
 	assert_int_equal(volume_file.info(fixture->driver, "a", &info, &err), -EINVAL);
@@ -199,7 +199,7 @@ static void test_in_use(void **state)
 	struct flock unshared = { .l_type = F_RDLCK, .l_start = 201, .l_len = 1 };
 	struct err err;
 
-	assert_int_equal(volume_file.create(fixture->driver, "a", NULL, MIB, &err), 0);
+	assert_int_equal(volume_file.create(fixture->driver, "a", VOLUME_BLOCK, NULL, MIB, &err), 0);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
 	assert_int_equal(fcntl(fd, F_OFD_SETLK, &unshared), 0);

@@ -253,11 +253,14 @@ static int create_locked(struct sim_driver *driver, const char *name, const char
 	return build(driver, name, volume, "create volume", err);
 }
 
-static int sim_create(struct volume_driver *base, const char *name, const char *parent, uint64_t size_bytes, struct err *err)
+static int sim_create(struct volume_driver *base, const char *name, enum volume_content content, const char *parent,
+		      uint64_t size_bytes, struct err *err)
 {
 	struct sim_driver *driver = sim_of(base);
 	int r;
 
+	if (content != VOLUME_BLOCK)
+		return err_set(err, -EOPNOTSUPP, "this pool has no trees");
 	if ((r = volume_check_name("volume", name, err)) < 0 || (parent && (r = volume_check_name("volume", parent, err)) < 0))
 		return r;
 	pthread_mutex_lock(&driver->world->lock);

@@ -41,7 +41,7 @@ static int leave_half_built(void *data, struct volume_driver *driver, struct err
 	(void)driver;
 	if (r < 0)
 		return r;
-	assert_int_equal(volume_sim.create(other, "half", NULL, 1 << 20, &ignored), -ESHUTDOWN);
+	assert_int_equal(volume_sim.create(other, "half", VOLUME_BLOCK, NULL, 1 << 20, &ignored), -ESHUTDOWN);
 	assert_int_equal(sim_volumes_half_built(data), 1);
 	volume_sim.close(other);
 	return 0;
@@ -80,7 +80,7 @@ static void test_crash_at_every_step(void **state)
 		struct volume_names names;
 		struct err err;
 
-		if (volume_sim.open(&params, &driver, &err) == 0 && volume_sim.create(driver, "a", NULL, 1 << 20, &err) == 0)
+		if (volume_sim.open(&params, &driver, &err) == 0 && volume_sim.create(driver, "a", VOLUME_BLOCK, NULL, 1 << 20, &err) == 0)
 			volume_sim.remove(driver, "a", &err);
 		went_down = fault.has_crashed;
 		volume_sim.close(driver);
@@ -90,7 +90,7 @@ static void test_crash_at_every_step(void **state)
 		assert_int_equal(volume_sim.list(driver, &names, &err), 0);
 		volume_names_done(&names);
 		assert_int_equal(sim_volumes_half_built(world), 0);
-		assert_int_equal(volume_sim.create(driver, "a", NULL, 1 << 20, &err), 0);
+		assert_int_equal(volume_sim.create(driver, "a", VOLUME_BLOCK, NULL, 1 << 20, &err), 0);
 		assert_int_equal(sim_volumes_count(world), 1);
 		volume_sim.close(driver);
 		sim_volumes_free(world);
@@ -107,7 +107,7 @@ static void test_machine_snapshot(void **state)
 
 	(void)state;
 	assert_int_equal(volume_sim.open(&params, &driver, &err), 0);
-	assert_int_equal(volume_sim.create(driver, "a", NULL, 1 << 20, &err), 0);
+	assert_int_equal(volume_sim.create(driver, "a", VOLUME_BLOCK, NULL, 1 << 20, &err), 0);
 	assert_int_equal(volume_sim.info(driver, "a", &info, &err), 0);
 	sim_volumes_write(world, "a", 7);
 	sim_volumes_take_snapshot(world, info.layers.items[0].path, "s1", false);

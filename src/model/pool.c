@@ -1,0 +1,46 @@
+#include "model/pool.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/str.h"
+
+const char *const pool_state_names[] = { "pending", "ready", "deleting", "failed", NULL };
+static const char *const driver_names[] = { "file", "btrfs", NULL };
+
+static int source_check(const void *value, struct err *err)
+{
+	const char *path = value;
+
+	if (path[0] != '/' || strstr(path, "/..") || strpbrk(path, "\n\t"))
+		return err_set(err, -EINVAL, "'%s' is not an absolute path without '..': use one like /srv/pool", shown(path));
+	return 0;
+}
+
+FIELD_TABLE(pool_spec_table, pool_spec, "Where a pool is and how it keeps volumes.",
+	FIELD(ENUM, pool_spec, driver, .choices = driver_names, .fallback = "file", .flags = FIELD_FIXED,
+	      .doc = "file: qcow2 files and folders on any file system. btrfs: subvolumes, with limits and cheap snapshots of folders."),
+	FIELD(STRING, pool_spec, source, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .max = 3072, .check = source_check,
+	      .doc = "file: a folder. btrfs: a block device, a folder on btrfs, or a file that is made. Below the daemon's state folder "
+		     "when not given."),
+	FIELD(SIZE, pool_spec, size, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .min = 0, .max = (int64_t)64 << 40, .unit = "bytes",
+	      .doc = "btrfs: size of the file that is made, 10GiB when not given."),
+);
+
+FIELD_TABLE(pool_status_table, pool_status, "What a pool is now.",
+	FIELD(ENUM, pool_status, state, .choices = pool_state_names, .doc = "Only a ready pool can be used."),
+	FIELD(STRING, pool_status, reason, .flags = FIELD_OMIT_EMPTY, .doc = "Why, when something is not well."),
+	FIELD(STRING, pool_status, path, .flags = FIELD_OMIT_EMPTY, .doc = "Folder the volumes are in."),
+	FIELD(SIZE, pool_status, size, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Size of its file system."),
+	FIELD(SIZE, pool_status, free, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Free space of it."),
+);
+
+int pool_spec_check(const struct pool_spec *spec, struct err *err)
+{
+	if (spec->driver == POOL_FILE && spec->size)
+		return err_set(err, -EINVAL, "spec.size: a pool of files is as large as its file system: leave it out, or use the driver btrfs");
+	if (spec->size && spec->size < UINT64_C(256) << 20)
+		return err_set(err, -EINVAL, "spec.size: a btrfs file system needs 256MiB: use at least that");
+	return 0;
+}

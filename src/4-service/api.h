@@ -19,7 +19,7 @@
 #include "model/kind.h"
 
 enum call_op {
-	/* On a resource of 'kind', named 'name' (snapshots: 'name' is the instance, 'child' the snapshot). */
+	/* On a resource of 'kind', named 'name' (snapshots: 'name' is the instance or volume, 'child' the snapshot). */
 	CALL_CREATE,		/* body: the object. 201 with the object. */
 	CALL_UPDATE,		/* body: RFC 7396 merge patch. 200 with the object. */
 	CALL_DELETE,		/* body optional: {"force": true}. 202 with the object, which goes when cleaned up. */
@@ -37,8 +37,17 @@ enum call_op {
 				 * reply: fds input, output, error, resize, result. */
 	CALL_FILE_READ,		/* {"path": "/etc/x"}: fds output, result. */
 	CALL_FILE_WRITE,	/* {"path": "/etc/x", "mode": 420}: fds input, result. */
+	CALL_COMMIT,		/* {"image": "new", "comment": "", "config": {...}}: 201 with the new image. */
+	/* On volumes. */
+	CALL_VOLUME_CLONE,	/* {"name": "new", "snapshot": "s1" or absent} */
+	CALL_VOLUME_RECEIVE,	/* {"upload": "id"}: an incremental backup. 202. */
+	CALL_VOLUME_BACKUP,	/* {"snapshot": "s2", "base": "s1" or absent}: fds.output is the file. */
+	CALL_VOLUME_SNAPSHOT, CALL_VOLUME_UNSNAPSHOT,	/* As CREATE and DELETE of a snapshot: name is the volume. */
+	CALL_VOLUME_RESTORE,	/* name, child */
 	/* On images. */
-	CALL_IMAGE_EXPORT,	/* Reply: fds.output is the file (qcow2). */
+	CALL_IMAGE_TAG,		/* {"name": "new"}: 201 */
+	CALL_IMAGE_PRUNE,	/* {"all": bool}: {"removed": ["name"], "bytes": n} */
+	CALL_IMAGE_EXPORT,	/* Reply: fds.output is the file (qcow2; containers: an archive). */
 	/* On the node. */
 	CALL_BACKUP,		/* Reply: fds.output is the file. */
 	CALL_CONFIG,		/* Merge patch of the config. */

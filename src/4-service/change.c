@@ -83,6 +83,22 @@ int find_snapshot(struct core *core, const char *instance, const char *name, str
 	return 0;
 }
 
+int find_volume_snapshot(struct core *core, const char *volume, const char *name, struct volume **ret_volume,
+			 struct snapshot **ret_snapshot, struct err *err)
+{
+	void *found = NULL;
+	int r = find_object(core, KIND_VOLUME, volume, &found, err);
+
+	if (r < 0)
+		return r;
+	*ret_volume = found;
+	*ret_snapshot = objects_find(core->objects, KIND_SNAPSHOT, (*ret_volume)->meta.uid, name);
+	if (!*ret_snapshot)
+		return err_set(err, -ENOENT, "snapshot '%s' of volume '%s' does not exist: see 'strata volume snapshot ls %s'",
+			       shown(name ? name : ""), volume, volume);
+	return 0;
+}
+
 static int name_taken(const struct kind *kind, const char *name, struct err *err)
 {
 	return err_set(err, -EEXIST, "%s '%s' exists already: choose another name or remove it first", kind->name, shown(name));

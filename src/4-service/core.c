@@ -23,6 +23,15 @@ static call_fn *const operations[CALL_OP_COUNT] = {
 	[CALL_PAUSE] = instance_pause,
 	[CALL_RESUME] = instance_resume,
 	[CALL_CLONE] = instance_clone,
+	[CALL_COMMIT] = instance_commit,
+	[CALL_VOLUME_CLONE] = volume_clone,
+	[CALL_VOLUME_RECEIVE] = volume_receive,
+	[CALL_VOLUME_BACKUP] = transfer_volume_backup,
+	[CALL_VOLUME_SNAPSHOT] = snapshot_create,
+	[CALL_VOLUME_UNSNAPSHOT] = snapshot_delete,
+	[CALL_VOLUME_RESTORE] = volume_snapshot_restore,
+	[CALL_IMAGE_TAG] = image_tag,
+	[CALL_IMAGE_PRUNE] = image_prune,
 	[CALL_EXPORT] = transfer_export,
 	[CALL_RESTORE] = instance_restore,
 	[CALL_ATTACH] = instance_attach,
@@ -46,6 +55,7 @@ static const struct {
 	[KIND_VOLUME] = { volume_create, volume_update, volume_delete },
 	[KIND_NETWORK] = { network_create, network_update, network_delete },
 	[KIND_SNAPSHOT] = { snapshot_create, NULL, snapshot_delete },
+	[KIND_POOL] = { pool_create, pool_update, pool_delete },
 };
 
 static void run_resource(struct core *core, struct call *call, call_fn *fn, const char *verb)
@@ -106,7 +116,10 @@ static char *folder_of(struct core *core, const struct kind *kind, const struct 
 	if (kind->id != KIND_SNAPSHOT)
 		return text_copy(kind->plural);
 	parent = objects_get(core->objects, KIND_INSTANCE, meta->parent);
-	return parent ? text_format("instances/%s/snapshots", parent->name) : NULL;
+	if (parent)
+		return text_format("instances/%s/snapshots", parent->name);
+	parent = objects_get(core->objects, KIND_VOLUME, meta->parent);
+	return parent ? text_format("volumes/%s/snapshots", parent->name) : NULL;
 }
 
 /* The name of the instance that has the volume, or null: it follows from the instances. */
@@ -117,9 +130,8 @@ static const char *holder_of(struct core *core, const char *volume_uid)
 	for (size_t i = 0; i < all->count; i++) {
 		const struct instance *instance = all->entries[i].value;
 
-		for (size_t v = 0; v < instance->spec.volumes.count; v++)
-			if (text_equal(field_list_at(&instance->spec.volumes, struct instance_volume, v)->volume_uid, volume_uid))
-				return instance->meta.name;
+		if (instance_uses_volume(instance, volume_uid, NULL))
+			return instance->meta.name;
 	}
 	return NULL;
 }
@@ -187,6 +199,8 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 		free(map_remove(&core->published, kind_meta(object)->uid));
 		return;
 	}
+	if (kind->id == KIND_VOLUME || kind->id == KIND_SNAPSHOT)
+		schedule_wake(core);
 	publish_renamed(core, kind, object);
 	publish(core, kind, object);
 	if (kind->id == KIND_INSTANCE && change == OBJECTS_DESIRED)
@@ -269,15 +283,15 @@ static void read_node(struct core *core)
 	text_replace(&status->version, core->params.version);
 	text_replace(&status->tag, core->node_tag);
 	text_replace(&status->boot_id, core->boot_id);
-	text_replace(&status->machine_driver, core->params.machine->ops->name);
+	text_replace(&status->machine_driver, core->params.machines[INSTANCE_VM]->ops->name);
 }
 
 static int open_parts(struct core *core, struct err *err)
 {
 	const struct core_params *params = &core->params;
 	struct agent_params agent_params = {
-		.loop = params->loop, .work = params->work, .store = params->store, .machine = params->machine,
-		.volume = params->volume, .fabric = params->fabric, .images = params->images, .directory = core->directory,
+		.loop = params->loop, .work = params->work, .store = params->store,
+		.volume = params->volume, .pools = params->pools, .fabric = params->fabric, .images = params->images, .directory = core->directory,
 		.node = core->node->meta.uid, .boot_id = core->boot_id, .sample_ms = params->sample_ms,
 	};
 	uint64_t revision;
@@ -289,6 +303,7 @@ static int open_parts(struct core *core, struct err *err)
 	if (r < 0)
 		return r;
 	objects_listen(core->objects, object_changed, event_added, core);
+	memcpy(agent_params.machines, params->machines, sizeof(agent_params.machines));
 	agent_params.objects = core->objects;
 	agent_params.console_log_bytes = core->config.console.log_size;
 	r = agent_new(&agent_params, &core->agent, err);
@@ -322,6 +337,7 @@ int core_new(const struct core_params *params, struct core **ret_core, struct er
 
 struct probe_job {
 	struct core *core;
+	int kind;			/* enum instance_kind */
 	struct machine_driver *machine;
 	struct machine_capabilities capabilities;
 	struct err err;
@@ -348,6 +364,21 @@ static void push_text(struct field_list *list, const char *text)
 	*(char **)field_list_push(list, sizeof(char *)) = text_copy(text);
 }
 
+/* What is said of machines in general is that of virtual machines. */
+static void take_vm_probe(struct core *core, const struct machine_capabilities *found)
+{
+	struct node_status *status = &core->node->status;
+
+	text_replace(&status->accelerator, found->accelerator);
+	text_replace(&status->accelerator_reason, found->accelerator_reason[0] ? found->accelerator_reason : NULL);
+	text_replace(&status->machine_version, found->version);
+	if (found->has_microvm)
+		push_text(&status->machine_types, "microvm");
+	if (found->has_q35)
+		push_text(&status->machine_types, "q35");
+	agent_set_capabilities(core->agent, text_equal(found->accelerator, "kvm"), found->has_microvm);
+}
+
 static void probe_done(void *data)
 {
 	struct probe_job *job = data;
@@ -356,44 +387,52 @@ static void probe_done(void *data)
 	struct node_status *status = &core->node->status;
 
 	if (job->err.code < 0) {
-		log_line(LOG_ERROR, "virtual machines cannot run here: %s", job->err.msg);
+		log_line(job->kind == INSTANCE_VM ? LOG_ERROR : LOG_WARNING, "%s cannot run here: %s",
+			 job->kind == INSTANCE_VM ? "virtual machines" : "containers", job->err.msg);
 		push_text(&status->warnings, job->err.msg);
 	}
-	text_replace(&status->accelerator, found->accelerator);
-	text_replace(&status->accelerator_reason, found->accelerator_reason[0] ? found->accelerator_reason : NULL);
-	text_replace(&status->machine_version, found->version);
-	if (found->has_microvm)
-		push_text(&status->machine_types, "microvm");
-	if (found->has_q35)
-		push_text(&status->machine_types, "q35");
+	if (job->kind == INSTANCE_VM)
+		take_vm_probe(core, found);
+	else
+		text_replace(&status->container_version, found->version[0] ? found->version : NULL);
 	for (size_t i = 0; i < found->warnings.count; i++)
 		push_text(&status->warnings, found->warnings.items[i]);
 	core->node->meta.revision++;
 	node_publish(core);
-	agent_set_capabilities(core->agent, text_equal(found->accelerator, "kvm"), found->has_microvm);
-	core->capabilities = *found;
+	core->capabilities[job->kind] = *found;
+	core->knows[job->kind] = true;
 	free(job);
+}
+
+static void start_probe(struct core *core, int kind)
+{
+	struct probe_job *job = alloc(sizeof(*job));
+
+	*job = (struct probe_job){ .core = core, .kind = kind, .machine = core->params.machines[kind] };
+	work_submit(core->params.work, probe_run, probe_done, probe_drop, job);
 }
 
 void core_start(struct core *core)
 {
-	struct probe_job *job = alloc(sizeof(*job));
-
-	*job = (struct probe_job){ .core = core, .machine = core->params.machine };
-	work_submit(core->params.work, probe_run, probe_done, probe_drop, job);
+	for (int kind = 0; kind < INSTANCE_KIND_COUNT; kind++)
+		start_probe(core, kind);
 	agent_start(core->agent);
 	network_create_default(core);
+	pool_create_default(core);
+	schedule_start(core);
 }
 
 void core_free(struct core *core)
 {
 	if (!core)
 		return;
+	schedule_stop(core);
 	agent_free(core->agent);
 	objects_close(core->objects);
 	kind_free(&kinds[KIND_NODE], core->node);
 	field_done(&config_table, &core->config);
-	machine_capabilities_done(&core->capabilities);
+	for (size_t i = 0; i < INSTANCE_KIND_COUNT; i++)
+		machine_capabilities_done(&core->capabilities[i]);
 	for (size_t i = 0; i < core->published.count; i++)
 		free(core->published.entries[i].value);
 	map_done(&core->published);

@@ -23,8 +23,9 @@ struct core_params {
 	struct loop *loop;
 	struct work *work;
 	struct store *store;
-	struct machine_driver *machine;
+	struct machine_driver *machines[INSTANCE_KIND_COUNT];	/* As in agent.h. */
 	struct volume_driver *volume;
+	struct pool_source pools;
 	struct fabric_driver *fabric;
 	const struct image_source *images;
 	struct view *view;

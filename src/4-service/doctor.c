@@ -195,7 +195,7 @@ void doctor_run(struct core *core, struct call *call)
 {
 	struct doctor *doctor = alloc(sizeof(*doctor));
 
-	*doctor = (struct doctor){ .call = call, .fabric = core->params.fabric, .machine = core->params.machine,
+	*doctor = (struct doctor){ .call = call, .fabric = core->params.fabric, .machine = core->params.machines[INSTANCE_VM],
 				   .directory = text_copy(core->directory) };
 	work_submit(core->params.work, run, done, doctor_free, doctor);
 }

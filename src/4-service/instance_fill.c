@@ -216,25 +216,6 @@ static int fill_nic(struct core *core, const char *node, struct instance_nic *ni
 	return 0;
 }
 
-int instance_fill_volumes(struct core *core, struct instance *instance, struct err *err)
-{
-	for (size_t i = 0; i < instance->spec.volumes.count; i++) {
-		struct instance_volume *item = field_list_at(&instance->spec.volumes, struct instance_volume, i);
-		struct volume *volume;
-		void *found;
-		int r = find_object(core, KIND_VOLUME, item->volume, &found, err);
-
-		if (r < 0)
-			return err_prefix(err, "spec.volumes.volume");
-		volume = found;
-		if (volume->meta.deleted_at || volume->status.state == VOLUME_FAILED)
-			return err_set(err, -EBUSY, "spec.volumes.volume: volume '%s' cannot be used: %s", item->volume,
-				       volume->status.reason ? volume->status.reason : "it is being deleted");
-		text_replace(&item->volume_uid, volume->meta.uid);
-	}
-	return 0;
-}
-
 static int choose_node(struct core *core, struct instance *instance, struct err *err)
 {
 	struct place_node node = { .name = core->node_uid, .memory_bytes = core->node->status.memory,
@@ -254,12 +235,17 @@ static int choose_node(struct core *core, struct instance *instance, struct err 
 int instance_fill(struct core *core, struct instance *instance, struct err *err)
 {
 	const struct image *image = objects_find(core->objects, KIND_IMAGE, NULL, instance->spec.image);
-	int r = choose_node(core, instance, err);
+	int r = pool_find(core, instance->spec.pool, &instance->spec.pool_uid, err);
 
+	if (r < 0)
+		return err_prefix(err, "spec.pool");
+	r = choose_node(core, instance, err);
 	text_replace(&instance->spec.image_uid, image ? image->meta.uid : NULL);
 	for (size_t i = 0; i < instance->spec.nics.count && r == 0; i++)
 		r = fill_nic(core, instance->spec.node, field_list_at(&instance->spec.nics, struct instance_nic, i), err);
 	if (r == 0)
 		r = instance_fill_volumes(core, instance, err);
+	if (r == 0)
+		r = instance_fill_mounts(core, instance, err);
 	return r;
 }

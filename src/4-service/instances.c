@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "4-service/service.h"
@@ -85,12 +86,29 @@ static int check_publish(const struct instance_spec *spec, struct err *err)
 	return 0;
 }
 
+/* Only where the kernel can keep it. */
+static int check_latency(struct core *core, const struct instance_spec *spec, struct err *err)
+{
+	const struct machine_capabilities *found = &core->capabilities[spec->kind];
+
+	if (spec->latency_class == LATENCY_NORMAL)
+		return 0;
+	if (!core->knows[spec->kind])
+		return err_set(err, -EAGAIN, "spec.latency_class: what this host can do is not known yet: try again in a moment");
+	if (!found->has_latency)
+		return err_set(err, -EOPNOTSUPP, "spec.latency_class: %s: use 'normal'",
+			       found->latency_reason[0] ? found->latency_reason : "only containers have it");
+	return 0;
+}
+
 int instance_check(struct core *core, const struct instance *instance, struct err *err)
 {
 	int r = instance_spec_check(&instance->spec, err);
 
 	if (r == 0)
 		r = check_image(core, instance, err);
+	if (r == 0)
+		r = check_latency(core, &instance->spec, err);
 	if (r == 0)
 		r = check_publish(&instance->spec, err);
 	return r;
@@ -227,6 +245,10 @@ void instance_update(struct core *core, struct call *call)
 	add_defaults(&next->spec);
 	if (r == 0)
 		r = instance_fill_volumes(core, next, &err);
+	if (r == 0)
+		r = instance_fill_mounts(core, next, &err);
+	if (r == 0)
+		r = check_latency(core, &next->spec, &err);
 	if (r == 0)
 		r = check_shrink(instance, next, &err);
 	if (r == 0)
@@ -394,9 +416,25 @@ void instance_resume(struct core *core, struct call *call)
 
 /* ---- Clone and restore ---- */
 
+/* Takes the mounts of volumes out of the list: those stay with the original. */
+static struct field_list volume_mounts(struct field_list *mounts)
+{
+	struct field_list taken = { 0 }, left = { 0 };
+
+	for (size_t i = 0; i < mounts->count; i++) {
+		struct instance_mount *mount = field_list_at(mounts, struct instance_mount, i);
+
+		*(struct instance_mount *)field_list_push(mount->kind == MOUNT_VOLUME ? &taken : &left, sizeof(*mount)) = *mount;
+	}
+	free(mounts->items);
+	*mounts = left;
+	return taken;
+}
+
 static void clear_lists(struct instance_spec *spec)
 {
-	struct instance_spec rest = { .nics = spec->nics, .publish = spec->publish, .volumes = spec->volumes };
+	struct instance_spec rest = { .nics = spec->nics, .publish = spec->publish, .volumes = spec->volumes,
+				      .container.mounts = volume_mounts(&spec->container.mounts) };
 
 	spec->nics = spec->publish = spec->volumes = (struct field_list){ 0 };
 	field_done(kind->spec, &rest);

@@ -1,4 +1,4 @@
-/* resources.c - what requests about images, volumes, networks and snapshots mean. */
+/* resources.c - what requests about networks mean, and what all simple resources share. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -14,7 +14,7 @@
 
 /* ---- What all of them share ---- */
 
-static struct change *decode_new(struct core *core, struct call *call, const struct kind *kind)
+struct change *resource_decode_new(struct core *core, struct call *call, const struct kind *kind)
 {
 	struct change *change = change_new(core, call, kind, NULL);
 	struct err err = { 0 };
@@ -26,7 +26,7 @@ static struct change *decode_new(struct core *core, struct call *call, const str
 	return NULL;
 }
 
-static struct change *decode_patch(struct core *core, struct call *call, const struct kind *kind)
+struct change *resource_decode_patch(struct core *core, struct call *call, const struct kind *kind)
 {
 	struct change *change;
 	struct err err = { 0 };
@@ -44,7 +44,7 @@ static struct change *decode_patch(struct core *core, struct call *call, const s
 	return NULL;
 }
 
-static void delete_object(struct core *core, struct call *call, const struct kind *kind, const void *object)
+void resource_delete(struct core *core, struct call *call, const struct kind *kind, const void *object)
 {
 	struct change *change = change_new(core, call, kind, object);
 	struct meta *meta = kind_meta(change->next);
@@ -56,9 +56,8 @@ static void delete_object(struct core *core, struct call *call, const struct kin
 	change_commit(change);
 }
 
-/* Deletes the named object unless an instance uses it. */
-static void delete_unused(struct core *core, struct call *call, const struct kind *kind,
-			  bool (*uses)(const struct instance *instance, const char *uid))
+void resource_delete_unused(struct core *core, struct call *call, const struct kind *kind,
+			    bool (*uses)(const struct instance *instance, const char *uid))
 {
 	const struct map *all = objects_all(core->objects, KIND_INSTANCE);
 	struct err err = { 0 };
@@ -78,7 +77,7 @@ static void delete_unused(struct core *core, struct call *call, const struct kin
 		answer_err(call, &err);
 		return;
 	}
-	delete_object(core, call, kind, object);
+	resource_delete(core, call, kind, object);
 }
 
 void resource_rename(struct core *core, struct call *call)
@@ -110,111 +109,6 @@ void resource_rename(struct core *core, struct call *call)
 	text_replace(&kind_meta(change->next)->name, name);
 	change->event = "renamed";
 	change_commit(change);
-}
-
-/* ---- Images ---- */
-
-static bool is_given(const struct image_part *part)
-{
-	return part->url || part->upload;
-}
-
-static int check_part(const struct image_part *part, const char *name, struct err *err)
-{
-	if (part->url && part->upload)
-		return err_set(err, -EINVAL, "spec.%s: has both a url and an upload: give one", name);
-	if (part->upload && strspn(part->upload, "0123456789abcdefghijklmnopqrstuvwxyz-") != strlen(part->upload))
-		return err_set(err, -EINVAL, "spec.%s.upload: '%s' is not the id of an upload", name, shown(part->upload));
-	return 0;
-}
-
-static int check_image(const struct image_spec *spec, struct err *err)
-{
-	bool has_parts = is_given(&spec->disk) || is_given(&spec->kernel);
-
-	if (spec->build && has_parts)
-		return err_set(err, -EINVAL, "spec.build: an image is either built or imported: leave out build, or disk and kernel");
-	if (!spec->build && !has_parts)
-		return err_set(err, -EINVAL, "spec: says neither disk, kernel nor build: give one of them");
-	if (is_given(&spec->initrd) && !is_given(&spec->kernel))
-		return err_set(err, -EINVAL, "spec.initrd: an initrd needs a kernel: give spec.kernel");
-	if (check_part(&spec->disk, "disk", err) < 0 || check_part(&spec->kernel, "kernel", err) < 0)
-		return err->code;
-	return check_part(&spec->initrd, "initrd", err);
-}
-
-void image_create(struct core *core, struct call *call)
-{
-	struct change *change = decode_new(core, call, &kinds[KIND_IMAGE]);
-	struct err err = { 0 };
-
-	if (!change)
-		return;
-	if (check_image(&((struct image *)change->next)->spec, &err) < 0)
-		change_refuse(change, &err);
-	else
-		change_commit(change);
-}
-
-void image_update(struct core *core, struct call *call)
-{
-	struct change *change = decode_patch(core, call, &kinds[KIND_IMAGE]);
-
-	if (change)
-		change_commit(change);
-}
-
-static bool uses_image(const struct instance *instance, const char *uid)
-{
-	return text_equal(instance->spec.image_uid, uid);
-}
-
-void image_delete(struct core *core, struct call *call)
-{
-	delete_unused(core, call, &kinds[KIND_IMAGE], uses_image);
-}
-
-/* ---- Volumes ---- */
-
-void volume_create(struct core *core, struct call *call)
-{
-	struct change *change = decode_new(core, call, &kinds[KIND_VOLUME]);
-
-	if (change)
-		change_commit(change);
-}
-
-void volume_update(struct core *core, struct call *call)
-{
-	struct change *change = decode_patch(core, call, &kinds[KIND_VOLUME]);
-	char before[UNITS_TEXT_SIZE], after[UNITS_TEXT_SIZE];
-	struct err err = { 0 };
-	struct volume *old, *next;
-
-	if (!change)
-		return;
-	old = change->old;
-	next = change->next;
-	if (next->spec.size < old->spec.size) {
-		err_set(&err, -EINVAL, "spec.size: %s is smaller than it is (%s): a volume can only grow",
-			units_format_size(next->spec.size, after), units_format_size(old->spec.size, before));
-		change_refuse(change, &err);
-		return;
-	}
-	change_commit(change);
-}
-
-static bool uses_volume(const struct instance *instance, const char *uid)
-{
-	for (size_t i = 0; i < instance->spec.volumes.count; i++)
-		if (text_equal(field_list_at(&instance->spec.volumes, struct instance_volume, i)->volume_uid, uid))
-			return true;
-	return false;
-}
-
-void volume_delete(struct core *core, struct call *call)
-{
-	delete_unused(core, call, &kinds[KIND_VOLUME], uses_volume);
 }
 
 /* ---- Networks ---- */
@@ -336,7 +230,7 @@ int network_fill(struct core *core, struct network *network, struct err *err)
 
 void network_create(struct core *core, struct call *call)
 {
-	struct change *change = decode_new(core, call, &kinds[KIND_NETWORK]);
+	struct change *change = resource_decode_new(core, call, &kinds[KIND_NETWORK]);
 	struct err err = { 0 };
 
 	if (!change)
@@ -349,7 +243,7 @@ void network_create(struct core *core, struct call *call)
 
 void network_update(struct core *core, struct call *call)
 {
-	struct change *change = decode_patch(core, call, &kinds[KIND_NETWORK]);
+	struct change *change = resource_decode_patch(core, call, &kinds[KIND_NETWORK]);
 
 	if (change)
 		change_commit(change);
@@ -365,7 +259,7 @@ static bool uses_network(const struct instance *instance, const char *uid)
 
 void network_delete(struct core *core, struct call *call)
 {
-	delete_unused(core, call, &kinds[KIND_NETWORK], uses_network);
+	resource_delete_unused(core, call, &kinds[KIND_NETWORK], uses_network);
 }
 
 /* Once per store: who removes it does not get it back. */
@@ -385,60 +279,4 @@ void network_create_default(struct core *core)
 	}
 	store_txn_put(change->txn, "claim/default-network-made", "yes", 3, 0);
 	change_commit(change);
-}
-
-/* ---- Snapshots ---- */
-
-void snapshot_create(struct core *core, struct call *call)
-{
-	const struct kind *kind = &kinds[KIND_SNAPSHOT];
-	struct change *change = change_new(core, call, kind, NULL);
-	struct meta *meta = kind_meta(change->next);
-	struct instance *instance;
-	struct err err = { 0 };
-	size_t count = 0;
-	void *found;
-
-	if (find_object(core, KIND_INSTANCE, call->name, &found, &err) < 0 ||
-	    kind_decode(kind, call->body, FIELD_CREATE, change->next, &err) < 0) {
-		change_refuse(change, &err);
-		return;
-	}
-	instance = found;
-	for (size_t i = 0; i < objects_all(core->objects, KIND_SNAPSHOT)->count; i++)
-		count += text_equal(((struct snapshot *)objects_all(core->objects, KIND_SNAPSHOT)->entries[i].value)->meta.parent,
-				    instance->meta.uid);
-	if (instance->meta.deleted_at)
-		err_set(&err, -EBUSY, "instance '%s' is being deleted", call->name);
-	else if (count >= LIMIT_SNAPSHOTS_PER_INSTANCE)
-		err_set(&err, -ENOSPC, "instance '%s' has %zu snapshots, as many as it may: remove some", call->name, count);
-	else
-		check_name_free(core, kind, instance->meta.uid, meta->name, &err);
-	if (err.code < 0) {
-		change_refuse(change, &err);
-		return;
-	}
-	meta->parent = text_copy(instance->meta.uid);
-	auto_free char *key = text_format("desired/instance/%s", instance->meta.uid);
-	store_txn_guard(change->txn, STORE_EXISTS, key, 0);
-	change_commit(change);
-}
-
-void snapshot_delete(struct core *core, struct call *call)
-{
-	struct instance *instance;
-	struct snapshot *snapshot;
-	struct err err = { 0 };
-
-	if (find_snapshot(core, call->name, call->child, &instance, &snapshot, &err) < 0) {
-		answer_err(call, &err);
-		return;
-	}
-	if (instance->spec.restore.serial > instance->status.restore_serial &&
-	    text_equal(instance->spec.restore.snapshot, snapshot->meta.uid)) {
-		err_set(&err, -EBUSY, "snapshot '%s' is being restored: wait until it is", call->child);
-		answer_err(call, &err);
-		return;
-	}
-	delete_object(core, call, &kinds[KIND_SNAPSHOT], snapshot);
 }

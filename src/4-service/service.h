@@ -8,6 +8,7 @@
 #include "model/image.h"
 #include "model/instance.h"
 #include "model/network.h"
+#include "model/pool.h"
 #include "model/snapshot.h"
 #include "model/volume.h"
 
@@ -20,8 +21,10 @@ struct core {
 	struct map reserved;			/* Claims of transactions under way -> core. */
 	struct map published;			/* uid -> the name it is published under. */
 	struct node *node;
-	struct machine_capabilities capabilities;
+	struct machine_capabilities capabilities[INSTANCE_KIND_COUNT];
+	bool knows[INSTANCE_KIND_COUNT];	/* ... has been asked. */
 	struct map next_hosts;			/* Network uid -> where the search for a free address goes on (a number). */
+	struct loop_source *schedule_timer;
 	int64_t next_nic;			/* Where the search for a free nic number goes on. */
 };
 
@@ -59,17 +62,30 @@ bool claim_is_free(struct core *core, const char *key);
 int find_object(struct core *core, enum kind_id kind, const char *name, void **ret_object, struct err *err);
 int find_snapshot(struct core *core, const char *instance, const char *name, struct instance **ret_instance,
 		  struct snapshot **ret_snapshot, struct err *err);
+int find_volume_snapshot(struct core *core, const char *volume, const char *name, struct volume **ret_volume,
+			 struct snapshot **ret_snapshot, struct err *err);
 int check_name_free(struct core *core, const struct kind *kind, const char *parent, const char *name, struct err *err);
+
+/* ---- Simple resources ---- */
+/* The new object of the call's body, with a name that is free; null: the call was answered. */
+struct change *resource_decode_new(struct core *core, struct call *call, const struct kind *kind);
+/* The named object with the call's patch; null: the call was answered. */
+struct change *resource_decode_patch(struct core *core, struct call *call, const struct kind *kind);
+void resource_delete(struct core *core, struct call *call, const struct kind *kind, const void *object);
+/* Deletes the named object unless an instance uses it. */
+void resource_delete_unused(struct core *core, struct call *call, const struct kind *kind,
+			    bool (*uses)(const struct instance *instance, const char *uid));
 
 /* ---- The operations, one function per call_op ---- */
 typedef void call_fn(struct core *core, struct call *call);
 call_fn instance_create, instance_update, instance_delete, instance_start, instance_stop, instance_restart, instance_pause,
 	instance_resume, instance_clone, instance_restore, instance_attach, instance_detach;
 call_fn resource_rename;
-call_fn image_create, image_update, image_delete, volume_create, volume_update, volume_delete, network_create, network_update,
-	network_delete, snapshot_create, snapshot_delete;
+call_fn image_create, image_update, image_delete, image_tag, image_prune, instance_commit;
+call_fn volume_create, volume_update, volume_delete, volume_clone, volume_receive, volume_snapshot_restore;
+call_fn network_create, network_update, network_delete, snapshot_create, snapshot_delete, pool_create, pool_update, pool_delete;
 call_fn stream_console, stream_logs, stream_exec, stream_file_read, stream_file_write;
-call_fn transfer_export, transfer_image_export, transfer_backup;
+call_fn transfer_export, transfer_image_export, transfer_backup, transfer_volume_backup;
 call_fn config_update, doctor_run;
 
 /* Fills in what a new instance did not say: node, image uid, addresses, numbers. */
@@ -80,6 +96,18 @@ int instance_check(struct core *core, const struct instance *instance, struct er
 void instance_import(struct core *core, struct call *call, const char *upload);
 int network_fill(struct core *core, struct network *network, struct err *err);
 void network_create_default(struct core *core);
+void pool_create_default(struct core *core);
+/* The pool named 'name' becomes '*uid'; null for the default one, which is always there. */
+int pool_find(struct core *core, const char *name, char **uid, struct err *err);
+/* May this instance have the volume? One writer, or any number of readers. 'self': the instance's uid, or null. */
+int volume_check_use(struct core *core, const struct volume *volume, const char *self, bool is_read_only, struct err *err);
+int instance_fill_mounts(struct core *core, struct instance *instance, struct err *err);
+/* Does the instance list the volume? 'ret_is_read_only' may be null. */
+bool instance_uses_volume(const struct instance *instance, const char *uid, bool *ret_is_read_only);
+/* Takes and removes snapshots as the volumes' schedules say. */
+void schedule_start(struct core *core);
+void schedule_stop(struct core *core);
+void schedule_wake(struct core *core);			/* A volume or snapshot has changed. */
 
 int config_load(struct core *core, struct err *err);
 void node_publish(struct core *core);

@@ -253,7 +253,7 @@ static struct session *session_new(struct core *core, struct call *call, struct 
 	if (find_machine(core, call->name, &instance, err) < 0)
 		return NULL;
 	session = alloc(sizeof(*session));
-	*session = (struct session){ .core = core, .op = call->op, .machine = core->params.machine, .uid = text_copy(instance->meta.uid),
+	*session = (struct session){ .core = core, .op = call->op, .machine = core->params.machines[instance->spec.kind], .uid = text_copy(instance->meta.uid),
 				     .input = -1, .output = -1, .error = -1, .resize = -1, .result = -1 };
 	return session;
 }

@@ -50,6 +50,7 @@ struct export {
 	struct call *call;
 	struct instance *instance;		/* A copy. */
 	bool is_running;
+	struct volume_driver *volume;		/* Of the pool its root is in. */
 	char *folder;				/* staging/<random>.export */
 	char *kernel, *initrd, *cmdline;	/* Boot files, or null. */
 	int fd;
@@ -90,7 +91,7 @@ static void write_manifest(const struct instance *instance, const char *cmdline,
 
 static int export_disk(struct export *export, const char *path, struct err *err)
 {
-	struct volume_driver *volume = agent_volume(export->core->agent);
+	struct volume_driver *volume = export->volume;
 	const char *uid = export->instance->meta.uid;
 	struct err ignored = { 0 };
 	char copy[64];
@@ -100,7 +101,7 @@ static int export_disk(struct export *export, const char *path, struct err *err)
 		return volume->ops->export(volume, uid, path, NULL, err);
 	snprintf(copy, sizeof(copy), "%s-x", uid);
 	volume->ops->remove(volume, copy, &ignored);
-	r = agent_copy_root(agent_machine(export->core->agent), volume, uid, NULL, true, copy, err);
+	r = agent_copy_root(INSTANCE_VM, agent_machine(export->core->agent, INSTANCE_VM), volume, uid, NULL, true, copy, err);
 	if (r == 0)
 		r = volume->ops->export(volume, copy, path, NULL, err);
 	volume->ops->remove(volume, copy, &ignored);
@@ -148,6 +149,12 @@ static int export_begin(struct agent_task *task, const struct instance *instance
 	if (!instance->status.disk_ready)
 		return err_set(err, -EBUSY, "instance '%s' has no disk yet: %s", instance->meta.name,
 			       instance->status.reason ? instance->status.reason : "wait until it is created");
+	if (instance->spec.kind == INSTANCE_CONTAINER)
+		return err_set(err, -EOPNOTSUPP, "a container leaves the host as an image: use 'strata commit %s IMAGE' and 'strata image export'",
+			       instance->meta.name);
+	export->volume = agent_pool(export->core->agent, instance->spec.pool_uid, err);
+	if (!export->volume)
+		return err->code;
 	export->is_running = is_running;
 	export->instance = kind_copy(&kinds[KIND_INSTANCE], instance);
 	if (image && image->status.has_kernel) {
@@ -201,6 +208,7 @@ struct transfer {
 	struct volume_driver *volume;
 	struct store *store;
 	char *uid, *path, *upload;
+	char *snapshot, *base;			/* Of a volume; base may be null. */
 	struct str manifest;
 	int fd;
 	struct err err;
@@ -213,6 +221,8 @@ static void transfer_free(void *data)
 	free(transfer->uid);
 	free(transfer->path);
 	free(transfer->upload);
+	free(transfer->snapshot);
+	free(transfer->base);
 	str_done(&transfer->manifest);
 	closep(&transfer->fd);
 	free(transfer);
@@ -300,6 +310,61 @@ void transfer_image_export(struct core *core, struct call *call)
 	transfer->uid = text_copy(image->meta.uid);
 	transfer->path = staging_name(core, ".image-export");
 	work_submit(core->params.work, image_run, file_done, transfer_free, transfer);
+}
+
+/* ---- Backups of volumes ---- */
+
+static void volume_backup_run(void *data)
+{
+	struct transfer *transfer = data;
+	auto_close int fd = open(transfer->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int r = fd < 0 ? err_set(&transfer->err, -errno, "make '%s': %m", transfer->path) :
+		transfer->volume->ops->send(transfer->volume, transfer->uid, transfer->snapshot, transfer->base, fd, NULL, &transfer->err);
+
+	if (r == 0)
+		r = open_and_unlink(transfer->path, &transfer->fd, &transfer->err);
+	if (r < 0)
+		unlink(transfer->path);
+	else
+		transfer->err.code = 0;
+}
+
+static int check_taken(struct core *core, const struct call *call, const char *member, bool is_needed, struct volume **ret_volume,
+		       char **ret_uid, struct err *err)
+{
+	const char *name = json_string(json_get(call->body, member), NULL);
+	struct snapshot *snapshot;
+	int r;
+
+	if (!name && !is_needed)
+		return 0;
+	if (!name)
+		return err_set(err, -EINVAL, "%s: is missing: a backup is of a snapshot; take one with 'strata volume snapshot create'", member);
+	r = find_volume_snapshot(core, call->name, name, ret_volume, &snapshot, err);
+	if (r < 0)
+		return err_prefix(err, "%s", member);
+	if (snapshot->status.state != SNAPSHOT_READY)
+		return err_set(err, -EAGAIN, "%s: snapshot '%s' is not ready", member, name);
+	*ret_uid = text_copy(snapshot->meta.uid);
+	return 0;
+}
+
+void transfer_volume_backup(struct core *core, struct call *call)
+{
+	struct transfer *transfer = transfer_new(core, call);
+	struct volume *volume = NULL;
+	struct err err = { 0 };
+
+	if (check_taken(core, call, "snapshot", true, &volume, &transfer->snapshot, &err) < 0 ||
+	    check_taken(core, call, "base", false, &volume, &transfer->base, &err) < 0 ||
+	    !(transfer->volume = agent_pool(core->agent, volume->spec.pool_uid, &err))) {
+		transfer_free(transfer);
+		answer_err(call, &err);
+		return;
+	}
+	transfer->uid = text_copy(volume->meta.uid);
+	transfer->path = staging_name(core, ".volume-backup");
+	work_submit(core->params.work, volume_backup_run, file_done, transfer_free, transfer);
 }
 
 static void backup_run(void *data)

@@ -21,13 +21,12 @@
 #include "4-service/core.h"
 #include "4-service/state.h"
 #include "5-interface/http/http.h"
+#include "app/wiring/drivers.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/yaml.h"
-#include "driver/machine/sim/sim.h"
-#include "driver/volume/sim/sim.h"
 
 enum { SAMPLE_MS = 5000, EXIT_USAGE = 2 };
 
@@ -43,11 +42,7 @@ struct daemon {
 	struct loop *loop;
 	struct work *work;
 	struct store *store;
-	struct machine_driver *machine;
-	struct volume_driver *volume;
-	struct fabric_driver *fabric;
-	struct sim_machines *sim_machines;	/* With --driver sim; else null. */
-	struct sim_volumes *sim_volumes;
+	struct drivers drivers;
 	struct view *view;
 	struct core *core;
 	struct http *http;
@@ -134,70 +129,6 @@ static int read_config(struct daemon *daemon, struct err *err)
 	return r < 0 ? err_prefix(err, "%s", daemon->options.config) : 0;
 }
 
-/* The v2 hierarchy: the root itself, or beside version 1 ("hybrid"). */
-static char *choose_cgroup(const struct daemon *daemon)
-{
-	const char *root = access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
-
-	return text_format("%s/strata-%s", root, daemon->state.node_tag);
-}
-
-/* May an unprivileged helper reach files below 'path'? */
-static bool others_may_enter(const char *path)
-{
-	auto_free char *prefix = text_copy(path);
-	struct stat st;
-
-	for (char *slash = prefix + strlen(prefix); slash != prefix; slash = strrchr(prefix, '/')) {
-		*slash = '\0';
-		if (prefix[0] && (stat(prefix, &st) < 0 || !(st.st_mode & S_IXOTH)))
-			return false;
-	}
-	return true;
-}
-
-/* dnsmasq reads its hosts as a user without rights; below a closed folder such as /root it could not. */
-static char *choose_network_folder(const struct daemon *daemon)
-{
-	if (others_may_enter(daemon->state.directory))
-		return below(daemon, "network");
-	return text_format("/run/strata-%s", daemon->state.node_tag);
-}
-
-/* A simulated machine writes its snapshots into simulated volumes. */
-static void open_simulation(struct daemon *daemon)
-{
-	daemon->sim_machines = sim_machines_new();
-	daemon->sim_volumes = sim_volumes_new();
-	sim_machines_on_snapshot(daemon->sim_machines, sim_volumes_take_snapshot, daemon->sim_volumes);
-}
-
-static int open_drivers(struct daemon *daemon, struct err *err)
-{
-	bool is_simulated = daemon->options.is_simulated;
-	const struct machine_ops *machine = is_simulated ? &machine_sim : &machine_qemu;
-	const struct volume_ops *volume = is_simulated ? &volume_sim : &volume_file;
-	const struct fabric_ops *fabric = is_simulated ? &fabric_sim : &fabric_bridge;
-	auto_free char *cgroup = choose_cgroup(daemon), *run = below(daemon, "run"), *volumes = below(daemon, "volumes"),
-		       *network = choose_network_folder(daemon);
-	auto_free char *machines = text_format("%s/machines", cgroup), *helpers = text_format("%s/network", cgroup);
-	struct machine_params machine_params = { .directory = run, .node_tag = daemon->state.node_tag, .cgroup = machines };
-	struct volume_params volume_params = { .directory = volumes };
-	struct fabric_params fabric_params = { .directory = network, .node_tag = daemon->state.node_tag, .cgroup = helpers };
-	int r;
-
-	if (is_simulated)
-		open_simulation(daemon);
-	machine_params.world = daemon->sim_machines;
-	volume_params.world = daemon->sim_volumes;
-	r = machine->open(&machine_params, &daemon->machine, err);
-	if (r == 0)
-		r = volume->open(&volume_params, &daemon->volume, err);
-	if (r == 0)
-		r = fabric->open(&fabric_params, &daemon->fabric, err);
-	return r;
-}
-
 static int open_store(struct daemon *daemon, struct err *err)
 {
 	auto_free char *path = below(daemon, "store.db");
@@ -216,8 +147,9 @@ static int apply_config(void *data, const struct config *config, struct err *err
 static int open_core(struct daemon *daemon, struct err *err)
 {
 	struct core_params params = {
-		.loop = daemon->loop, .work = daemon->work, .store = daemon->store, .machine = daemon->machine,
-		.volume = daemon->volume, .fabric = daemon->fabric, .view = daemon->view, .rng = &daemon->rng,
+		.loop = daemon->loop, .work = daemon->work, .store = daemon->store,
+		.machines = { daemon->drivers.machines[0], daemon->drivers.machines[1] }, .volume = daemon->drivers.volume,
+		.pools = daemon->drivers.pools, .fabric = daemon->drivers.fabric, .view = daemon->view, .rng = &daemon->rng,
 		.images = daemon->options.is_simulated ? &image_source_sim : &image_source_real,
 		.directory = daemon->state.directory, .node_uid = daemon->state.node_uid, .node_tag = daemon->state.node_tag,
 		.boot_id = daemon->boot_id, .version = STRATA_VERSION, .sample_ms = SAMPLE_MS,
@@ -287,7 +219,7 @@ static int open_all(struct daemon *daemon, struct err *err)
 	daemon->boot_id = inventory_boot_id();
 	daemon->work = work_new(daemon->loop, LIMIT_WORKERS);
 	daemon->view = view_new();
-	r = open_drivers(daemon, err);
+	r = drivers_open(daemon->state.directory, daemon->state.node_tag, daemon->options.is_simulated, &daemon->drivers, err);
 	if (r == 0)
 		r = open_store(daemon, err);
 	if (r == 0)
@@ -305,14 +237,7 @@ static void close_all(struct daemon *daemon)
 		work_free(daemon->work);
 	core_free(daemon->core);
 	store_close(daemon->store);
-	if (daemon->machine)
-		daemon->machine->ops->close(daemon->machine);
-	if (daemon->volume)
-		daemon->volume->ops->close(daemon->volume);
-	if (daemon->fabric)
-		daemon->fabric->ops->close(daemon->fabric);
-	sim_machines_free(daemon->sim_machines);
-	sim_volumes_free(daemon->sim_volumes);
+	drivers_close(&daemon->drivers);
 	if (daemon->view)
 		view_free(daemon->view);
 	if (daemon->loop)

@@ -12,6 +12,16 @@ static void add(struct claims *claims, char *key, char *what)
 	*vec_push(&claims->items) = (struct claim){ key, what };
 }
 
+/* One writer has the volume for itself; readers only say that they are there. */
+static void add_attachment(const struct instance *instance, const char *volume_uid, const char *name, bool is_read_only,
+			   struct claims *claims)
+{
+	if (is_read_only)
+		add(claims, text_format("claim/attachment/%s/%s", volume_uid, instance->meta.uid), text_format("reading volume '%s'", name));
+	else
+		add(claims, text_format("claim/attachment/%s", volume_uid), text_format("volume '%s'", name));
+}
+
 static void instance_claims(const struct instance *instance, struct claims *claims)
 {
 	const struct instance_spec *spec = &instance->spec;
@@ -40,7 +50,13 @@ static void instance_claims(const struct instance *instance, struct claims *clai
 	for (size_t i = 0; i < spec->volumes.count; i++) {
 		const struct instance_volume *volume = field_list_at(&spec->volumes, struct instance_volume, i);
 
-		add(claims, text_format("claim/attachment/%s", volume->volume_uid), text_format("volume '%s'", volume->volume));
+		add_attachment(instance, volume->volume_uid, volume->volume, volume->read_only, claims);
+	}
+	for (size_t i = 0; i < spec->container.mounts.count; i++) {
+		const struct instance_mount *mount = field_list_at(&spec->container.mounts, struct instance_mount, i);
+
+		if (mount->volume_uid)
+			add_attachment(instance, mount->volume_uid, mount->source, mount->read_only, claims);
 	}
 }
 

@@ -1,9 +1,11 @@
 #include "model/image.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/str.h"
 
 const char *const image_state_names[] = { "pending", "importing", "ready", "deleting", "failed", NULL };
@@ -109,6 +111,8 @@ FIELD_TABLE(image_spec_table, image_spec, "Where an image comes from.",
 	FIELD(STRING, image_spec, tag_of, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "uid of the image it is another name of."),
 	FIELD(STRING, image_spec, commit_of, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "uid of the container it was made from."),
 	FIELD(STRING, image_spec, comment, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .max = 1024, .doc = "What a commit changed, in words."),
+	FIELD(OBJECT, image_spec, config, .table = &image_config_table, .flags = FIELD_OMIT_EMPTY,
+	      .doc = "Commit: what the new image says otherwise than the container's."),
 	FIELD(ENUM, image_spec, format, .choices = format_names, .fallback = "auto", .flags = FIELD_FIXED,
 	      .doc = "Format of the disk; auto: seen from its content."),
 	FIELD(STRING, image_spec, cmdline, .flags = FIELD_OMIT_EMPTY, .max = 2048, .doc = "Kernel command line; null: the recipe's, or a sensible one."),
@@ -131,3 +135,52 @@ FIELD_TABLE(image_status_table, image_status, "What an image is now.",
 	FIELD(OBJECT, image_status, config, .table = &image_config_table, .flags = FIELD_OMIT_EMPTY, .doc = "Containers: how it wants to be run."),
 	FIELD(LIST, image_status, layers, .table = &layer_table, .flags = FIELD_OMIT_EMPTY, .doc = "Containers: its layers, top first."),
 );
+
+static void replace_list(const struct field_list *from, struct field_list *to)
+{
+	if (!from->count)
+		return;
+	for (size_t i = 0; i < to->count; i++)
+		free(*field_list_at(to, char *, i));
+	free(to->items);
+	*to = (struct field_list){ 0 };
+	for (size_t i = 0; i < from->count; i++)
+		*(char **)field_list_push(to, sizeof(char *)) = text_copy(*field_list_at(from, char *, i));
+}
+
+static void set_env(struct field_list *env, const char *text)
+{
+	size_t length = strcspn(text, "=");
+
+	for (size_t i = 0; i < env->count; i++) {
+		char **old = field_list_at(env, char *, i);
+
+		if (strncmp(*old, text, length + 1) == 0) {
+			text_replace(old, text);
+			return;
+		}
+	}
+	*(char **)field_list_push(env, sizeof(char *)) = text_copy(text);
+}
+
+void image_config_overlay(const struct image_config *over, struct image_config *config)
+{
+	const struct { const char *from; char **to; } texts[] = {
+		{ over->user, &config->user }, { over->directory, &config->directory }, { over->stop_signal, &config->stop_signal },
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (texts[i].from)
+			text_replace(texts[i].to, texts[i].from);
+	replace_list(&over->entrypoint, &config->entrypoint);
+	replace_list(&over->command, &config->command);
+	replace_list(&over->ports, &config->ports);
+	replace_list(&over->volumes, &config->volumes);
+	for (size_t i = 0; i < over->env.count; i++)
+		set_env(&config->env, *field_list_at(&over->env, char *, i));
+	for (size_t i = 0; i < over->labels.count; i++) {
+		const struct field_pair *pair = field_list_at(&over->labels, struct field_pair, i);
+
+		field_map_set(&config->labels, pair->key, pair->value);
+	}
+}

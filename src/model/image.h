@@ -18,6 +18,8 @@ struct image_config {
 	int64_t created_at;
 };
 extern const struct field_table image_config_table;
+/* What 'over' says replaces what 'config' said; labels and environment are added. */
+void image_config_overlay(const struct image_config *over, struct image_config *config);
 
 enum image_kind { IMAGE_VM, IMAGE_CONTAINER };
 enum image_format { IMAGE_FORMAT_AUTO, IMAGE_FORMAT_RAW, IMAGE_FORMAT_QCOW2 };
@@ -52,7 +54,8 @@ struct image_spec {
 	struct image_part archive;	/* Containers: docker-archive, oci-archive, OCI layout, root file system. */
 	char *tag_of;			/* Filled in: uid of the image it is another name of. */
 	char *commit_of;		/* Filled in: uid of the instance it is made from. */
-	char *comment;			/* Of a commit. */
+	char *comment;			/* Of a commit ... */
+	struct image_config config;	/* ... and what it says otherwise than the container's image. */
 	int format;			/* Of the disk. */
 	char *cmdline;			/* Kernel command line. */
 };

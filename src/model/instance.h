@@ -14,7 +14,7 @@
 
 #include "model/meta.h"
 
-enum instance_kind { INSTANCE_VM, INSTANCE_CONTAINER };
+enum instance_kind { INSTANCE_VM, INSTANCE_CONTAINER, INSTANCE_KIND_COUNT };
 enum instance_power { POWER_RUNNING, POWER_PAUSED, POWER_STOPPED /* asked nicely, then off */, POWER_OFF /* at once */ };
 enum instance_machine { INSTANCE_MACHINE_AUTO, INSTANCE_MACHINE_Q35, INSTANCE_MACHINE_MICROVM };
 enum instance_boot { INSTANCE_BOOT_AUTO, INSTANCE_BOOT_KERNEL, INSTANCE_BOOT_BIOS, INSTANCE_BOOT_UEFI };

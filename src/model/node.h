@@ -13,7 +13,7 @@ struct node_status {
 	int64_t cpus;
 	uint64_t memory, memory_free, disk, disk_free;
 	char *accelerator, *accelerator_reason;	/* "kvm" or "tcg", and why not kvm. */
-	char *machine_driver, *machine_version;
+	char *machine_driver, *machine_version, *container_version;
 	struct field_list machine_types;	/* char * */
 	struct field_list warnings;		/* char * */
 	char *boot_id;

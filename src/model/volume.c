@@ -1,5 +1,7 @@
 #include "model/volume.h"
 
+#include "model/schedule.h"
+
 const char *const volume_state_names[] = { "pending", "ready", "deleting", "failed", NULL };
 
 static const char *const content_names[] = { "block", "filesystem", NULL };
@@ -10,6 +12,12 @@ FIELD_TABLE(volume_source_table, volume_source, "What it was made from.",
 	FIELD(STRING, volume_source, upload, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .doc = "Id of an uploaded backup."),
 );
 
+FIELD_TABLE(volume_restore_table, volume_restore, "The last restore that was asked for.",
+	FIELD(STRING, volume_restore, snapshot, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "uid of the snapshot it goes back to."),
+	FIELD(STRING, volume_restore, upload, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "Id of an uploaded incremental backup."),
+	FIELD(INT, volume_restore, serial, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "Counts the restores."),
+);
+
 FIELD_TABLE(volume_spec_table, volume_spec, "What a volume should be.",
 	FIELD(ENUM, volume_spec, content, .choices = content_names, .fallback = "block", .flags = FIELD_FIXED,
 	      .doc = "block: a disk for machines. filesystem: a folder for containers."),
@@ -17,11 +25,10 @@ FIELD_TABLE(volume_spec_table, volume_spec, "What a volume should be.",
 	FIELD(STRING, volume_spec, pool_uid, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "That pool's uid."),
 	FIELD(SIZE, volume_spec, size, .flags = FIELD_OMIT_EMPTY, .min = 1 << 20, .max = (int64_t)64 << 40, .unit = "bytes",
 	      .doc = "Size of the disk, or limit of the folder (0: none). It can grow, never shrink."),
-	FIELD(BOOL, volume_spec, shared, .flags = FIELD_OMIT_EMPTY,
-	      .doc = "Several instances may have it at once; none of them may write."),
-	FIELD(STRING, volume_spec, snapshots, .flags = FIELD_OMIT_EMPTY, .max = 256,
+	FIELD(STRING, volume_spec, snapshots, .flags = FIELD_OMIT_EMPTY, .max = 256, .check = schedule_check,
 	      .doc = "When snapshots are taken and how many are kept: \"hourly keep 24, daily keep 7\"."),
 	FIELD(OBJECT, volume_spec, source, .table = &volume_source_table, .flags = FIELD_OMIT_EMPTY, .doc = "Set by clone and restore."),
+	FIELD(OBJECT, volume_spec, restore, .table = &volume_restore_table, .flags = FIELD_OMIT_EMPTY, .doc = "Set by snapshot restore and receive."),
 );
 
 FIELD_TABLE(volume_status_table, volume_status, "What a volume is now.",
@@ -30,5 +37,6 @@ FIELD_TABLE(volume_status_table, volume_status, "What a volume is now.",
 	FIELD(SIZE, volume_status, size, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Size in force."),
 	FIELD(SIZE, volume_status, allocated, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Space it takes on the node."),
 	FIELD(STRING, volume_status, instance, .flags = FIELD_OMIT_EMPTY, .doc = "Instance it is attached to."),
+	FIELD(INT, volume_status, restore_serial, .flags = FIELD_OMIT_EMPTY, .doc = "The last restore that was done or given up."),
 	FIELD(TIME, volume_status, snapshot_at, .flags = FIELD_OMIT_EMPTY, .doc = "When its newest snapshot was taken."),
 );

@@ -14,14 +14,21 @@ struct volume_source {			/* Clone: copied once, when it is made. */
 	char *upload;			/* Restore: id of an uploaded backup. */
 };
 
+/* Something to be done once: raised serials, as instance_restore. */
+struct volume_restore {
+	char *snapshot;			/* uid: back to this snapshot ... */
+	char *upload;			/* ... or on to the state of this incremental backup. */
+	int64_t serial;
+};
+
 struct volume_spec {
 	int content;
 	char *pool;			/* Name. */
 	char *pool_uid;			/* Filled in. */
 	uint64_t size;			/* May grow; of a file system its limit, 0: none. */
-	bool shared;			/* Several instances may have it, all of them read-only. */
 	char *snapshots;		/* Schedule: "hourly keep 24, daily keep 7". */
 	struct volume_source source;
+	struct volume_restore restore;
 };
 
 enum volume_state { VOLUME_PENDING, VOLUME_READY, VOLUME_DELETING, VOLUME_FAILED };
@@ -33,6 +40,7 @@ struct volume_status {
 	uint64_t size;			/* In force. */
 	uint64_t allocated;
 	char *instance;			/* Name of the instance it is attached to, or null. */
+	int64_t restore_serial;		/* The last restore done, or given up (then 'reason' says why). */
 	int64_t snapshot_at;		/* When its newest snapshot was taken: what could be restored. */
 };
 

@@ -222,6 +222,8 @@ struct machine_ops {
 	/* Snapshots of a running machine: all writable disks at one instant, with memory when asked. Same
 	 * names as the volume port's, so a stopped machine's volumes have them too. */
 	int (*snapshot_create)(struct machine_driver *driver, const char *uid, const char *snapshot, bool has_memory, struct err *err);
+	/* The same of one disk only, without memory. */
+	int (*disk_snapshot)(struct machine_driver *driver, const char *uid, const char *disk, const char *snapshot, struct err *err);
 	int (*snapshot_remove)(struct machine_driver *driver, const char *uid, const char *snapshot, struct err *err);
 
 	/* Runs to the end of the command. May block for as long as the guest likes: call from a thread of its own. */

@@ -83,7 +83,7 @@ void host_start(struct host *host)
 	params.loop = host->loop;
 	params.work = host->work;
 	params.store = host->store;
-	params.machine = host->machine_driver;
+	params.machines[INSTANCE_VM] = params.machines[INSTANCE_CONTAINER] = host->machine_driver;
 	params.volume = host->volume_driver;
 	params.fabric = host->fabric_driver;
 	params.view = host->view;

@@ -22,6 +22,7 @@ static const struct controller *const controllers[KIND_COUNT] = {
 	[KIND_VOLUME] = &volume_controller,
 	[KIND_NETWORK] = &network_controller,
 	[KIND_SNAPSHOT] = &snapshot_controller,
+	[KIND_POOL] = &pool_controller,
 };
 
 static void item_free(struct item *item)
@@ -56,6 +57,8 @@ static struct item *item_new(struct agent *agent, const struct kind *kind, void 
 	snprintf(item->uid, sizeof(item->uid), "%s", kind_meta(object)->uid);
 	item->status = alloc(kind->status->size);
 	field_copy(kind->status, kind_status(kind, object), item->status);
+	if (kind->id == KIND_INSTANCE)
+		item->machine = agent_machine(agent, ((const struct instance *)object)->spec.kind);
 	map_put(&agent->items, item->uid, item);
 	return item;
 }
@@ -463,7 +466,8 @@ void agent_free(struct agent *agent)
 	for (size_t i = 0; i < agent->items.count; i++) {
 		struct item *item = agent->items.entries[i].value;
 
-		item->agent->params.machine->ops->unwatch(agent->params.machine, item->watch);
+		if (item->watch)
+			item->machine->ops->unwatch(item->machine, item->watch);
 		item->watch = NULL;
 		item_free(item);
 	}
@@ -551,19 +555,32 @@ char *agent_staging_path(const struct agent *agent, const char *name)
 	return text_format("%s/staging/%s", agent->directory, name);
 }
 
+char *agent_layers_folder(const struct agent *agent)
+{
+	return text_format("%s/oci", agent->directory);
+}
+
 char *agent_image_file(const struct agent *agent, const char *image_uid, const char *part)
 {
 	return text_format("%s/images/%s/%s", agent->directory, image_uid, part);
 }
 
-struct machine_driver *agent_machine(struct agent *agent)
+struct machine_driver *agent_machine(struct agent *agent, int kind)
 {
-	return agent->params.machine;
+	assert(kind >= 0 && kind < INSTANCE_KIND_COUNT);
+	return agent->params.machines[kind];
 }
 
-struct volume_driver *agent_volume(struct agent *agent)
+struct volume_driver *agent_pool(struct agent *agent, const char *pool_uid, struct err *err)
 {
-	return agent->params.volume;
+	struct item *item = item_get(agent, pool_uid);
+
+	if (!pool_uid)
+		return agent->params.volume;
+	if (item && item->pool)
+		return item->pool;
+	err_set(err, -EAGAIN, "its pool is not there: see 'strata pool ls'");
+	return NULL;
 }
 
 void image_files_done(struct image_files *files)

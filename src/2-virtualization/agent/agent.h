@@ -16,13 +16,15 @@
 #include "2-virtualization/objects/objects.h"
 #include "base/rng.h"
 #include "base/work.h"
+#include "model/image.h"
+#include "model/instance.h"
 #include "port/fabric.h"
 #include "port/machine.h"
 #include "port/store.h"
 #include "port/volume.h"
 
 struct agent;
-struct instance;
+struct pool;
 
 /* What an image source delivers into a folder. */
 struct image_files {
@@ -32,12 +34,36 @@ struct image_files {
 };
 void image_files_done(struct image_files *files);
 
+/* One layered image of containers, as images/oci/oci.h gets it. */
+struct container_request {
+	enum { CONTAINER_PULL, CONTAINER_IMPORT, CONTAINER_BUILD, CONTAINER_COMMIT, CONTAINER_LOAD } what;
+	const char *folder, *scratch;		/* The store, and an empty folder beside it. */
+	const struct image_pull *pull;
+	const char *archive;			/* IMPORT */
+	const char *recipe;			/* BUILD */
+	const char *manifest;			/* LOAD; COMMIT: of the image it began as. */
+	const char *upper, *comment;		/* COMMIT */
+	const struct image_config *settings;	/* COMMIT */
+};
+struct oci_image;
+
 /* Where images come from; the real one is in images/source.h, simulation brings its own. */
 struct image_source {
 	int (*build)(const char *recipe, const char *folder, const struct volume_progress *progress,
 		     struct image_files *ret_files, struct err *err);
 	int (*fetch)(const char *url, const char *path, const char *expected_sha256,
 		     const struct volume_progress *progress, char ret_sha256[65], struct err *err);
+	int (*container)(const struct container_request *request, const struct volume_progress *progress, struct oci_image *ret_image,
+			 struct err *err);
+	/* Removes all layers that none of the manifests needs. */
+	int (*collect)(const char *folder, const char *const *manifests, size_t count, uint64_t *ret_bytes, struct err *err);
+};
+
+/* Where the volumes of a pool are kept: only app/ knows the drivers. Blocking, called from workers. */
+struct pool_source {
+	int (*open)(void *data, const struct pool *pool, struct volume_driver **ret_driver, char **ret_path, struct err *err);
+	int (*destroy)(void *data, const struct pool *pool, struct err *err);	/* For good; it is not open. */
+	void *data;
 };
 
 struct agent_params {
@@ -45,8 +71,9 @@ struct agent_params {
 	struct work *work;		/* For steps. */
 	struct store *store;
 	struct objects *objects;
-	struct machine_driver *machine;
-	struct volume_driver *volume;
+	struct machine_driver *machines[INSTANCE_KIND_COUNT];	/* One driver may serve both kinds. */
+	struct volume_driver *volume;	/* Of the pool "default". */
+	struct pool_source pools;	/* All others. */
 	struct fabric_driver *fabric;
 	const struct image_source *images;
 	const char *directory;		/* The state folder: images/, instances/, staging/ below it. */
@@ -80,16 +107,18 @@ void agent_run_task(struct agent *agent, const char *instance_uid, struct agent_
 /* Paths: the caller frees. */
 char *agent_console_log(const struct agent *agent, const char *instance_uid);
 char *agent_staging_path(const struct agent *agent, const char *name);
+char *agent_layers_folder(const struct agent *agent);	/* The store of images/oci/oci.h. */
 char *agent_image_file(const struct agent *agent, const char *image_uid, const char *part);
 
-struct machine_driver *agent_machine(struct agent *agent);
-struct volume_driver *agent_volume(struct agent *agent);
+struct machine_driver *agent_machine(struct agent *agent, int kind);	/* enum instance_kind */
+/* The pool's driver; null 'pool_uid': the default's. Null with err when it is not open. */
+struct volume_driver *agent_pool(struct agent *agent, const char *pool_uid, struct err *err);
 
 /* A console watcher's keys: returns the end to write to. -ENOENT: the machine does not run. */
 int agent_console_open(struct agent *agent, const char *instance_uid, int *ret_input, struct err *err);
 
 /* Blocking, for workers: makes 'volume' an independent copy of the root disk of an instance, running or not. */
-int agent_copy_root(struct machine_driver *machine, struct volume_driver *volume, const char *from, const char *snapshot,
+int agent_copy_root(int kind, struct machine_driver *machine, struct volume_driver *volume, const char *from, const char *snapshot,
 		    bool is_running, const char *to, struct err *err);
 
 #endif

@@ -132,13 +132,18 @@ static void keys_readable(void *data, int fd, uint32_t events)
 static struct console *open_console(struct console_hub *hub, const char *uid, struct err *err)
 {
 	struct agent *agent = hub->agent;
+	struct item *item = item_get(agent, uid);
 	struct console *console = map_get(&hub->consoles, uid);
 
 	if (console)
 		return console;
+	if (!item) {
+		err_set(err, -ENOENT, "the instance does not exist any more");
+		return NULL;
+	}
 	console = alloc(sizeof(*console));
 	*console = (struct console){ .hub = hub, .uid = text_copy(uid), .fd = -1 };
-	if (agent->params.machine->ops->console_open(agent->params.machine, uid, &console->fd, err) < 0 ||
+	if (item->machine->ops->console_open(item->machine, uid, &console->fd, err) < 0 ||
 	    fcntl(console->fd, F_SETFL, O_NONBLOCK) < 0 ||
 	    loop_add_fd(agent->params.loop, console->fd, EPOLLIN, machine_readable, console, &console->source, err) < 0) {
 		console_free(console);

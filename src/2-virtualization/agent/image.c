@@ -4,7 +4,7 @@
  * An import that is cut off starts anew: the parts lie in staging/<uid>.image until "ready" has been
  * written, and the volume port builds beside and renames.
  */
-#include "2-virtualization/agent/item.h"
+#include "2-virtualization/agent/image_job.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,22 +24,6 @@
 enum { PROGRESS_PERIOD_MS = 250 };
 
 static const char default_cmdline[] = "console=ttyS0 root=/dev/vda rw";
-
-struct image_job {
-	struct job job;
-	struct agent *agent;
-	struct loop *loop;
-	struct volume_driver *volume;
-	const struct image_source *source;
-	struct image *image;			/* A copy; status is filled in by the job. */
-	char *folder;				/* images/<uid> */
-	char *work_folder;			/* staging/<uid>.image */
-	char *staging;				/* staging */
-	bool is_removal;
-	bool *is_cancelled;			/* The item's. */
-	const char *step;
-	int64_t reported_ms;
-};
 
 /* ---- Progress: from the worker to the loop, a few times a second ---- */
 
@@ -79,7 +63,7 @@ static void report(void *data, uint64_t done, uint64_t total)
 	loop_post(job->loop, show_progress, free, progress);
 }
 
-static void begin_step(struct image_job *job, const char *step)
+void image_begin_step(struct image_job *job, const char *step)
 {
 	job->step = step;
 	job->reported_ms = 0;
@@ -88,8 +72,7 @@ static void begin_step(struct image_job *job, const char *step)
 
 /* ---- The import, in a worker ---- */
 
-/* Moves the upload to 'path'; a repetition finds it there. */
-static int take_upload(struct image_job *job, const struct image_part *part, const char *path, char ret_sha256[65], struct err *err)
+int image_take_upload(struct image_job *job, const struct image_part *part, const char *path, char ret_sha256[65], struct err *err)
 {
 	auto_free char *upload = text_format("%s/%s", job->staging, part->upload);
 	const char *expected = part->sha256;
@@ -117,11 +100,11 @@ static int get_part(struct image_job *job, const struct image_part *part, const 
 	int r;
 
 	if (part->url) {
-		begin_step(job, "download");
+		image_begin_step(job, "download");
 		r = job->source->fetch(part->url, path, part->sha256, progress, ret_sha256, err);
 	} else {
-		begin_step(job, "check");
-		r = take_upload(job, part, path, ret_sha256, err);
+		image_begin_step(job, "check");
+		r = image_take_upload(job, part, path, ret_sha256, err);
 	}
 	return r < 0 ? err_prefix(err, "%s", name) : 0;
 }
@@ -160,7 +143,7 @@ static int take_disk(struct image_job *job, const struct image_files *files, str
 
 	if (!files->disk)
 		return 0;
-	begin_step(job, "convert");
+	image_begin_step(job, "convert");
 	fd = open(files->disk, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return err_set(err, -errno, "open the disk: %m");
@@ -199,6 +182,10 @@ static int import_image(struct image_job *job, struct err *err)
 	int r;
 
 	status->allocated = 0;
+	if (job->image->spec.kind == IMAGE_CONTAINER) {
+		r = file_make_dirs(job->work_folder, 0700, err);
+		return r < 0 ? r : image_layers_import(job, &progress, err);
+	}
 	r = job->image->spec.build ? file_remove_tree(job->work_folder, err) : 0;
 	if (r == 0)
 		r = file_remove_tree(job->folder, err);
@@ -207,7 +194,7 @@ static int import_image(struct image_job *job, struct err *err)
 	if (r == 0)
 		r = file_make_dirs(job->folder, 0711, err);
 	if (r == 0 && job->image->spec.build) {
-		begin_step(job, "build");
+		image_begin_step(job, "build");
 		r = job->source->build(job->image->spec.build, job->work_folder, &progress, &files, err);
 	} else if (r == 0) {
 		r = get_parts(job, &progress, &files, err);
@@ -232,6 +219,8 @@ static int remove_image(struct image_job *job, struct err *err)
 {
 	int r = job->volume->ops->remove(job->volume, job->image->meta.uid, err);
 
+	for (size_t i = 0; i < job->pools.count && r == 0; i++)
+		r = job->pools.items[i]->ops->remove(job->pools.items[i], job->image->meta.uid, err);
 	if (r == 0)
 		r = file_remove_tree(job->folder, err);
 	if (r == 0)
@@ -260,7 +249,10 @@ static void done(struct job *base)
 	struct image_status *status = item->status;
 	const char *name = job->image->meta.name;
 
+	if (job->layers_folder)
+		image_layers_done(job);
 	if (job->is_removal && base->err.code == 0) {
+		item->has_layers = job->image->spec.kind == IMAGE_CONTAINER;
 		item_delete(item, NULL);
 		return;
 	}
@@ -299,10 +291,29 @@ static void free_job(struct job *base)
 	free(job->folder);
 	free(job->work_folder);
 	free(job->staging);
+	vec_done(&job->pools);
+	free(job->layers_folder);
+	free(job->base_manifest);
+	field_done(&image_config_table, &job->base_config);
+	free(job->instance_uid);
 	free(job);
 }
 
-static void start_job(struct item *item, const struct image *image, bool is_removal)
+/* Other pools may have a copy of the image. */
+static void add_pools(struct agent *agent, struct image_job *job)
+{
+	const struct map *all = objects_all(agent->params.objects, KIND_POOL);
+
+	for (size_t i = 0; i < all->count; i++) {
+		const struct item *pool = item_get(agent, all->entries[i].key);
+
+		if (pool && pool->pool && pool->pool != agent->params.volume)
+			*vec_push(&job->pools) = pool->pool;
+	}
+}
+
+/* False: it has to wait. */
+static bool start_job(struct item *item, const struct image *image, bool is_removal)
 {
 	struct agent *agent = item->agent;
 	struct image_job *job = job_new(struct image_job);
@@ -315,7 +326,14 @@ static void start_job(struct item *item, const struct image *image, bool is_remo
 		.staging = text_format("%s/staging", agent->directory),
 		.is_removal = is_removal, .is_cancelled = &item->is_cancelled, .step = "",
 	};
+	if (is_removal) {
+		add_pools(agent, job);
+	} else if (image->spec.kind == IMAGE_CONTAINER && !image_layers_prepare(item, image, job)) {
+		free_job(&job->job);
+		return false;
+	}
 	item_run(&job->job);
+	return true;
 }
 
 static void reconcile(struct item *item, void *object)
@@ -334,9 +352,17 @@ static void reconcile(struct item *item, void *object)
 	}
 	if (status->state != IMAGE_PENDING && status->state != IMAGE_IMPORTING)
 		return;
+	if (!start_job(item, image, false))
+		return;
 	status->state = IMAGE_IMPORTING;
 	item_save(item, NULL, false, "%s", "");
-	start_job(item, image, false);
 }
 
-const struct controller image_controller = { .reconcile = reconcile };
+/* The record has gone: now its layers are nobody's. */
+static void item_is_freed(struct item *item)
+{
+	if (item->has_layers)
+		image_layers_collect(item->agent);
+}
+
+const struct controller image_controller = { .reconcile = reconcile, .done = item_is_freed };

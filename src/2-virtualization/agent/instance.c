@@ -125,6 +125,22 @@ static void list_snapshots(struct item *item, struct instance_job *job)
 	}
 }
 
+/* The driver of a volume's pool, or null while it is not open. */
+static struct volume_driver *driver_of(struct item *item, const char *volume_uid)
+{
+	const struct volume *volume = objects_get(item->agent->params.objects, KIND_VOLUME, volume_uid);
+	struct err ignored = { 0 };
+
+	return agent_pool(item->agent, volume ? volume->spec.pool_uid : NULL, &ignored);
+}
+
+/* Null 'uid': it is no volume, but has its place in the list. */
+static void add_volume(struct item *item, const char *uid, const char *name, bool is_read_only, struct volume_refs *refs)
+{
+	*vec_push(&refs->items) = (struct volume_ref){
+		.uid = text_copy(uid), .name = text_copy(name), .driver = uid ? driver_of(item, uid) : NULL, .is_read_only = is_read_only };
+}
+
 static void fill_restore(struct item *item, const struct instance *instance, struct instance_job *job)
 {
 	const struct snapshot *snapshot = objects_get(item->agent->params.objects, KIND_SNAPSHOT, instance->spec.restore.snapshot);
@@ -132,18 +148,59 @@ static void fill_restore(struct item *item, const struct instance *instance, str
 	if (!snapshot)
 		return;
 	*vec_push(&job->snapshots) = text_copy(snapshot->meta.uid);
-	for (size_t i = 0; i < snapshot->status.volumes.count; i++)
-		*vec_push(&job->restore_volumes) = text_copy(*field_list_at(&snapshot->status.volumes, char *, i));
+	for (size_t i = 0; i < snapshot->status.volumes.count; i++) {
+		const char *uid = *field_list_at(&snapshot->status.volumes, char *, i);
+
+		/* A volume that was removed since cannot come back. */
+		if (objects_get(item->agent->params.objects, KIND_VOLUME, uid))
+			add_volume(item, uid, NULL, false, &job->restore_volumes);
+	}
 }
 
-static void fill_attachment(const struct instance *instance, const char *volume_uid, struct instance_job *job)
+static void fill_attachment(struct instance_job *job, const char *volume_uid)
 {
-	job->volume_uid = text_copy(volume_uid);
-	for (size_t i = 0; i < instance->spec.volumes.count; i++) {
-		const struct instance_volume *volume = field_list_at(&instance->spec.volumes, struct instance_volume, i);
+	job->changed.uid = (char *)volume_uid;
+	for (size_t i = 0; i < job->volumes.items.count; i++)
+		if (text_equal(job->volumes.items.items[i].uid, volume_uid))
+			job->changed = job->volumes.items.items[i];
+}
 
-		if (text_equal(volume->volume_uid, volume_uid))
-			job->is_read_only = volume->read_only;
+/* Where the container asks for names: at the gateways of its networks, which know each other's instances. */
+static void fill_names(struct item *item, struct instance_job *job)
+{
+	const struct field_list *nics = &job->instance->spec.nics;
+
+	for (size_t i = 0; i < nics->count; i++) {
+		const struct network *network = objects_get(item->agent->params.objects, KIND_NETWORK,
+							    field_list_at(nics, struct instance_nic, i)->network_uid);
+		const char *ipv4 = network ? network->spec.ipv4 : NULL, *ipv6 = network ? network->spec.ipv6 : NULL;
+
+		if (!network || !network->spec.dhcp)
+			continue;
+		if (ipv4 && strchr(ipv4, '/'))
+			*vec_push(&job->nameservers) = text_copy_length(ipv4, strcspn(ipv4, "/"));
+		else if (ipv6 && strchr(ipv6, '/'))
+			*vec_push(&job->nameservers) = text_copy_length(ipv6, strcspn(ipv6, "/"));
+		*vec_push(&job->search) = network->spec.domain ? text_copy(network->spec.domain) :
+			text_format("%s.internal", network->meta.name);
+	}
+	*vec_push(&job->nameservers) = NULL;
+	*vec_push(&job->search) = NULL;
+}
+
+static void fill_volumes(struct item *item, struct instance_job *job)
+{
+	const struct instance_spec *spec = &job->instance->spec;
+
+	for (size_t i = 0; i < spec->volumes.count; i++) {
+		const struct instance_volume *volume = field_list_at(&spec->volumes, struct instance_volume, i);
+
+		add_volume(item, volume->volume_uid, volume->volume, volume->read_only, &job->volumes);
+	}
+	for (size_t i = 0; i < spec->container.mounts.count; i++) {
+		const struct instance_mount *mount = field_list_at(&spec->container.mounts, struct instance_mount, i);
+
+		add_volume(item, mount->volume_uid, mount->source, mount->read_only, &job->mounts);
 	}
 }
 
@@ -154,10 +211,12 @@ static struct instance_job *new_job(struct item *item, const struct instance *in
 	struct agent *agent = item->agent;
 	struct instance_job *job = job_new(struct instance_job);
 	const struct image *image = image_of(item, instance);
+	struct err ignored = { 0 };
 
 	*job = (struct instance_job){
 		.job = { .item = item, .run = instance_job_run, .done = ended, .free = instance_job_free },
-		.step = step, .machine = agent->params.machine, .volume = agent->params.volume, .fabric = agent->params.fabric,
+		.step = step, .machine = item->machine, .image_volume = agent->params.volume, .fabric = agent->params.fabric,
+		.volume = agent_pool(agent, instance->spec.pool_uid, &ignored),
 		.instance = kind_copy(item->kind, instance), .image = image ? kind_copy(&kinds[KIND_IMAGE], image) : NULL,
 		.folder = text_format("%s/instances/%s", agent->directory, item->uid),
 		.allow_kvm = agent->is_kvm_usable, .type = choose_type(item, instance, image),
@@ -168,6 +227,11 @@ static struct instance_job *new_job(struct item *item, const struct instance *in
 		job->image_folder = text_format("%s/images/%s", agent->directory, image->meta.uid);
 	if (instance->spec.source.upload)
 		job->upload_folder = text_format("%s/staging/%s.d", agent->directory, instance->spec.source.upload);
+	fill_volumes(item, job);
+	if (instance->spec.kind == INSTANCE_CONTAINER) {
+		job->layers_folder = agent_layers_folder(agent);
+		fill_names(item, job);
+	}
 	return job;
 }
 
@@ -191,6 +255,20 @@ static bool lock_source(struct item *item, const struct instance *instance, stru
 	return true;
 }
 
+static bool needs_disks(enum instance_step step)
+{
+	return step == STEP_CREATE || step == STEP_START || step == STEP_RESTORE || step == STEP_ATTACH || step == STEP_DETACH ||
+	       step == STEP_DELETE;
+}
+
+/* The pool of a volume, when it has to be waited for. */
+static struct item *pool_of_volume(struct agent *agent, const char *volume_uid)
+{
+	const struct volume *volume = objects_get(agent->params.objects, KIND_VOLUME, volume_uid);
+
+	return volume ? pool_to_wait_for(agent, volume->spec.pool_uid) : NULL;
+}
+
 static bool needs_source(enum instance_step step)
 {
 	return step == STEP_CREATE;
@@ -204,20 +282,31 @@ static void machine_ended(struct item *item, const struct instance *instance, en
 
 static void watch(struct item *item, const struct instance *instance)
 {
-	struct agent *agent = item->agent;
 	struct err err = { 0 };
 
 	if (item->watch ||
-	    agent->params.machine->ops->watch(agent->params.machine, item->uid, agent->params.loop, machine_event, item,
-					      &item->watch, &err) == 0)
+	    item->machine->ops->watch(item->machine, item->uid, item->agent->params.loop, machine_event, item, &item->watch, &err) == 0)
 		return;
 	machine_ended(item, instance, MACHINE_EXIT_FAILED, err.msg);	/* Just now, unseen. */
 	item->world.is_known = false;
 }
 
+/* A container that ended unseen may still tell how; then MACHINE_EVENT_EXITED follows. */
+static bool watch_the_end(struct item *item)
+{
+	struct err ignored = { 0 };
+
+	if (item->machine->ops->watch(item->machine, item->uid, item->agent->params.loop, machine_event, item, &item->watch, &ignored) < 0)
+		return false;
+	item->world.state = MACHINE_RUNNING;
+	return true;
+}
+
 static void unwatch(struct item *item)
 {
-	item->agent->params.machine->ops->unwatch(item->agent->params.machine, item->watch);
+	if (!item->watch)
+		return;
+	item->machine->ops->unwatch(item->machine, item->watch);
 	item->watch = NULL;
 }
 
@@ -226,6 +315,7 @@ static void machine_is_gone(struct item *item)
 	struct instance_status *status = item->status;
 
 	unwatch(item);
+	health_stop(item);
 	console_hub_forget(item->agent->consoles, item->uid);
 	item->world.state = MACHINE_ABSENT;
 	item->world.has_leftovers = true;
@@ -233,6 +323,7 @@ static void machine_is_gone(struct item *item)
 	item->world.shutdown_asked_ms = 0;
 	item->world.cannot_be_asked = false;
 	item->world.nics_generation = 0;
+	item->world.limits_generation = 0;
 	status->pid = 0;
 	status->agent = false;
 	status->usage = (struct instance_usage){ 0 };
@@ -336,6 +427,8 @@ static void machine_event(void *data, const struct machine_event *event)
 		return;
 	switch (event->kind) {
 	case MACHINE_EVENT_EXITED:
+		if (instance->spec.kind == INSTANCE_CONTAINER)
+			status->exit_code = event->exit_code;
 		machine_ended(item, instance, event->cause, event->text[0] ? event->text : "the guest powered off");
 		break;
 	case MACHINE_EVENT_PAUSED:
@@ -386,9 +479,12 @@ static void inspected(struct item *item, const struct instance *instance, const 
 				  job->world.has_io_error ? status->reason : NULL);
 		item_save(item, "adopted", false, "'%s' was found running", instance->meta.name);
 		watch(item, instance);
+		health_start(item, instance);
 		sampler_wake(item->agent->sampler);
 		return;
 	}
+	if (was_up && is_same_boot && !instance->meta.deleted_at && watch_the_end(item))
+		return;
 	if (!was_up || instance->meta.deleted_at) {
 		machine_is_gone(item);
 		if (status->state == INSTANCE_STARTING || status->state == INSTANCE_RESTORING)
@@ -426,10 +522,12 @@ static void started(struct item *item, const struct instance *instance, const st
 	status->next_from_memory = false;
 	item->world.state = job->world.state == MACHINE_PAUSED ? MACHINE_PAUSED : MACHINE_RUNNING;
 	item->world.nics_generation = job->instance->meta.generation;
+	item->world.limits_generation = job->instance->meta.generation;
 	item->world.tried_generation = 0;
 	set_state(item, INSTANCE_RUNNING, NULL);
 	item_save(item, "started", false, "'%s' runs on %s", instance->meta.name, status->machine);
 	watch(item, instance);
+	health_start(item, instance);
 	sampler_wake(item->agent->sampler);
 }
 
@@ -448,10 +546,10 @@ static void attached(struct item *item, const struct instance *instance, const s
 	struct instance_status *status = item->status;
 
 	if (job->step == STEP_ATTACH) {
-		push_text(&status->attached, job->volume_uid);
+		push_text(&status->attached, job->changed.uid);
 	} else {
 		for (size_t i = 0; i < status->attached.count; i++)
-			if (text_equal(*field_list_at(&status->attached, char *, i), job->volume_uid)) {
+			if (text_equal(*field_list_at(&status->attached, char *, i), job->changed.uid)) {
 				free(*field_list_at(&status->attached, char *, i));
 				*field_list_at(&status->attached, char *, i) = *field_list_at(&status->attached, char *, status->attached.count - 1);
 				status->attached.count--;
@@ -505,6 +603,9 @@ static void succeeded(struct item *item, const struct instance *instance, struct
 	case STEP_ATTACH:
 	case STEP_DETACH: attached(item, instance, job); break;
 	case STEP_RESIZE:
+		item->world.limits_generation = job->instance->meta.generation;
+		if (item_instance(item)->cpus == job->instance->spec.cpus && item_instance(item)->memory == job->instance->spec.memory)
+			break;			/* Adopted, or another limit. */
 		item_instance(item)->cpus = job->instance->spec.cpus;
 		item_instance(item)->memory = job->instance->spec.memory;
 		item_save(item, "resized", false, "'%s' has new cpus or memory", instance->meta.name);
@@ -590,7 +691,7 @@ static void run_step(struct item *item, const struct instance *instance, struct 
 		return;
 	}
 	if (decision.step == STEP_ATTACH || decision.step == STEP_DETACH)
-		fill_attachment(instance, decision.volume_uid, job);
+		fill_attachment(job, decision.volume_uid);
 	if (decision.step == STEP_DELETE)
 		list_snapshots(item, job);
 	if (decision.step == STEP_RESTORE)
@@ -633,6 +734,7 @@ static bool may_start(struct item *item, const struct instance *instance)
 static void begin_start(struct item *item, const struct instance *instance)
 {
 	static const char *const type_names[] = { [MACHINE_Q35] = "q35", [MACHINE_MICROVM] = "microvm" };
+	bool is_container = instance->spec.kind == INSTANCE_CONTAINER;
 	struct instance_status *status = item->status;
 
 	if (!may_start(item, instance))
@@ -640,16 +742,34 @@ static void begin_start(struct item *item, const struct instance *instance)
 	if (status->started_serial != instance->spec.start_serial)
 		status->restarts = 0;
 	status->next_start_at = 0;
+	status->exit_code = 0;
+	status->out_of_memory = false;
 	status->started_serial = instance->spec.start_serial;
 	status->cpus = instance->spec.cpus;
 	status->memory = instance->spec.memory;
-	text_replace(&status->machine, type_names[choose_type(item, instance, image_of(item, instance))]);
+	text_replace(&status->machine, is_container ? "container" : type_names[choose_type(item, instance, image_of(item, instance))]);
 	text_replace(&status->boot_id, item->agent->boot_id);
 	clear_texts(&status->attached);
 	for (size_t i = 0; i < instance->spec.volumes.count; i++)
 		push_text(&status->attached, field_list_at(&instance->spec.volumes, struct instance_volume, i)->volume_uid);
 	set_state(item, INSTANCE_STARTING, NULL);
 	item_save_first(item, start_now);
+}
+
+/* All its disks must be in pools that are open. */
+static bool waits_for_pool(struct item *item, const struct instance *instance)
+{
+	struct agent *agent = item->agent;
+	struct item *pool = pool_to_wait_for(agent, instance->spec.pool_uid);
+
+	for (size_t i = 0; i < instance->spec.volumes.count && !pool; i++)
+		pool = pool_of_volume(agent, field_list_at(&instance->spec.volumes, struct instance_volume, i)->volume_uid);
+	for (size_t i = 0; i < instance->spec.container.mounts.count && !pool; i++)
+		pool = pool_of_volume(agent, field_list_at(&instance->spec.container.mounts, struct instance_mount, i)->volume_uid);
+	if (!pool)
+		return false;
+	item_wait_for(item, pool);
+	return true;
 }
 
 static enum instance_state state_during(enum instance_step step, enum instance_state state)
@@ -705,6 +825,8 @@ static void reconcile(struct item *item, void *object)
 		}
 		return;
 	}
+	if (needs_disks(decision.step) && waits_for_pool(item, instance))
+		return;
 	if (decision.step == STEP_START) {
 		begin_start(item, instance);
 		return;
@@ -782,6 +904,7 @@ static void item_is_freed(struct item *item)
 	struct err err = { 0 };
 
 	unwatch(item);
+	health_stop(item);
 	console_hub_forget(item->agent->consoles, item->uid);
 	err_set(&err, -ENOENT, "the instance was deleted");
 	for (size_t i = 0; i < item->tasks.count; i++)

@@ -21,13 +21,29 @@ bool instance_has_root(const struct instance *instance, const struct image *imag
 {
 	const struct instance_spec *spec = &instance->spec;
 
-	return spec->root_size || spec->source.instance || spec->source.upload || (image && image->status.has_disk);
+	return spec->kind == INSTANCE_CONTAINER || spec->root_size || spec->source.instance || spec->source.upload || (image && image->status.has_disk);
 }
 
 /* ---- Disks ---- */
 
+/* A container's tree is copied while the container is frozen. */
+static int copy_frozen(struct machine_driver *machine, struct volume_driver *volume, const char *from, const char *to, struct err *err)
+{
+	struct machine_status status = { 0 };
+	struct err ignored = { 0 };
+	int r = machine->ops->status(machine, from, &status, err);
+
+	if (r == 0 && status.state == MACHINE_RUNNING)
+		r = machine->ops->pause(machine, from, err);
+	if (r == 0)
+		r = volume->ops->clone(volume, to, from, NULL, NULL, err);
+	if (status.state == MACHINE_RUNNING)
+		machine->ops->resume(machine, from, &ignored);
+	return r;
+}
+
 /* The copy of a disk that a machine may be writing to goes through a snapshot of that instant. */
-int agent_copy_root(struct machine_driver *machine, struct volume_driver *volume, const char *from, const char *snapshot,
+int agent_copy_root(int kind, struct machine_driver *machine, struct volume_driver *volume, const char *from, const char *snapshot,
 		    bool is_running, const char *to, struct err *err)
 {
 	struct err ignored = { 0 };
@@ -35,6 +51,8 @@ int agent_copy_root(struct machine_driver *machine, struct volume_driver *volume
 
 	if (snapshot || !is_running)
 		return volume->ops->clone(volume, to, from, snapshot, NULL, err);
+	if (kind == INSTANCE_CONTAINER)
+		return copy_frozen(machine, volume, from, to, err);
 	machine->ops->snapshot_remove(machine, from, to, &ignored);	/* Left by an attempt that was cut off. */
 	r = machine->ops->snapshot_create(machine, from, to, false, err);
 	if (r < 0)
@@ -82,20 +100,47 @@ static int import_root(struct instance_job *job, struct err *err)
 	return job->volume->ops->import(job->volume, job->instance->meta.uid, fd, VOLUME_QCOW2, NULL, err);
 }
 
+/* Images are in the default pool; another pool gets a copy of its own the first time. */
+static int bring_image(struct instance_job *job, struct err *err)
+{
+	const char *uid = job->image->meta.uid;
+	auto_free char *path = text_format("%s/image.qcow2", job->folder);
+	auto_close int fd = -1;
+	int r;
+
+	if (job->volume == job->image_volume || exists(job->volume, uid))
+		return 0;
+	unlink(path);
+	r = job->image_volume->ops->export(job->image_volume, uid, path, NULL, err);
+	if (r == 0) {
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		r = fd < 0 ? err_set(err, -errno, "open the image: %m") : 0;
+	}
+	if (r == 0)
+		r = job->volume->ops->import(job->volume, uid, fd, VOLUME_QCOW2, NULL, err);
+	unlink(path);
+	return r < 0 ? err_prefix(err, "copy image '%s' into pool '%s'", job->image->meta.name, job->instance->spec.pool) : 0;
+}
+
 static int create_root(struct instance_job *job, struct err *err)
 {
 	const struct instance_spec *spec = &job->instance->spec;
 	const char *uid = job->instance->meta.uid;
+	int r;
 
 	if (exists(job->volume, uid) || !instance_has_root(job->instance, job->image))
 		return 0;
 	if (job->upload_folder)
 		return import_root(job, err);
 	if (job->source_uid)
-		return agent_copy_root(job->machine, job->volume, job->source_uid, spec->source.snapshot,
+		return agent_copy_root(spec->kind, job->machine, job->volume, job->source_uid, spec->source.snapshot,
 				       job->is_source_running, uid, err);
-	return job->volume->ops->create(job->volume, uid, VOLUME_BLOCK, job->image && job->image->status.has_disk ? job->image->meta.uid : NULL,
-					spec->root_size, err);
+	if (spec->kind == INSTANCE_CONTAINER)
+		return job->volume->ops->create(job->volume, uid, VOLUME_TREE, NULL, spec->root_size, err);
+	if (!job->image || !job->image->status.has_disk)
+		return job->volume->ops->create(job->volume, uid, VOLUME_BLOCK, NULL, spec->root_size, err);
+	r = bring_image(job, err);
+	return r < 0 ? r : job->volume->ops->create(job->volume, uid, VOLUME_BLOCK, job->image->meta.uid, spec->root_size, err);
 }
 
 static int write_seed(struct instance_job *job, struct err *err)
@@ -159,28 +204,37 @@ static void fill_publish(const struct instance_publish *from, struct fabric_publ
 	}
 }
 
-static int nic_up(struct instance_job *job, unsigned index, struct machine_nic *ret_nic, struct err *err)
+void instance_fabric_nic(const struct instance_job *job, unsigned index, struct fabric_publish *publish, struct fabric_nic *ret_nic)
 {
 	const struct instance_spec *spec = &job->instance->spec;
 	const struct instance_nic *nic = field_list_at(&spec->nics, struct instance_nic, index);
-	struct fabric_publish publish[LIMIT_PUBLISHED_PORTS];
-	struct fabric_nic params = {
+	unsigned mac[6] = { 0 };
+
+	*ret_nic = (struct fabric_nic){
+		.kind = spec->kind == INSTANCE_CONTAINER ? FABRIC_VETH : FABRIC_TAP,
 		.instance = job->instance->meta.uid, .hostname = job->instance->meta.name, .network = nic->network_uid,
 		.index = index, .number = (unsigned)nic->number, .publish = publish,
 		.publish_count = index == 0 ? spec->publish.count : 0,	/* Published ports lead to the first nic. */
 	};
-	unsigned mac[6] = { 0 };
-
 	sscanf(nic->mac, "%2x:%2x:%2x:%2x:%2x:%2x", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5]);
 	for (size_t i = 0; i < 6; i++)
-		params.mac[i] = ret_nic->mac[i] = (uint8_t)mac[i];
+		ret_nic->mac[i] = (uint8_t)mac[i];
 	if (nic->ipv4)
-		inet_pton(AF_INET, nic->ipv4, &params.ipv4);
+		inet_pton(AF_INET, nic->ipv4, &ret_nic->ipv4);
 	if (nic->ipv6)
-		inet_pton(AF_INET6, nic->ipv6, &params.ipv6);
-	for (size_t i = 0; i < params.publish_count; i++)
+		inet_pton(AF_INET6, nic->ipv6, &ret_nic->ipv6);
+	for (size_t i = 0; i < ret_nic->publish_count; i++)
 		fill_publish(field_list_at(&spec->publish, struct instance_publish, i), &publish[i]);
-	return job->fabric->ops->nic_up(job->fabric, &params, ret_nic->ifname, err);
+}
+
+static int nic_up(struct instance_job *job, unsigned index, struct machine_nic *ret_nic, struct err *err)
+{
+	struct fabric_publish publish[LIMIT_PUBLISHED_PORTS];
+	struct fabric_nic nic;
+
+	instance_fabric_nic(job, index, publish, &nic);
+	memcpy(ret_nic->mac, nic.mac, sizeof(nic.mac));
+	return job->fabric->ops->nic_up(job->fabric, &nic, ret_nic->ifname, err);
 }
 
 static int nics_up(struct instance_job *job, struct machine_nic *nics, struct err *err)
@@ -221,11 +275,11 @@ static void disks_done(struct disks *disks)
 	free(disks->seed.path);
 }
 
-static int add_disk(struct instance_job *job, struct disks *disks, const char *id, const char *volume, bool is_root,
+static int add_disk(struct disks *disks, const char *id, struct volume_driver *driver, const char *volume, bool is_root,
 		    bool is_read_only, struct err *err)
 {
 	struct volume_info *info = &disks->infos[disks->count];
-	int r = job->volume->ops->info(job->volume, volume, info, err);
+	int r = driver->ops->info(driver, volume, info, err);
 
 	if (r < 0)
 		return r;
@@ -238,18 +292,17 @@ static int add_disk(struct instance_job *job, struct disks *disks, const char *i
 
 static int collect_disks(struct instance_job *job, struct disks *disks, struct err *err)
 {
-	const struct instance_spec *spec = &job->instance->spec;
 	auto_free char *seed = text_format("%s/seed.iso", job->folder);
 	int r = 0;
 
 	if (instance_has_root(job->instance, job->image))
-		r = add_disk(job, disks, "root", job->instance->meta.uid, true, false, err);
-	for (size_t i = 0; i < spec->volumes.count && r == 0; i++) {
-		const struct instance_volume *volume = field_list_at(&spec->volumes, struct instance_volume, i);
+		r = add_disk(disks, "root", job->volume, job->instance->meta.uid, true, false, err);
+	for (size_t i = 0; i < job->volumes.items.count && r == 0; i++) {
+		const struct volume_ref *volume = &job->volumes.items.items[i];
 
-		r = add_disk(job, disks, volume->volume_uid, volume->volume_uid, false, volume->read_only, err);
+		r = add_disk(disks, volume->uid, volume->driver, volume->uid, false, volume->is_read_only, err);
 		if (r < 0)
-			err_prefix(err, "volume '%s'", volume->volume);
+			err_prefix(err, "volume '%s'", volume->name);
 	}
 	if (r == 0 && access(seed, F_OK) == 0) {
 		disks->seed = (struct volume_layer){ .path = take(seed), .format = VOLUME_RAW };
@@ -365,7 +418,7 @@ static int start(struct instance_job *job, struct err *err)
 	if (r == 0)
 		r = nics_up(job, nics, err);
 	if (r == 0)
-		r = start_machine(job, nics, err);
+		r = job->instance->spec.kind == INSTANCE_CONTAINER ? container_start(job, err) : start_machine(job, nics, err);
 	if (r == 0)
 		r = job->machine->ops->status(job->machine, job->instance->meta.uid, &job->world, err);
 	return r;
@@ -382,24 +435,39 @@ static int restore(struct instance_job *job, struct err *err)
 		return err_set(err, -ENOENT, "the snapshot to restore is gone");
 	if (instance_has_root(job->instance, job->image))
 		r = job->volume->ops->snapshot_restore(job->volume, job->instance->meta.uid, snapshot, err);
-	for (size_t i = 0; i < job->restore_volumes.count && r == 0; i++)
-		r = job->volume->ops->snapshot_restore(job->volume, job->restore_volumes.items[i], snapshot, err);
+	for (size_t i = 0; i < job->restore_volumes.items.count && r == 0; i++) {
+		struct volume_ref *volume = &job->restore_volumes.items.items[i];
+
+		r = volume->driver->ops->snapshot_restore(volume->driver, volume->uid, snapshot, err);
+	}
+	return r;
+}
+
+/* Extra volumes outlive the instance, its snapshots of them do not. */
+static int remove_snapshots(struct instance_job *job, const struct volume_refs *volumes, struct err *err)
+{
+	int r = 0;
+
+	for (size_t v = 0; v < volumes->items.count; v++) {
+		struct volume_ref *volume = &volumes->items.items[v];
+
+		for (size_t i = 0; i < job->snapshots.count && r == 0 && volume->driver; i++)
+			r = volume->driver->ops->snapshot_remove(volume->driver, volume->uid, job->snapshots.items[i], err);
+	}
 	return r;
 }
 
 static int remove_everything(struct instance_job *job, struct err *err)
 {
-	const struct instance_spec *spec = &job->instance->spec;
 	const char *uid = job->instance->meta.uid;
 	int r = job->machine->ops->kill(job->machine, uid, err);
 
 	if (r == 0)
 		r = nics_down(job, err);
-	/* Extra volumes outlive the instance, its snapshots of them do not. */
-	for (size_t v = 0; v < spec->volumes.count; v++)
-		for (size_t i = 0; i < job->snapshots.count && r == 0; i++)
-			r = job->volume->ops->snapshot_remove(job->volume, field_list_at(&spec->volumes, struct instance_volume, v)->volume_uid,
-							      job->snapshots.items[i], err);
+	if (r == 0)
+		r = remove_snapshots(job, &job->volumes, err);
+	if (r == 0)
+		r = remove_snapshots(job, &job->mounts, err);
 	if (r == 0)
 		r = job->volume->ops->remove(job->volume, uid, err);
 	if (r == 0)
@@ -412,7 +480,8 @@ static int remove_everything(struct instance_job *job, struct err *err)
 static int attach(struct instance_job *job, struct err *err)
 {
 	struct disks disks = { 0 };
-	int r = add_disk(job, &disks, job->volume_uid, job->volume_uid, false, job->is_read_only, err);
+	const struct volume_ref *volume = &job->changed;
+	int r = add_disk(&disks, volume->uid, volume->driver, volume->uid, false, volume->is_read_only, err);
 
 	if (r == 0)
 		r = job->machine->ops->disk_attach(job->machine, job->instance->meta.uid, &disks.items[0], err);
@@ -426,7 +495,8 @@ static int resize(struct instance_job *job, struct err *err)
 	const struct instance *instance = job->instance;
 	unsigned cpus = instance->spec.cpus != instance->status.cpus ? (unsigned)instance->spec.cpus : 0;
 	uint64_t memory = instance->spec.memory != instance->status.memory ? instance->spec.memory : 0;
-	int r = job->machine->ops->resize(job->machine, instance->meta.uid, cpus, memory, err);
+	int r = instance->spec.kind == INSTANCE_CONTAINER ? container_update(job, err) :
+		job->machine->ops->resize(job->machine, instance->meta.uid, cpus, memory, err);
 
 	job->is_live_refused = r == -EOPNOTSUPP;
 	return r;
@@ -449,7 +519,7 @@ static int run_step(struct instance_job *job, struct err *err)
 	case STEP_RESTORE: return restore(job, err);
 	case STEP_NICS: return nics_up(job, nics, err);
 	case STEP_ATTACH: return attach(job, err);
-	case STEP_DETACH: return machine->ops->disk_detach(machine, uid, job->volume_uid, err);
+	case STEP_DETACH: return machine->ops->disk_detach(machine, uid, job->changed.uid, err);
 	case STEP_RESIZE: return resize(job, err);
 	case STEP_DELETE: return remove_everything(job, err);
 	case STEP_NONE:
@@ -465,6 +535,15 @@ void instance_job_run(struct job *base)
 	base->err = (struct err){ 0 };
 	if (run_step(job, &base->err) == 0)
 		base->err.code = 0;
+}
+
+void volume_refs_done(struct volume_refs *refs)
+{
+	for (size_t i = 0; i < refs->items.count; i++) {
+		free(refs->items.items[i].uid);
+		free(refs->items.items[i].name);
+	}
+	vec_done(&refs->items);
 }
 
 static void free_texts(char **items, size_t count)
@@ -484,9 +563,13 @@ void instance_job_free(struct job *base)
 	free(job->image_folder);
 	free(job->upload_folder);
 	free(job->source_uid);
-	free(job->volume_uid);
 	free(job->memory_snapshot);
+	free(job->layers_folder);
 	free_texts(job->snapshots.items, job->snapshots.count);
-	free_texts(job->restore_volumes.items, job->restore_volumes.count);
+	free_texts(job->nameservers.items, job->nameservers.count);
+	free_texts(job->search.items, job->search.count);
+	volume_refs_done(&job->volumes);
+	volume_refs_done(&job->mounts);
+	volume_refs_done(&job->restore_volumes);
 	free(job);
 }

@@ -8,11 +8,21 @@
 
 #include "2-virtualization/agent/item.h"
 
+/* A volume and where it is. */
+struct volume_ref {
+	char *uid, *name;
+	struct volume_driver *driver;
+	bool is_read_only;
+};
+struct volume_refs { VEC(struct volume_ref) items; };
+void volume_refs_done(struct volume_refs *refs);
+
 struct instance_job {
 	struct job job;
 	enum instance_step step;
 	struct machine_driver *machine;
-	struct volume_driver *volume;
+	struct volume_driver *volume;		/* Of the pool the root is in. */
+	struct volume_driver *image_volume;	/* Of the pool images are in. */
 	struct fabric_driver *fabric;
 	struct instance *instance;		/* A copy, with the item's status. */
 	struct image *image;			/* A copy; null when it is gone or there is none. */
@@ -21,17 +31,27 @@ struct instance_job {
 	char *upload_folder;			/* Import: what the uploaded archive was unpacked into. */
 	char *source_uid;			/* Clone: the instance to copy ... */
 	bool is_source_running;			/* ... and whether it runs now. */
-	char *volume_uid;			/* ATTACH, DETACH. */
-	bool is_read_only;
+	struct volume_refs volumes;		/* As in spec.volumes. */
+	struct volume_refs mounts;		/* As in spec.container.mounts; without driver where it is no volume. */
+	struct volume_ref changed;		/* ATTACH, DETACH: borrowed from 'volumes'; DETACH only the uid, owned by the status. */
 	char *memory_snapshot;			/* START from this snapshot's memory. */
 	VEC(char *) snapshots;			/* DELETE: nothing of them stays; RESTORE: [0] is the one. */
-	VEC(char *) restore_volumes;		/* RESTORE: the extra volumes in it. */
+	struct volume_refs restore_volumes;	/* RESTORE: the extra volumes in it. */
+	VEC(char *) nameservers, search;	/* Containers: null-terminated. */
+	char *layers_folder;			/* Containers: the store of oci.h. */
 	bool allow_kvm;
 	enum machine_type type;
 	/* Results. */
 	struct machine_status world;
 	bool is_live_refused;			/* Only at the next start; err says why. */
 };
+
+/* Container: the last part of STEP_START, when root and nics are there. */
+int container_start(struct instance_job *job, struct err *err);
+/* Container: brings its limits up to date. */
+int container_update(struct instance_job *job, struct err *err);
+/* Nic 'index' as the fabric wants it; 'publish' has room for LIMIT_PUBLISHED_PORTS and must outlive it. */
+void instance_fabric_nic(const struct instance_job *job, unsigned index, struct fabric_publish *publish, struct fabric_nic *ret_nic);
 
 void instance_job_run(struct job *job);
 void instance_job_free(struct job *job);

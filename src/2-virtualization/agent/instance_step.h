@@ -39,6 +39,7 @@ struct instance_world {
 	uint64_t shutdown_repeat_ms;	/* Ask again then. */
 	bool cannot_be_asked;		/* This machine has no way to ask its guest. */
 	int64_t nics_generation;	/* meta.generation the nics were brought up for. */
+	int64_t limits_generation;	/* meta.generation the limits of a container were brought up to date for. */
 	int64_t tried_generation;	/* meta.generation for which a live change was refused: only at the next start. */
 };
 

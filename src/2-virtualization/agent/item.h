@@ -16,11 +16,13 @@
 #include "model/image.h"
 #include "model/instance.h"
 #include "model/network.h"
+#include "model/pool.h"
 #include "model/snapshot.h"
 #include "model/volume.h"
 
 struct console_hub;
 struct sampler;
+struct health;
 
 struct item {
 	struct agent *agent;
@@ -42,6 +44,11 @@ struct item {
 	struct instance_world world;
 	struct machine_watch *watch;
 	VEC(struct agent_task *) tasks;
+	struct health *health;		/* Null: not checked now. */
+	struct machine_driver *machine;	/* The driver of its kind. */
+	/* Of pools: null until it is open. */
+	struct volume_driver *pool;
+	uint64_t look_ms;		/* Its free space is looked at then. */
 	/* Of networks: brought up by this daemon, for that meta.generation. */
 	bool is_up;
 	int64_t up_generation;
@@ -50,6 +57,7 @@ struct item {
 	/* Of images: the import should end. */
 	bool is_cancelled;
 	bool has_leftovers;		/* Parts in staging. */
+	bool has_layers;		/* Removed: its layers may be collected. */
 };
 
 struct controller {
@@ -59,7 +67,7 @@ struct controller {
 };
 
 extern const struct controller instance_controller, image_controller, volume_controller,
-	network_controller, snapshot_controller;
+	network_controller, snapshot_controller, pool_controller;
 
 struct agent {
 	struct agent_params params;
@@ -71,6 +79,8 @@ struct agent {
 	struct console_hub *consoles;
 	struct sampler *sampler;
 	size_t busy_count;
+	size_t layer_jobs;				/* Imports of container images under way. */
+	bool is_collecting, must_collect;
 	atomic_size_t detached_count;
 };
 
@@ -106,9 +116,23 @@ void console_hub_free(struct console_hub *hub);
 void console_hub_forget(struct console_hub *hub, const char *uid);
 void console_log_trim(const char *path, uint64_t max_bytes);
 
+/* Health checks of a container that runs; nothing where there is no command for it. */
+void health_start(struct item *item, const struct instance *instance);
+void health_stop(struct item *item);
+
 struct sampler *sampler_new(struct agent *agent);
 void sampler_free(struct sampler *sampler);
 void sampler_wake(struct sampler *sampler);			/* A machine has been started. */
+
+bool instance_has_volume(const struct instance *instance, const char *uid);
+struct item *volume_holder(struct agent *agent, const char *uid);	/* The instance that lists the volume, or null. */
+void volume_note_snapshots(struct agent *agent, const char *uid);	/* One was taken or removed. */
+
+/* The item of the pool when its volumes cannot be used yet; null when they can be (null 'pool_uid': the default). */
+struct item *pool_to_wait_for(struct agent *agent, const char *pool_uid);
+/* What belongs to no object goes from the pool's volumes. Blocking; 'known' has every uid. Returns how many went. */
+size_t sweep_pool(struct volume_driver *volume, const struct map *known, struct err *err);
+void sweep_note_known(struct agent *agent, struct map *known);
 
 void sweep_run(struct agent *agent, void (*done)(struct agent *agent));
 

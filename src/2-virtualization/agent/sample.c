@@ -14,6 +14,7 @@
 struct sample {
 	char uid[37];
 	char *console_log;
+	struct machine_driver *machine;
 	struct machine_usage usage;
 	bool is_known;
 };
@@ -26,7 +27,6 @@ struct sampler {
 
 struct sample_job {
 	struct agent *agent;
-	struct machine_driver *machine;
 	uint64_t console_log_bytes;
 	VEC(struct sample) samples;
 };
@@ -55,8 +55,9 @@ static void run(void *data)
 	for (size_t i = 0; i < job->samples.count; i++) {
 		struct sample *sample = &job->samples.items[i];
 
-		sample->is_known = job->machine->ops->usage(job->machine, sample->uid, &sample->usage, &ignored) == 0;
-		console_log_trim(sample->console_log, job->console_log_bytes);
+		sample->is_known = sample->machine->ops->usage(sample->machine, sample->uid, &sample->usage, &ignored) == 0;
+		if (sample->machine->ops->log_form == MACHINE_LOG_RAW)	/* Others keep their own limit. */
+			console_log_trim(sample->console_log, job->console_log_bytes);
 	}
 }
 
@@ -118,8 +119,7 @@ static void fire(void *data)
 	struct sample_job *job = alloc(sizeof(*job));
 
 	sampler->timer = NULL;
-	*job = (struct sample_job){ .agent = agent, .machine = agent->params.machine,
-				    .console_log_bytes = agent->params.console_log_bytes };
+	*job = (struct sample_job){ .agent = agent, .console_log_bytes = agent->params.console_log_bytes };
 	for (size_t i = 0; i < agent->items.count; i++) {
 		struct item *item = agent->items.entries[i].value;
 		struct sample *sample;
@@ -128,6 +128,7 @@ static void fire(void *data)
 			continue;
 		sample = vec_push(&job->samples);
 		memcpy(sample->uid, item->uid, sizeof(sample->uid));
+		sample->machine = item->machine;
 		sample->console_log = agent_console_log(agent, item->uid);
 	}
 	if (!job->samples.count) {

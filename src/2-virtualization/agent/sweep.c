@@ -19,7 +19,7 @@
 
 struct sweep {
 	struct agent *agent;
-	struct machine_driver *machine;
+	struct machine_driver *machines[INSTANCE_KIND_COUNT];
 	struct volume_driver *volume;
 	struct fabric_driver *fabric;
 	char *directory;
@@ -40,14 +40,14 @@ static void count(struct sweep *sweep, int r)
 	sweep->removed += r == 0;
 }
 
-static void sweep_machines(struct sweep *sweep)
+static void sweep_machines(struct sweep *sweep, struct machine_driver *machine)
 {
 	struct machine_uids uids = { 0 };
 
-	if (sweep->machine->ops->list(sweep->machine, &uids, &sweep->err) == 0)
+	if (machine->ops->list(machine, &uids, &sweep->err) == 0)
 		for (size_t i = 0; i < uids.items.count; i++)
 			if (!is_known(sweep, uids.items.items[i]))
-				count(sweep, sweep->machine->ops->kill(sweep->machine, uids.items.items[i], &sweep->err));
+				count(sweep, machine->ops->kill(machine, uids.items.items[i], &sweep->err));
 	machine_uids_done(&uids);
 }
 
@@ -67,15 +67,17 @@ static void sweep_fabric(struct sweep *sweep)
 	fabric_inventory_done(&inventory);
 }
 
-static void sweep_volumes(struct sweep *sweep)
+size_t sweep_pool(struct volume_driver *volume, const struct map *known, struct err *err)
 {
 	struct volume_names names = { 0 };
+	size_t removed = 0;
 
-	if (sweep->volume->ops->list(sweep->volume, &names, &sweep->err) == 0)
+	if (volume->ops->list(volume, &names, err) == 0)
 		for (size_t i = 0; i < names.items.count; i++)
-			if (!is_known(sweep, names.items.items[i]))
-				count(sweep, sweep->volume->ops->remove(sweep->volume, names.items.items[i], &sweep->err));
+			if (!map_get(known, names.items.items[i]))
+				removed += volume->ops->remove(volume, names.items.items[i], err) == 0;
 	volume_names_done(&names);
+	return removed;
 }
 
 static void sweep_folder(struct sweep *sweep, const char *name, const struct map *keep)
@@ -98,9 +100,11 @@ static void run(void *data)
 {
 	struct sweep *sweep = data;
 
-	sweep_machines(sweep);
+	for (size_t i = 0; i < INSTANCE_KIND_COUNT; i++)
+		if (i == 0 || sweep->machines[i] != sweep->machines[i - 1])
+			sweep_machines(sweep, sweep->machines[i]);
 	sweep_fabric(sweep);
-	sweep_volumes(sweep);
+	sweep->removed += sweep_pool(sweep->volume, &sweep->known, &sweep->err);
 	sweep_folder(sweep, "instances", &sweep->known);
 	sweep_folder(sweep, "images", &sweep->known);
 	sweep_folder(sweep, "staging", &sweep->kept);
@@ -140,16 +144,21 @@ static void keep_upload(struct sweep *sweep, const char *id)
 	map_put(&sweep->kept, folder, sweep);
 }
 
-static void note_known(struct sweep *sweep)
+void sweep_note_known(struct agent *agent, struct map *known)
 {
-	struct agent *agent = sweep->agent;
-
 	for (enum kind_id k = 0; k < KIND_COUNT; k++) {
 		const struct map *all = objects_all(agent->params.objects, k);
 
 		for (size_t i = 0; i < all->count; i++)
-			map_put(&sweep->known, all->entries[i].key, sweep);
+			map_put(known, all->entries[i].key, agent);
 	}
+}
+
+static void note_known(struct sweep *sweep)
+{
+	struct agent *agent = sweep->agent;
+
+	sweep_note_known(agent, &sweep->known);
 	for (size_t i = 0; i < agent->items.count; i++) {
 		const struct item *item = agent->items.entries[i].value;
 		const struct instance *instance = objects_get(agent->params.objects, KIND_INSTANCE, item->uid);
@@ -157,10 +166,17 @@ static void note_known(struct sweep *sweep)
 
 		if (instance && !instance->status.disk_ready)
 			keep_upload(sweep, instance->spec.source.upload);
+		const struct volume *volume = objects_get(agent->params.objects, KIND_VOLUME, item->uid);
+
+		if (volume && volume->status.state != VOLUME_READY)
+			keep_upload(sweep, volume->spec.source.upload);
+		if (volume && volume->spec.restore.serial > volume->status.restore_serial)
+			keep_upload(sweep, volume->spec.restore.upload);
 		if (image && image->status.state != IMAGE_READY) {
 			auto_free char *parts = text_format("%s.image", item->uid);
 
 			map_put(&sweep->kept, parts, sweep);
+			keep_upload(sweep, image->spec.archive.upload);
 			keep_upload(sweep, image->spec.disk.upload);
 			keep_upload(sweep, image->spec.kernel.upload);
 			keep_upload(sweep, image->spec.initrd.upload);
@@ -172,8 +188,9 @@ void sweep_run(struct agent *agent, void (*next)(struct agent *agent))
 {
 	struct sweep *sweep = alloc(sizeof(*sweep));
 
-	*sweep = (struct sweep){ .agent = agent, .machine = agent->params.machine, .volume = agent->params.volume,
+	*sweep = (struct sweep){ .agent = agent, .volume = agent->params.volume,
 				 .fabric = agent->params.fabric, .directory = text_copy(agent->directory), .done = next };
+	memcpy(sweep->machines, agent->params.machines, sizeof(sweep->machines));
 	note_known(sweep);
 	work_submit(agent->params.work, run, done, free_sweep, sweep);
 }

@@ -42,6 +42,25 @@ FIELD_TABLE(body_exec_table, body_exec, "A program to run in the guest.",
 	  .doc = "Frames for its standard input will follow." },
 );
 
+FIELD_TABLE(body_commit_table, body_commit, "The image to make of a container.",
+	FIELD(STRING, body_commit, image, .flags = FIELD_REQUIRED, .check = image_name_check, .doc = "Name of the new image."),
+	FIELD(STRING, body_commit, comment, .doc = "What was changed, in words."),
+	FIELD(OBJECT, body_commit, config, .table = &image_config_table, .doc = "What it says otherwise than the container's image."),
+);
+
+FIELD_TABLE(body_prune_table, body_prune, "Which images to remove.",
+	FIELD(BOOL, body_prune, all, .doc = "Also those that are well, but that no instance is made from."),
+);
+
+FIELD_TABLE(body_pruned_table, body_pruned, "What was removed.",
+	FIELD(STRINGS, body_pruned, removed, .doc = "Names of the images."),
+	FIELD(SIZE, body_pruned, bytes, .unit = "bytes", .doc = "Space they took; layers that others share stay."),
+);
+
+FIELD_TABLE(body_receive_table, body_receive, "An incremental backup.",
+	FIELD(STRING, body_receive, upload, .flags = FIELD_REQUIRED, .doc = "Id of the upload."),
+);
+
 FIELD_TABLE(body_certificate_table, body_certificate, "Whom the certificate is for.",
 	FIELD(STRING, body_certificate, name, .flags = FIELD_REQUIRED, .min = 1, .max = 63, .check = name_check,
 	      .doc = "Becomes the certificate's common name."),

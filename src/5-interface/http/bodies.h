@@ -6,6 +6,7 @@
 #define HTTP_BODIES_H
 
 #include "model/field.h"
+#include "model/image.h"
 
 /* Requests. */
 struct body_delete { bool force; };
@@ -20,10 +21,14 @@ struct body_exec {
 	bool terminal, stdin_;
 	int64_t rows, columns;
 };
+struct body_commit { char *image, *comment; struct image_config config; };
+struct body_prune { bool all; };
+struct body_receive { char *upload; };
 struct body_certificate { char *name; };
 
 /* Answers. */
 struct body_version { char *version, *api; };
+struct body_pruned { struct field_list removed; uint64_t bytes; };
 struct body_upload { char *id; uint64_t size; char *sha256; };
 struct body_certificate_answer { char *certificate, *key, *ca; };
 struct body_check { char *check; int state; char *text, *remedy; };
@@ -31,6 +36,7 @@ struct body_error { int64_t code; char *message; };
 
 extern const struct field_table body_delete_table, body_rename_table, body_stop_table, body_clone_table,
 	body_attach_table, body_detach_table, body_exec_table, body_certificate_table, body_version_table,
+	body_commit_table, body_prune_table, body_pruned_table, body_receive_table,
 	body_upload_table, body_certificate_answer_table, body_check_table, body_error_table;
 
 #endif

@@ -39,7 +39,13 @@ static const struct parameter write_parameters[] = {
 	{ "mode", PARAMETER_MODE, false, "Permissions of the file, octal; 0644 when absent." },
 	{ 0 },
 };
+static const struct parameter backup_parameters[] = {
+	{ "snapshot", PARAMETER_TEXT, true, "The snapshot to back up." },
+	{ "base", PARAMETER_TEXT, false, "Only what changed since this snapshot; all when absent." },
+	{ 0 },
+};
 static const struct parameter image_parameters[] = {
+	{ "form", PARAMETER_TEXT, false, "Of a container image: oci (when absent) or docker." },
 	{ "part", PARAMETER_TEXT, false, "disk, kernel or initrd; disk when absent." },
 	{ 0 },
 };
@@ -72,12 +78,14 @@ static const struct parameter events_parameters[] = {
 	{ METHOD_POST, "/v1/instances/{name}/" name_, &handler_call, op_, KIND_INSTANCE, .status = 202, \
 	  .body = CONTENT_##body_, .body_table = body_table_, .answer = CONTENT_OBJECT, .doc = doc_ }
 #define SNAPSHOTS "/v1/instances/{name}/snapshots"
+#define VOLUME_SNAPSHOTS "/v1/volumes/{name}/snapshots"
 
 const struct route routes[] = {
 	KIND_ROUTES(KIND_INSTANCE, "/v1/instances"),
 	KIND_ROUTES(KIND_IMAGE, "/v1/images"),
 	KIND_ROUTES(KIND_VOLUME, "/v1/volumes"),
 	KIND_ROUTES(KIND_NETWORK, "/v1/networks"),
+	KIND_ROUTES(KIND_POOL, "/v1/pools"),
 
 	ACTION("start", CALL_START, JSON, NULL, "Start the instance."),
 	ACTION("stop", CALL_STOP, TABLE, &body_stop_table, "Ask the guest to power off; then power it off."),
@@ -95,6 +103,32 @@ const struct route routes[] = {
 	KIND_DELETE(KIND_SNAPSHOT, SNAPSHOTS, "{child}"),
 	{ METHOD_POST, SNAPSHOTS "/{child}/restore", &handler_call, CALL_RESTORE, KIND_SNAPSHOT, .status = 202,
 	  .body = CONTENT_JSON, .answer = CONTENT_JSON, .doc = "Take the instance back to the snapshot." },
+
+	{ METHOD_POST, "/v1/instances/{name}/commit", &handler_call, CALL_COMMIT, KIND_IMAGE, .status = 201,
+	  .body = CONTENT_TABLE, .body_table = &body_commit_table, .answer = CONTENT_OBJECT,
+	  .doc = "Make an image of what a container is now." },
+	{ METHOD_POST, "/v1/images/{name}/tag", &handler_call, CALL_IMAGE_TAG, KIND_IMAGE, .status = 201,
+	  .body = CONTENT_TABLE, .body_table = &body_rename_table, .answer = CONTENT_OBJECT,
+	  .doc = "Give a container image one more name." },
+	{ METHOD_POST, "/v1/images/prune", &handler_call, CALL_IMAGE_PRUNE, .kind = -1, .status = 200,
+	  .body = CONTENT_TABLE, .body_table = &body_prune_table, .answer = CONTENT_TABLE, .answer_table = &body_pruned_table,
+	  .doc = "Remove images that failed, and with 'all' container images that no instance is made from." },
+
+	KIND_READS(KIND_SNAPSHOT, VOLUME_SNAPSHOTS, "{child}"),
+	{ METHOD_POST, VOLUME_SNAPSHOTS, &handler_call, CALL_VOLUME_SNAPSHOT, KIND_SNAPSHOT, .status = 201, .body = CONTENT_OBJECT,
+	  .answer = CONTENT_OBJECT, .doc = "Create from meta.name and spec." },
+	{ METHOD_DELETE, VOLUME_SNAPSHOTS "/{child}", &handler_call, CALL_VOLUME_UNSNAPSHOT, KIND_SNAPSHOT, .status = 202,
+	  .parameters = delete_parameters, .body = CONTENT_TABLE, .body_table = &body_delete_table, .answer = CONTENT_OBJECT,
+	  .doc = "Delete; the object goes when everything of it is cleaned up." },
+	{ METHOD_POST, VOLUME_SNAPSHOTS "/{child}/restore", &handler_call, CALL_VOLUME_RESTORE, KIND_VOLUME, .status = 202,
+	  .body = CONTENT_JSON, .answer = CONTENT_OBJECT, .doc = "Take the volume back to the snapshot; nothing that runs has it." },
+	{ METHOD_POST, "/v1/volumes/{name}/clone", &handler_call, CALL_VOLUME_CLONE, KIND_VOLUME, .status = 201,
+	  .body = CONTENT_TABLE, .body_table = &body_clone_table, .answer = CONTENT_OBJECT, .doc = "Copy the volume, or a snapshot of it." },
+	{ METHOD_GET, "/v1/volumes/{name}/backup", &handler_download, CALL_VOLUME_BACKUP, KIND_VOLUME, .status = 200,
+	  .parameters = backup_parameters, .answer = CONTENT_BYTES, .doc = "A snapshot of the volume as one file, whole or what changed since another." },
+	{ METHOD_POST, "/v1/volumes/{name}/receive", &handler_call, CALL_VOLUME_RECEIVE, KIND_VOLUME, .status = 202,
+	  .body = CONTENT_TABLE, .body_table = &body_receive_table, .answer = CONTENT_OBJECT,
+	  .doc = "Bring the volume on to the state of an incremental backup." },
 
 	{ METHOD_GET, "/v1/instances/{name}/logs", &handler_logs, CALL_LOGS, KIND_INSTANCE, .status = 200,
 	  .parameters = logs_parameters, .answer = CONTENT_TEXT, .doc = "History of the serial console." },

@@ -10,6 +10,12 @@
 enum { WAIT_DEFAULT_MS = 30 * 1000, WAIT_MAX_MS = 10 * 60 * 1000 };
 enum { FOLDER_BYTES = LIMIT_URL_BYTES + 64 };
 
+/* What the snapshots are of. */
+static enum kind_id parent_of(const struct request *request)
+{
+	return text_starts_with(request->route->pattern, "/v1/volumes/") ? KIND_VOLUME : KIND_INSTANCE;
+}
+
 /* Where the view keeps what the request asks for. */
 static const char *folder_of(const struct request *request, char buffer[FOLDER_BYTES])
 {
@@ -17,7 +23,7 @@ static const char *folder_of(const struct request *request, char buffer[FOLDER_B
 		return "";
 	if (request->route->kind != KIND_SNAPSHOT)
 		return kinds[request->route->kind].plural;
-	snprintf(buffer, FOLDER_BYTES, "instances/%s/snapshots", request->name);
+	snprintf(buffer, FOLDER_BYTES, "%s/%s/snapshots", kinds[parent_of(request)].plural, request->name);
 	return buffer;
 }
 
@@ -39,8 +45,8 @@ static int missing_object(struct connection *connection)
 	if (request->route->single)
 		return reply_status(connection, 503, "'%s' is not known yet: try again", request->route->single);
 	if (request->route->kind == KIND_SNAPSHOT)
-		return reply_status(connection, 404, "instance '%s' has no snapshot '%s'", shown(request->name),
-				    shown(request->child));
+		return reply_status(connection, 404, "%s '%s' has no snapshot '%s'", kinds[parent_of(request)].name,
+				    shown(request->name), shown(request->child));
 	return not_found(connection, kinds[request->route->kind].name, request->name);
 }
 
@@ -72,10 +78,11 @@ static int reply_object(struct connection *connection)
 	return text ? send_text(connection, text) : missing_object(connection);
 }
 
-static bool instance_exists(struct connection *connection)
+/* Of snapshots. */
+static bool parent_exists(struct connection *connection)
 {
 	auto_view_text struct view_text *text =
-		view_get(connection->server->params.http.view, "instances", connection->request.name);
+		view_get(connection->server->params.http.view, kinds[parent_of(&connection->request)].plural, connection->request.name);
 
 	return text;
 }
@@ -84,8 +91,8 @@ static int reply_list(struct connection *connection)
 {
 	struct str *out;
 
-	if (connection->request.route->kind == KIND_SNAPSHOT && !instance_exists(connection))
-		return not_found(connection, "instance", connection->request.name);
+	if (connection->request.route->kind == KIND_SNAPSHOT && !parent_exists(connection))
+		return not_found(connection, kinds[parent_of(&connection->request)].name, connection->request.name);
 	out = reply_begin(connection, 200, "application/json");
 	str_append(out, "{\"items\":");
 	str_printf(out, ",\"revision\":%llu}", (unsigned long long)get_list(connection, out));
@@ -102,7 +109,7 @@ static bool must_wait(struct connection *connection)
 
 		return text && text->revision <= after;
 	}
-	if (connection->request.route->kind == KIND_SNAPSHOT && !instance_exists(connection))
+	if (connection->request.route->kind == KIND_SNAPSHOT && !parent_exists(connection))
 		return false;
 	revision = get_list(connection, NULL);
 	/* Revisions of lists begin anew with the daemon: one from the future is from before. */

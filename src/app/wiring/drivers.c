@@ -1,0 +1,150 @@
+#include "app/wiring/drivers.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "driver/machine/sim/sim.h"
+#include "driver/volume/sim/sim.h"
+#include "model/pool.h"
+
+/* The v2 hierarchy: the root itself, or beside version 1 ("hybrid"). */
+static char *choose_cgroup(const char *node_tag)
+{
+	const char *root = access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
+
+	return text_format("%s/strata-%s", root, node_tag);
+}
+
+/* May an unprivileged helper reach files below 'path'? */
+static bool others_may_enter(const char *path)
+{
+	auto_free char *prefix = text_copy(path);
+	struct stat st;
+
+	for (char *slash = prefix + strlen(prefix); slash != prefix; slash = strrchr(prefix, '/')) {
+		*slash = '\0';
+		if (prefix[0] && (stat(prefix, &st) < 0 || !(st.st_mode & S_IXOTH)))
+			return false;
+	}
+	return true;
+}
+
+/* dnsmasq reads its hosts as a user without rights; below a closed folder such as /root it could not. */
+static char *choose_network_folder(const char *directory, const char *node_tag)
+{
+	if (others_may_enter(directory))
+		return text_format("%s/network", directory);
+	return text_format("/run/strata-%s", node_tag);
+}
+
+/* ---- Pools ---- */
+
+struct place { const struct volume_ops *ops; struct volume_params params; char *directory; };
+
+/* Where the volumes of a pool are: 'source' itself where it is a folder of its own, else below the state folder. */
+static void place_of(const struct drivers *drivers, const struct pool *pool, struct place *ret_place)
+{
+	bool is_btrfs = pool->spec.driver == POOL_BTRFS;
+	bool is_own_folder = !is_btrfs && pool->spec.source;
+
+	ret_place->ops = drivers->sim_volumes ? &volume_sim : is_btrfs ? &volume_btrfs : &volume_file;
+	ret_place->directory = is_own_folder ? text_copy(pool->spec.source) : text_format("%s/pools/%s", drivers->directory, pool->meta.uid);
+	ret_place->params = (struct volume_params){
+		.directory = ret_place->directory, .source = is_btrfs ? pool->spec.source : NULL, .size_bytes = pool->spec.size,
+		.world = drivers->sim_volumes,
+	};
+}
+
+static int open_pool(void *data, const struct pool *pool, struct volume_driver **ret_driver, char **ret_path, struct err *err)
+{
+	struct place place;
+	int r;
+
+	place_of(data, pool, &place);
+	r = place.ops->open(&place.params, ret_driver, err);
+	if (r < 0)
+		free(place.directory);
+	else
+		*ret_path = place.directory;
+	return r;
+}
+
+static int destroy_pool(void *data, const struct pool *pool, struct err *err)
+{
+	struct place place;
+	int r;
+
+	place_of(data, pool, &place);
+	r = place.ops->destroy(&place.params, err);
+	free(place.directory);
+	return r;
+}
+
+/* ---- All of them ---- */
+
+/* A simulated machine writes its snapshots into simulated volumes. */
+static void open_simulation(struct drivers *drivers)
+{
+	drivers->sim_machines = sim_machines_new();
+	drivers->sim_volumes = sim_volumes_new();
+	sim_machines_on_snapshot(drivers->sim_machines, sim_volumes_take_snapshot, drivers->sim_volumes);
+}
+
+static int open_machines(struct drivers *drivers, const char *node_tag, const char *cgroup, struct err *err)
+{
+	auto_free char *machines = text_format("%s/machines", cgroup), *containers = text_format("%s/containers", cgroup);
+	auto_free char *run = text_format("%s/run", drivers->directory), *run_containers = text_format("%s/run-containers", drivers->directory);
+	struct machine_params params = { .directory = run, .node_tag = node_tag, .cgroup = machines, .world = drivers->sim_machines };
+	int r;
+
+	if (drivers->sim_machines) {
+		r = machine_sim.open(&params, &drivers->machines[INSTANCE_VM], err);
+		drivers->machines[INSTANCE_CONTAINER] = drivers->machines[INSTANCE_VM];
+		return r;
+	}
+	r = machine_qemu.open(&params, &drivers->machines[INSTANCE_VM], err);
+	params.directory = run_containers;
+	params.cgroup = containers;
+	return r < 0 ? r : machine_oci.open(&params, &drivers->machines[INSTANCE_CONTAINER], err);
+}
+
+int drivers_open(const char *directory, const char *node_tag, bool is_simulated, struct drivers *drivers, struct err *err)
+{
+	const struct volume_ops *volume = is_simulated ? &volume_sim : &volume_file;
+	const struct fabric_ops *fabric = is_simulated ? &fabric_sim : &fabric_bridge;
+	auto_free char *cgroup = choose_cgroup(node_tag), *volumes = text_format("%s/volumes", directory);
+	auto_free char *helpers = text_format("%s/network", cgroup), *network = choose_network_folder(directory, node_tag);
+	struct volume_params volume_params = { .directory = volumes };
+	struct fabric_params fabric_params = { .directory = network, .node_tag = node_tag, .cgroup = helpers };
+	int r;
+
+	drivers->directory = text_copy(directory);
+	drivers->pools = (struct pool_source){ .open = open_pool, .destroy = destroy_pool, .data = drivers };
+	if (is_simulated)
+		open_simulation(drivers);
+	volume_params.world = drivers->sim_volumes;
+	r = open_machines(drivers, node_tag, cgroup, err);
+	if (r == 0)
+		r = volume->open(&volume_params, &drivers->volume, err);
+	if (r == 0)
+		r = fabric->open(&fabric_params, &drivers->fabric, err);
+	return r;
+}
+
+void drivers_close(struct drivers *drivers)
+{
+	for (size_t i = 0; i < INSTANCE_KIND_COUNT; i++)
+		if (drivers->machines[i] && (i == 0 || drivers->machines[i] != drivers->machines[i - 1]))
+			drivers->machines[i]->ops->close(drivers->machines[i]);
+	if (drivers->volume)
+		drivers->volume->ops->close(drivers->volume);
+	if (drivers->fabric)
+		drivers->fabric->ops->close(drivers->fabric);
+	sim_machines_free(drivers->sim_machines);
+	sim_volumes_free(drivers->sim_volumes);
+	free(drivers->directory);
+}

@@ -1,0 +1,26 @@
+/*
+ * drivers.h - where ports meet drivers: real ones, or simulated ones.
+ *
+ * Threads: open and close in the main thread; the pools' functions are called from workers.
+ */
+#ifndef APP_WIRING_DRIVERS_H
+#define APP_WIRING_DRIVERS_H
+
+#include "2-virtualization/agent/agent.h"
+
+struct drivers {
+	struct machine_driver *machines[INSTANCE_KIND_COUNT];
+	struct volume_driver *volume;		/* Of the pool "default". */
+	struct fabric_driver *fabric;
+	struct pool_source pools;
+	char *directory;
+	/* Simulated: the world that outlives its drivers; else null. */
+	struct sim_machines *sim_machines;
+	struct sim_volumes *sim_volumes;
+};
+
+/* 'directory' is the state folder. */
+int drivers_open(const char *directory, const char *node_tag, bool is_simulated, struct drivers *drivers, struct err *err);
+void drivers_close(struct drivers *drivers);	/* Also half open; the world stays as it is. */
+
+#endif

@@ -217,7 +217,7 @@ static void test_spoofed_source(void **state)
 	struct container web = start_container(bed, &nic);
 	auto_close int server = open_socket(bed, bed->host_ns, SOCK_DGRAM, "::ffff:10.231.0.1", 53000);
 	RUN("nft", "insert rule inet strata_1a2b input udp dport 53000 accept");
-	auto_free char *added = IP(bed, web.ns, "addr", "add", "10.231.0.66/24", "dev", "eth0");
+	free(IP(bed, web.ns, "addr", "add", "10.231.0.66/24", "dev", "eth0"));
 	auto_close int honest = open_socket(bed, web.ns, SOCK_DGRAM, "::ffff:10.231.0.5", 0);
 	auto_close int forged = open_socket(bed, web.ns, SOCK_DGRAM, "::ffff:10.231.0.66", 0);
 	send_text(forged, "::ffff:10.231.0.1", 53000, "forged");
@@ -227,7 +227,7 @@ static void test_spoofed_source(void **state)
 	enter_container(bed, &web);
 	auto_free char *addresses = IP(bed, web.ns, "-o", "addr");
 	assert_null(strstr(addresses, "10.231.0.66"));
-	auto_free char *changed = IP(bed, web.ns, "link", "set", "eth0", "address", "52:54:00:00:00:77");
+	free(IP(bed, web.ns, "link", "set", "eth0", "address", "52:54:00:00:00:77"));
 	assert_int_equal(try_connect(bed, web.ns, "::ffff:10.231.0.1", 53) == 0, false);
 	enter_container(bed, &web);
 	assert_int_equal(try_connect(bed, web.ns, "::ffff:10.231.0.1", 53), 0);

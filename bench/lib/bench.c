@@ -4,7 +4,7 @@
  * The program forks once, in new namespaces. The child is the first process of the process
  * namespace and measures; when it ends, the kernel kills every other process there. The
  * parent stays outside, waits (or kills the child when it is told to end itself), and clears away
- * what namespaces do not: the folder, and the cgroups of the daemons whose state is in it.
+ * what namespaces do not: the folder, the cgroups of the daemons whose state is in it, and those named after it.
  */
 #include "bench.h"
 
@@ -146,6 +146,18 @@ static void remove_cgroups_of(const char *path)
 	}
 }
 
+/* Those that a benchmark made itself. */
+static void remove_own_cgroups(const struct bench *bench)
+{
+	static const char *const roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/cpu" };
+
+	for (size_t i = 0; i < ARRAY_COUNT(roots); i++) {
+		auto_free char *cgroup = text_format("%s/%s", roots[i], strrchr(bench->folder, '/') + 1);
+
+		nftw(cgroup, remove_folder, TREE_FDS, FTW_DEPTH | FTW_PHYS);
+	}
+}
+
 static void clear_away(const struct bench *bench)
 {
 	auto_free char *pattern = text_format("%s/*/node", bench->folder);
@@ -156,6 +168,7 @@ static void clear_away(const struct bench *bench)
 		for (size_t i = 0; i < found.gl_pathc; i++)
 			remove_cgroups_of(found.gl_pathv[i]);
 	globfree(&found);
+	remove_own_cgroups(bench);
 	if (file_remove_tree(bench->folder, &err) < 0)
 		fprintf(stderr, "%s: %s\n", program_invocation_short_name, err.msg);
 }

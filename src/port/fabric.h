@@ -89,12 +89,13 @@ struct fabric_ops {
 	void (*close)(struct fabric_driver *driver);	/* Leaves the world as it is. */
 	int (*network_up)(struct fabric_driver *driver, const struct fabric_network *network, struct err *err);
 	int (*network_down)(struct fabric_driver *driver, const char *uid, struct err *err);	/* Absent is fine. */
-	/* 'ret_ifname': the tap to hand to the machine, or the host's end of the veth pair. */
+	/* 'ret_ifname': the tap to hand to the machine, or the host's end of the veth pair, which may come into being only at nic_enter. */
 	int (*nic_up)(struct fabric_driver *driver, const struct fabric_nic *nic, char ret_ifname[IFNAMSIZ], struct err *err);
 	/*
 	 * FABRIC_VETH, after nic_up: the inner end moves into the network namespace of process 'pid' and becomes
 	 * "eth<index>" there, up, with the nic's MAC, addresses (as permanent ones), default routes over the network's
-	 * gateways and its mtu; loopback is brought up too. Repeatable: there already is fine. -EINVAL for a tap.
+	 * gateways and its mtu; loopback is brought up too. Repeatable: there already is fine. -EINVAL for a tap,
+	 * -ENOENT before nic_up, -ESRCH when the process has ended.
 	 */
 	int (*nic_enter)(struct fabric_driver *driver, const struct fabric_nic *nic, pid_t pid, struct err *err);
 	int (*nic_down)(struct fabric_driver *driver, const char *instance, unsigned index, struct err *err);	/* Absent is fine. */

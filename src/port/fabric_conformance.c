@@ -2,8 +2,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -211,6 +215,90 @@ static int test_restart(struct run *run, struct err *err)
 	return expect_counts(run, "after a restart and an up", 2, 2, err);
 }
 
+/*
+ * A process with a network namespace, as a container has one; the world of a driver that only pretends has none
+ * to give, so it need not be one of its own. It waits to be killed.
+ */
+static int start_container(pid_t *ret_pid, struct err *err)
+{
+	int ready[2];
+	char byte = 0;
+	pid_t pid;
+
+	if (pipe(ready) < 0 || (pid = fork()) < 0)
+		return err_set(err, -errno, "start a process: %m");
+	if (pid == 0) {
+		(void)!unshare(CLONE_NEWUSER | CLONE_NEWNET);
+		(void)!write(ready[1], &byte, 1);
+		for (;;)
+			pause();
+	}
+	(void)!read(ready[0], &byte, 1);
+	close(ready[0]);
+	close(ready[1]);
+	*ret_pid = pid;
+	return 0;
+}
+
+static void end_container(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static int enter_container(struct run *run, struct fabric_nic *nic, pid_t pid, struct err *err)
+{
+	struct fabric_nic tap = nic_a();
+	char first[IFNAMSIZ] = "", again[IFNAMSIZ] = "", expected[IFNAMSIZ];
+
+	EXPECT("nic_enter before nic_up", -ENOENT, run->ops->nic_enter(run->driver, nic, pid, err));
+	EXPECT("nic_enter of a tap", -EINVAL, run->ops->nic_enter(run->driver, &tap, pid, err));
+	EXPECT("nic_up of a veth", 0, run->ops->nic_up(run->driver, nic, first, err));
+	EXPECT("nic_up of a veth again", 0, run->ops->nic_up(run->driver, nic, first, err));
+	EXPECT("nic_enter", 0, run->ops->nic_enter(run->driver, nic, pid, err));
+	EXPECT("nic_enter again", 0, run->ops->nic_enter(run->driver, nic, pid, err));
+	nic->ipv4 = ipv4("10.231.0.9");
+	EXPECT("nic_up of an entered veth with other values", 0, run->ops->nic_up(run->driver, nic, again, err));
+	EXPECT("nic_enter with other values", 0, run->ops->nic_enter(run->driver, nic, pid, err));
+	snprintf(expected, sizeof(expected), "s%.4st%u", run->params->node_tag, nic->number);
+	if (!text_equal(first, expected) || !text_equal(again, expected))
+		return err_set(err, -EPROTO, "nic_up: veths are '%s', then '%s', instead of '%s'", first, again, expected);
+	EXPECT("nic_enter", 0, expect_counts(run, "with a veth", 2, 3, err));
+	run->ops->close(run->driver);
+	run->driver = NULL;
+	EXPECT("open again", 0, run->ops->open(run->params, &run->driver, err));
+	EXPECT("open again", 0, expect_counts(run, "after a restart with a veth", 2, 3, err));
+	EXPECT("nic_up after a restart", 0, run->ops->nic_up(run->driver, nic, again, err));
+	return expect_counts(run, "after a restart and an up of a veth", 2, 3, err);
+}
+
+/* A container, its end, and another one with the same nic. */
+static int test_enter(struct run *run, struct err *err)
+{
+	struct fabric_nic nic = nic_b();
+	pid_t pid;
+	int r;
+
+	nic.kind = FABRIC_VETH;
+	nic.index = 0;
+	nic.number = 2;
+	if ((r = start_container(&pid, err)) < 0)
+		return r;
+	r = enter_container(run, &nic, pid, err);
+	end_container(pid);
+	if (r < 0 || (r = start_container(&pid, err)) < 0)
+		return r;
+	r = expect("nic_up after the end", 0, run->ops->nic_up(run->driver, &nic, (char[IFNAMSIZ]){ 0 }, err), err);
+	if (r == 0)
+		r = expect("nic_enter of the next", 0, run->ops->nic_enter(run->driver, &nic, pid, err), err);
+	end_container(pid);
+	if (r < 0)
+		return r;
+	EXPECT("nic_down of a veth", 0, run->ops->nic_down(run->driver, nic.instance, nic.index, err));
+	EXPECT("nic_down of a veth again", 0, run->ops->nic_down(run->driver, nic.instance, nic.index, err));
+	return expect_counts(run, "after nic_down of a veth", 2, 2, err);
+}
+
 static int test_subnets(struct run *run, struct err *err)
 {
 	EXPECT("check_subnet of a free one", 0, run->ops->check_subnet(run->driver, ipv4("10.232.0.0"), 24, err));
@@ -236,7 +324,7 @@ static int test_down(struct run *run, struct err *err)
 int fabric_conformance(const struct fabric_ops *ops, const struct fabric_params *params, struct err *err)
 {
 	static int (*const tests[])(struct run *run, struct err *err) = {
-		test_empty, test_bad_values, test_up, test_publish, test_restart, test_subnets, test_down,
+		test_empty, test_bad_values, test_up, test_publish, test_restart, test_enter, test_subnets, test_down,
 	};
 	struct run run = { ops, params, NULL };
 	int r = ops->open(params, &run.driver, err);

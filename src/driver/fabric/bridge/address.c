@@ -1,4 +1,4 @@
-/* The addresses of an interface: brought to exactly what is asked for. */
+/* The addresses of an interface: brought to exactly what is asked for; and its default routes. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_addr.h>
@@ -43,6 +43,15 @@ static int collect(void *data, const struct nlmsghdr *header, struct err *err)
 	return 0;
 }
 
+static void put_broadcast(struct netlink_message *message, const struct link_address *address)
+{
+	struct in_addr broadcast;
+
+	memcpy(&broadcast, &address->address.s6_addr[12], sizeof(broadcast));
+	broadcast.s_addr |= htonl(UINT32_MAX >> address->prefix);
+	netlink_put(message, IFA_BROADCAST, &broadcast, sizeof(broadcast));
+}
+
 static int change(struct netlink *netlink, uint16_t type, uint16_t flags, unsigned index,
 		  const struct link_address *address, struct err *err)
 {
@@ -57,6 +66,8 @@ static int change(struct netlink *netlink, uint16_t type, uint16_t flags, unsign
 	netlink_begin(&message, type, flags, &info, sizeof(info));
 	netlink_put(&message, IFA_LOCAL, &address->address.s6_addr[skipped], 16 - skipped);
 	netlink_put(&message, IFA_ADDRESS, &address->address.s6_addr[skipped], 16 - skipped);
+	if (address->has_broadcast)
+		put_broadcast(&message, address);
 	return netlink_request(netlink, &message, err);
 }
 
@@ -106,4 +117,26 @@ int link_set_addresses(struct netlink *netlink, const char *name, const struct l
 		r = reconcile(netlink, &present, addresses, count, err);
 	vec_done(&present.items);
 	return r < 0 ? err_prefix(err, "addresses of %s", name) : 0;
+}
+
+int link_set_default_route(struct netlink *netlink, const char *name, const struct in6_addr *gateway, unsigned metric,
+			   struct err *err)
+{
+	bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(gateway);
+	struct rtmsg info = {
+		.rtm_family = is_ipv4 ? AF_INET : AF_INET6, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC,
+		.rtm_scope = RT_SCOPE_UNIVERSE, .rtm_type = RTN_UNICAST,
+	};
+	size_t skipped = is_ipv4 ? 12 : 0;
+	struct netlink_message message;
+	struct link link;
+	int r;
+
+	if ((r = link_get(netlink, name, &link, err)) < 0)
+		return r;
+	netlink_begin(&message, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &info, sizeof(info));
+	netlink_put_u32(&message, RTA_OIF, link.index);
+	netlink_put(&message, RTA_GATEWAY, &gateway->s6_addr[skipped], 16 - skipped);
+	netlink_put_u32(&message, RTA_PRIORITY, metric);
+	return netlink_request(netlink, &message, err) < 0 ? err_prefix(err, "default route of %s", name) : 0;
 }

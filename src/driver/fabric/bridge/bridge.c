@@ -1,9 +1,9 @@
 /*
- * The "bridge" driver: Linux bridges, taps, nftables and dnsmasq.
+ * The "bridge" driver: Linux bridges, taps, veths, nftables and dnsmasq.
  *
  * A network is a bridge "s<tag>b<index>" with the gateway's addresses, a dnsmasq and its share of
- * the rules. A nic is a tap "s<tag>t<number>" on it, elements in the rules' sets, and two
- * files that its network's dnsmasq reads. Interfaces carry their owner's uid as alias.
+ * the rules. A nic is a tap "s<tag>t<number>" on it (for a container a veth, see enter.c), elements in the
+ * rules' sets, and two files that its network's dnsmasq reads. Interfaces carry their owner's uid as alias.
  *
  * Every "up" runs the same steps whether something was there or not, and each step
  * looks before it changes. The order is: record, interface, rules, dnsmasq; "down" goes the other
@@ -227,6 +227,7 @@ const struct fabric_ops fabric_bridge = {
 	.network_up = bridge_network_up,
 	.network_down = bridge_network_down,
 	.nic_up = bridge_nic_up,
+	.nic_enter = bridge_nic_enter,
 	.nic_down = bridge_nic_down,
 	.inventory = inventory,
 	.check_subnet = check_subnet,

@@ -40,7 +40,7 @@ struct bridge_driver *bridge_lock(struct fabric_driver *driver);
 static inline void bridge_unlockp(struct bridge_driver **driver) { pthread_mutex_unlock(&(*driver)->mutex); }
 #define auto_bridge_lock __attribute__((cleanup(bridge_unlockp)))
 
-/* "s<tag>b<index>" and "s<tag>t<number>". */
+/* "s<tag>b<index>" and "s<tag>t<number>": the latter is a tap or the host's end of a veth pair. */
 const char *bridge_ifname(const struct bridge_driver *driver, unsigned index, char ifname[IFNAMSIZ]);
 const char *bridge_tap_ifname(const struct bridge_driver *driver, unsigned number, char ifname[IFNAMSIZ]);
 
@@ -51,10 +51,15 @@ uint32_t bridge_group(const struct bridge_driver *driver);
 void bridge_forget_network(struct bridge_driver *driver, const char *uid);
 void bridge_forget_nic(struct bridge_driver *driver, const char *key);
 
-/* The operations of network.c and nic.c. */
+/* The operations of network.c, nic.c and enter.c. */
 int bridge_network_up(struct fabric_driver *driver, const struct fabric_network *network, struct err *err);
 int bridge_network_down(struct fabric_driver *driver, const char *uid, struct err *err);
 int bridge_nic_up(struct fabric_driver *driver, const struct fabric_nic *nic, char ret_ifname[IFNAMSIZ], struct err *err);
+int bridge_nic_enter(struct fabric_driver *driver, const struct fabric_nic *nic, pid_t pid, struct err *err);
 int bridge_nic_down(struct fabric_driver *driver, const char *instance, unsigned index, struct err *err);
+
+/* Puts the host's end of a nic on its network's bridge, with its owner's name, and brings it up. */
+int bridge_plug_in(struct bridge_driver *bridge, const struct fabric_network *network, const struct fabric_nic *nic,
+		   const char *ifname, struct err *err);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * inventory.h - which interface is which: the alias of an interface names its owner.
  *
- * A bridge has the alias "strata:<network uid>", a tap "strata:<instance uid>:<nic index>".  An
+ * A bridge has the alias "strata:<network uid>", a tap or veth "strata:<instance uid>:<nic index>".  An
  * interface is ours when its name carries our tag and its alias has this form, or is still
  * empty because a crash fell between its making and its naming.
  *

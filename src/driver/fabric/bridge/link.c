@@ -5,6 +5,8 @@
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
+#include <linux/net_namespace.h>
+#include <linux/veth.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -18,7 +20,10 @@ static void read_link(const struct nlmsghdr *header, struct link *ret_link)
 	const struct rtattr *attributes[IFLA_MAX + 1];
 
 	netlink_attributes(header, sizeof(*info), attributes, ARRAY_COUNT(attributes));
-	*ret_link = (struct link){ .index = (unsigned)info->ifi_index, .master = netlink_u32(attributes[IFLA_MASTER]) };
+	*ret_link = (struct link){ .index = (unsigned)info->ifi_index, .master = netlink_u32(attributes[IFLA_MASTER]),
+				   .peer_namespace = LINK_NO_NAMESPACE };
+	if (attributes[IFLA_LINK_NETNSID])
+		ret_link->peer_namespace = (int)netlink_u32(attributes[IFLA_LINK_NETNSID]);
 	snprintf(ret_link->name, sizeof(ret_link->name), "%s", netlink_text(attributes[IFLA_IFNAME]));
 	snprintf(ret_link->alias, sizeof(ret_link->alias), "%s", netlink_text(attributes[IFLA_IFALIAS]));
 }
@@ -109,6 +114,54 @@ int link_add_tap(const char *name, struct err *err)
 	return 0;
 }
 
+/* A pair whose ends have to be moved apart first would wait for every reader of the lists of interfaces, twice. */
+int link_add_veth(struct netlink *netlink, const struct link_veth *veth, struct err *err)
+{
+	struct netlink_message message;
+	struct rtattr *info, *data, *peer;
+
+	netlink_begin(&message, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &(struct ifinfomsg){ 0 }, sizeof(struct ifinfomsg));
+	netlink_put_text(&message, IFLA_IFNAME, veth->name);
+	netlink_put_u32(&message, IFLA_MTU, veth->mtu);
+	info = netlink_nest(&message, IFLA_LINKINFO);
+	netlink_put_text(&message, IFLA_INFO_KIND, "veth");
+	data = netlink_nest(&message, IFLA_INFO_DATA);
+	peer = netlink_nest(&message, VETH_INFO_PEER);
+	netlink_put_raw(&message, &(struct ifinfomsg){ 0 }, sizeof(struct ifinfomsg));
+	netlink_put_text(&message, IFLA_IFNAME, veth->peer_name);
+	netlink_put(&message, IFLA_ADDRESS, veth->peer_mac, 6);
+	netlink_put_u32(&message, IFLA_MTU, veth->mtu);
+	netlink_put_u32(&message, IFLA_NET_NS_FD, (uint32_t)veth->peer_namespace_fd);
+	netlink_nest_end(&message, peer);
+	netlink_nest_end(&message, data);
+	netlink_nest_end(&message, info);
+	return netlink_request(netlink, &message, err) < 0 ? err_prefix(err, "make veth pair %s, %s", veth->name, veth->peer_name) : 0;
+}
+
+static int take_namespace(void *data, const struct nlmsghdr *header, struct err *err)
+{
+	const struct rtattr *attributes[NETNSA_MAX + 1];
+
+	(void)err;
+	netlink_attributes(header, sizeof(struct rtgenmsg), attributes, ARRAY_COUNT(attributes));
+	if (attributes[NETNSA_NSID])
+		*(int *)data = (int)netlink_u32(attributes[NETNSA_NSID]);
+	return 0;
+}
+
+int link_namespace(struct netlink *netlink, int namespace_fd, int *ret_namespace, struct err *err)
+{
+	struct netlink_message message;
+	int number = NETNSA_NSID_NOT_ASSIGNED, r;
+
+	netlink_begin(&message, RTM_GETNSID, 0, &(struct rtgenmsg){ 0 }, sizeof(struct rtgenmsg));
+	netlink_put_u32(&message, NETNSA_FD, (uint32_t)namespace_fd);
+	r = netlink_query(netlink, &message, take_namespace, &number, err);
+	if (r == 0)
+		*ret_namespace = number;
+	return r < 0 ? err_prefix(err, "look up a network namespace") : 0;
+}
+
 int link_remove(struct netlink *netlink, const char *name, struct err *err)
 {
 	struct netlink_message message;
@@ -143,6 +196,28 @@ static void put_no_automatic_addresses(struct netlink_message *message)
 	netlink_nest_end(message, families);
 }
 
+int link_stop_automatic_addresses(struct netlink *netlink, const char *name, struct err *err)
+{
+	struct netlink_message message;
+
+	if (access("/proc/sys/net/ipv6", F_OK) < 0)
+		return 0;
+	netlink_begin(&message, RTM_NEWLINK, 0, &(struct ifinfomsg){ 0 }, sizeof(struct ifinfomsg));
+	netlink_put_text(&message, IFLA_IFNAME, name);
+	put_no_automatic_addresses(&message);
+	return netlink_request(netlink, &message, err) < 0 ? err_prefix(err, "set up %s", name) : 0;
+}
+
+int link_set_up(struct netlink *netlink, const char *name, struct err *err)
+{
+	struct ifinfomsg up = { .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+	struct netlink_message message;
+
+	netlink_begin(&message, RTM_NEWLINK, 0, &up, sizeof(up));
+	netlink_put_text(&message, IFLA_IFNAME, name);
+	return netlink_request(netlink, &message, err) < 0 ? err_prefix(err, "set up %s", name) : 0;
+}
+
 int link_set(struct netlink *netlink, const char *name, const struct link_settings *settings, struct err *err)
 {
 	struct ifinfomsg up = { .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
@@ -150,7 +225,8 @@ int link_set(struct netlink *netlink, const char *name, const struct link_settin
 
 	netlink_begin(&message, RTM_NEWLINK, 0, &up, sizeof(up));
 	netlink_put_text(&message, IFLA_IFNAME, name);
-	netlink_put(&message, IFLA_IFALIAS, settings->alias, strlen(settings->alias));
+	if (settings->alias)
+		netlink_put(&message, IFLA_IFALIAS, settings->alias, strlen(settings->alias));
 	netlink_put_u32(&message, IFLA_MTU, settings->mtu);
 	netlink_put_u32(&message, IFLA_GROUP, settings->group);
 	if (settings->mac)

@@ -59,6 +59,15 @@ void netlink_put(struct netlink_message *message, uint16_t type, const void *val
 	message->size += RTA_SPACE(size);
 }
 
+void netlink_put_raw(struct netlink_message *message, const void *value, size_t size)
+{
+	size_t space = NLMSG_ALIGN(size);
+
+	assert(size <= sizeof(message->bytes) && message->size + space <= sizeof(message->bytes));
+	memcpy(message->bytes + message->size, value, size);
+	message->size += space;
+}
+
 void netlink_put_text(struct netlink_message *message, uint16_t type, const char *text)
 {
 	netlink_put(message, type, text, strlen(text) + 1);

@@ -46,6 +46,8 @@ void netlink_begin(struct netlink_message *message, uint16_t type, uint16_t flag
 void netlink_put(struct netlink_message *message, uint16_t type, const void *value, size_t size);
 void netlink_put_text(struct netlink_message *message, uint16_t type, const char *text);
 void netlink_put_u32(struct netlink_message *message, uint16_t type, uint32_t value);
+/* Without a header of its own: a fixed part within a nest. */
+void netlink_put_raw(struct netlink_message *message, const void *value, size_t size);
 struct rtattr *netlink_nest(struct netlink_message *message, uint16_t type);
 void netlink_nest_end(struct netlink_message *message, struct rtattr *nest);
 

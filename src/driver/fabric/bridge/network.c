@@ -42,8 +42,8 @@ static int set_addresses(struct bridge_driver *bridge, const struct fabric_netwo
 			return r;
 	}
 	if (fabric_address_is_set(&network->ipv6)) {
-		addresses[count++] = (struct link_address){ AF_INET6, network->ipv6, network->ipv6_prefix };
-		addresses[count++] = (struct link_address){ AF_INET6, rules_link_local(mac), 64 };
+		addresses[count++] = (struct link_address){ AF_INET6, network->ipv6, network->ipv6_prefix, false };
+		addresses[count++] = (struct link_address){ AF_INET6, rules_link_local(mac), 64, false };
 		if ((r = sysctl_forward_ipv6(ifname, err)) < 0)
 			return r;
 	}

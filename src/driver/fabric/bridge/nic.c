@@ -1,4 +1,4 @@
-/* Nics: a tap on a bridge, its elements in the rules, its two files for dnsmasq. */
+/* Nics: a tap or veth on a bridge, its elements in the rules, its two files for dnsmasq. Containers enter in enter.c. */
 #include "driver/fabric/bridge/bridge.h"
 
 #include <errno.h>
@@ -72,28 +72,42 @@ static int move_nic(struct bridge_driver *bridge, const struct fabric_nic *old, 
 {
 	const struct fabric_network *network = map_get(&bridge->networks, old->network);
 
-	if (old->number != nic->number)
+	if (old->number != nic->number || old->kind != nic->kind)
 		return take_nic_down(bridge, old, err);
 	if (network && !text_equal(old->network, nic->network))
 		dnsmasq_remove_nic(bridge, network, old);
 	return 0;
 }
 
-static int bring_up_tap(struct bridge_driver *bridge, const struct fabric_network *network, const struct fabric_nic *nic,
-			const char *ifname, struct err *err)
+int bridge_plug_in(struct bridge_driver *bridge, const struct fabric_network *network, const struct fabric_nic *nic,
+		   const char *ifname, struct err *err)
 {
 	char alias[LINK_ALIAS_SIZE], master[IFNAMSIZ];
 	struct link_settings settings = { .alias = alias, .mtu = network->mtu ? network->mtu : BRIDGE_DEFAULT_MTU,
 					  .group = bridge_group(bridge) };
-	int r;
 
 	inventory_nic_alias(nic->instance, nic->index, alias);
 	settings.master = if_nametoindex(bridge_ifname(bridge, network->index, master));
 	if (!settings.master)
 		return err_set(err, -ENOENT, "bridge %s of network '%s' is gone: bring the network up", master, shown(network->name));
-	if ((r = inventory_check_owner(bridge, ifname, alias, err)) < 0 || (r = link_add_tap(ifname, err)) < 0)
-		return r;
 	return link_set(&bridge->netlink, ifname, &settings, err);
+}
+
+/* A tap is made; a veth is there when a container has entered, and waits for it otherwise. */
+static int bring_up_link(struct bridge_driver *bridge, const struct fabric_network *network, const struct fabric_nic *nic,
+			 const char *ifname, struct err *err)
+{
+	char alias[LINK_ALIAS_SIZE];
+	int r;
+
+	inventory_nic_alias(nic->instance, nic->index, alias);
+	if ((r = inventory_check_owner(bridge, ifname, alias, err)) < 0)
+		return r;
+	if (nic->kind == FABRIC_VETH && !if_nametoindex(ifname))
+		return 0;
+	if (nic->kind == FABRIC_TAP && (r = link_add_tap(ifname, err)) < 0)
+		return r;
+	return bridge_plug_in(bridge, network, nic, ifname, err);
 }
 
 int bridge_nic_up(struct fabric_driver *driver, const struct fabric_nic *nic, char ret_ifname[IFNAMSIZ], struct err *err)
@@ -118,7 +132,7 @@ int bridge_nic_up(struct fabric_driver *driver, const struct fabric_nic *nic, ch
 	bridge_tap_ifname(bridge, nic->number, ifname);
 	/* Rules come first: they say what the kernel has, also when the tap cannot be made. */
 	if ((r = filter_change_nic(bridge, old, nic, err)) == 0 &&
-	    (r = bring_up_tap(bridge, network, nic, ifname, err)) == 0 && network->has_dhcp)
+	    (r = bring_up_link(bridge, network, nic, ifname, err)) == 0 && network->has_dhcp)
 		r = dnsmasq_put_nic(bridge, network, old, nic, err);
 	fabric_nic_free(old);
 	if (r < 0)

@@ -73,6 +73,8 @@ int records_save_nic(const struct bridge_driver *driver, const struct fabric_nic
 		   nic->instance, nic->hostname, nic->network, nic->index, nic->number,
 		   mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
 		   inet_ntop(AF_INET, &nic->ipv4, ipv4, sizeof(ipv4)), inet_ntop(AF_INET6, &nic->ipv6, ipv6, sizeof(ipv6)));
+	if (nic->kind == FABRIC_VETH)
+		str_append(&text, "kind veth\n");
 	for (size_t i = 0; i < nic->publish_count; i++) {
 		const struct fabric_publish *publish = &nic->publish[i];
 
@@ -104,12 +106,18 @@ static struct fabric_network *parse_network(const char *text)
 
 struct publishes { VEC(struct fabric_publish) items; };
 
-static bool parse_publishes(const char *text, struct publishes *publishes)
+/* The lines after the first. */
+static bool parse_rest(const char *text, struct fabric_nic *nic, struct publishes *publishes)
 {
 	for (const char *line = strchr(text, '\n'); line && line[1]; line = strchr(line + 1, '\n')) {
 		struct fabric_publish publish = { 0 };
 		char address[INET6_ADDRSTRLEN];
 		unsigned protocol;
+
+		if (text_starts_with(line + 1, "kind veth\n")) {
+			nic->kind = FABRIC_VETH;
+			continue;
+		}
 
 		if (sscanf(line + 1, "publish %u %45s %hu %hu", &protocol, address, &publish.host_port, &publish.guest_port) != 4 ||
 		    protocol > FABRIC_UDP || inet_pton(AF_INET6, address, &publish.host_address) != 1)
@@ -132,7 +140,7 @@ static struct fabric_nic *parse_nic(const char *text)
 		   &nic.index, &nic.number, &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5], ipv4, ipv6) != 13 ||
 	    inet_pton(AF_INET, ipv4, &nic.ipv4) != 1 || inet_pton(AF_INET6, ipv6, &nic.ipv6) != 1)
 		return NULL;
-	if (parse_publishes(text, &publishes)) {
+	if (parse_rest(text, &nic, &publishes)) {
 		nic.publish = publishes.items.items;
 		nic.publish_count = publishes.items.count;
 		if (fabric_check_nic(&nic, &ignored) == 0)
@@ -165,7 +173,7 @@ static bool load_nic(struct bridge_driver *driver, const char *ifname, const cha
 	struct fabric_nic *nic = parse_nic(text);
 	char expected[IFNAMSIZ], key[FABRIC_KEY_SIZE];
 
-	/* After a restart of the host the tap is gone, and its number and ports are free for others. */
+	/* After a restart of the host the tap, or the end of a container its veth, is gone: number and ports are free for others. */
 	if (!nic || !text_equal(bridge_tap_ifname(driver, nic->number, expected), ifname) || !if_nametoindex(ifname)) {
 		fabric_nic_free(nic);
 		return false;

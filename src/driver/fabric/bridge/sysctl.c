@@ -76,6 +76,15 @@ static int keep_router_advertisements(struct err *err)
 	return r;
 }
 
+void sysctl_ignore_routers(const char *ifname)
+{
+	char path[PATH_SIZE];
+	struct err ignored;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_ra", ifname);
+	write_setting(path, '0', &ignored);
+}
+
 int sysctl_forward_ipv6(const char *bridge, struct err *err)
 {
 	char path[PATH_SIZE];

@@ -13,5 +13,7 @@
 
 int sysctl_forward_ipv4(const char *bridge, struct err *err);
 int sysctl_forward_ipv6(const char *bridge, struct err *err);
+/* Of the present network namespace. Where it cannot be set nothing is lost: an advertised route stands beside ours. */
+void sysctl_ignore_routers(const char *ifname);
 
 #endif

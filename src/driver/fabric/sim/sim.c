@@ -12,10 +12,13 @@
 
 struct subnet { struct in_addr address; unsigned prefix; };
 
+/* A nic and the process in whose namespace it is. */
+struct sim_nic { struct fabric_nic *nic; pid_t pid; };
+
 struct sim_fabric {
 	pthread_mutex_t mutex;
 	struct map networks;		/* uid -> struct fabric_network *, owned. */
-	struct map nics;		/* fabric_nic_key() -> struct fabric_nic *, owned. */
+	struct map nics;		/* fabric_nic_key() -> struct sim_nic *, owned. */
 	size_t published;		/* Sum over nics: none published, nothing to compare. */
 	VEC(struct fabric_publish) used_ports;
 	VEC(struct subnet) used_subnets;
@@ -28,6 +31,13 @@ struct sim_driver {
 	struct fault *fault;		/* Borrowed; only touched with the world locked. */
 	char tag[8];
 };
+
+static void sim_nic_free(struct sim_nic *nic)
+{
+	if (nic)
+		fabric_nic_free(nic->nic);
+	free(nic);
+}
 
 struct sim_fabric *sim_fabric_new(void)
 {
@@ -44,7 +54,7 @@ void sim_fabric_free(struct sim_fabric *world)
 	for (size_t i = 0; i < world->networks.count; i++)
 		fabric_network_free(world->networks.entries[i].value);
 	for (size_t i = 0; i < world->nics.count; i++)
-		fabric_nic_free(world->nics.entries[i].value);
+		sim_nic_free(world->nics.entries[i].value);
 	map_done(&world->networks);
 	map_done(&world->nics);
 	vec_done(&world->used_ports);
@@ -71,8 +81,17 @@ const struct fabric_network *sim_fabric_network(const struct sim_fabric *world, 
 const struct fabric_nic *sim_fabric_nic(const struct sim_fabric *world, const char *instance, unsigned index)
 {
 	char key[FABRIC_KEY_SIZE];
+	const struct sim_nic *found = map_get(&world->nics, fabric_nic_key(instance, index, key));
 
-	return map_get(&world->nics, fabric_nic_key(instance, index, key));
+	return found ? found->nic : NULL;
+}
+
+pid_t sim_fabric_nic_pid(const struct sim_fabric *world, const char *instance, unsigned index)
+{
+	char key[FABRIC_KEY_SIZE];
+	const struct sim_nic *found = map_get(&world->nics, fabric_nic_key(instance, index, key));
+
+	return found ? found->pid : 0;
 }
 
 void sim_fabric_use_port(struct sim_fabric *world, enum fabric_protocol protocol, uint16_t port)
@@ -174,7 +193,7 @@ static int check_port(const struct sim_fabric *world, const struct fabric_nic *n
 			return err_set(err, -EBUSY, "host port %u/%s is in use by another program: choose another one",
 				       publish->host_port, protocol);
 	for (size_t i = 0; world->published && i < world->nics.count; i++) {
-		const struct fabric_nic *other = world->nics.entries[i].value;
+		const struct fabric_nic *other = ((const struct sim_nic *)world->nics.entries[i].value)->nic;
 
 		if (text_equal(other->instance, nic->instance) && other->index == nic->index)
 			continue;
@@ -188,18 +207,31 @@ static int check_port(const struct sim_fabric *world, const struct fabric_nic *n
 
 static void remove_nic(struct sim_fabric *world, const char *key)
 {
-	struct fabric_nic *nic = map_remove(&world->nics, key);
+	struct sim_nic *found = map_remove(&world->nics, key);
 
-	if (nic)
-		world->published -= nic->publish_count;
-	fabric_nic_free(nic);
+	if (found)
+		world->published -= found->nic->publish_count;
+	sim_nic_free(found);
+}
+
+/* With its new values the nic stays where it is. */
+static void put_nic(struct sim_fabric *world, const struct fabric_nic *nic)
+{
+	struct sim_nic *added = alloc(sizeof(*added));
+	const struct sim_nic *old;
+	char key[FABRIC_KEY_SIZE];
+
+	old = map_get(&world->nics, fabric_nic_key(nic->instance, nic->index, key));
+	*added = (struct sim_nic){ fabric_nic_copy(nic), old && old->nic->kind == nic->kind ? old->pid : 0 };
+	remove_nic(world, key);
+	map_put(&world->nics, key, added);
+	world->published += nic->publish_count;
 }
 
 static int sim_nic_up(struct fabric_driver *driver, const struct fabric_nic *nic, char ret_ifname[IFNAMSIZ], struct err *err)
 {
 	struct sim_driver *sim = lock(driver);
 	auto_unlock struct sim_fabric *world = sim->world;
-	char key[FABRIC_KEY_SIZE];
 	int r;
 
 	if ((r = fabric_check_nic(nic, err)) < 0)
@@ -211,14 +243,32 @@ static int sim_nic_up(struct fabric_driver *driver, const struct fabric_nic *nic
 			return r;
 	if ((r = fault_step(sim->fault, "nic up", err)) < 0)
 		return r;
-	fabric_nic_key(nic->instance, nic->index, key);
-	remove_nic(world, key);
-	map_put(&world->nics, key, fabric_nic_copy(nic));
-	world->published += nic->publish_count;
+	put_nic(world, nic);
 	if ((r = fault_step(sim->fault, "nic up", err)) < 0)
 		return r;
 	snprintf(ret_ifname, IFNAMSIZ, "s%.4st%u", sim->tag, nic->number % 100000);
 	return 0;
+}
+
+static int sim_nic_enter(struct fabric_driver *driver, const struct fabric_nic *nic, pid_t pid, struct err *err)
+{
+	struct sim_driver *sim = lock(driver);
+	auto_unlock struct sim_fabric *world = sim->world;
+	char key[FABRIC_KEY_SIZE];
+	struct sim_nic *found;
+	int r;
+
+	if ((r = fabric_check_nic(nic, err)) < 0)
+		return r;
+	if (nic->kind != FABRIC_VETH)
+		return err_set(err, -EINVAL, "nic %u of '%s' is a tap: it enters no container", nic->index, shown(nic->hostname));
+	found = map_get(&world->nics, fabric_nic_key(nic->instance, nic->index, key));
+	if (!found || found->nic->kind != FABRIC_VETH)
+		return err_set(err, -ENOENT, "nic %u of '%s' is not up: bring it up first", nic->index, shown(nic->hostname));
+	if ((r = fault_step(sim->fault, "nic enter", err)) < 0)
+		return r;
+	found->pid = pid;
+	return fault_step(sim->fault, "nic enter", err);
 }
 
 static int sim_nic_down(struct fabric_driver *driver, const char *instance, unsigned index, struct err *err)
@@ -246,7 +296,7 @@ static int sim_inventory(struct fabric_driver *driver, struct fabric_inventory *
 	for (size_t i = 0; i < world->networks.count; i++)
 		vec_push(&inventory.networks)->uid = text_copy(world->networks.entries[i].key);
 	for (size_t i = 0; i < world->nics.count; i++) {
-		const struct fabric_nic *nic = world->nics.entries[i].value;
+		const struct fabric_nic *nic = ((const struct sim_nic *)world->nics.entries[i].value)->nic;
 
 		*vec_push(&inventory.nics) = (struct fabric_name){ text_copy(nic->instance), nic->index };
 	}
@@ -312,6 +362,7 @@ const struct fabric_ops fabric_sim = {
 	.network_up = sim_network_up,
 	.network_down = sim_network_down,
 	.nic_up = sim_nic_up,
+	.nic_enter = sim_nic_enter,
 	.nic_down = sim_nic_down,
 	.inventory = sim_inventory,
 	.check_subnet = sim_check_subnet,

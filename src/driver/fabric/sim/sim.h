@@ -23,6 +23,9 @@ size_t sim_fabric_nic_count(const struct sim_fabric *world);
 const struct fabric_network *sim_fabric_network(const struct sim_fabric *world, const char *uid);
 const struct fabric_nic *sim_fabric_nic(const struct sim_fabric *world, const char *instance, unsigned index);
 
+/* The process whose namespace the nic has entered; 0: none. */
+pid_t sim_fabric_nic_pid(const struct sim_fabric *world, const char *instance, unsigned index);
+
 /* Things of the host that are in the way, for tests of -EBUSY. */
 void sim_fabric_use_port(struct sim_fabric *world, enum fabric_protocol protocol, uint16_t port);
 void sim_fabric_use_subnet(struct sim_fabric *world, struct in_addr address, unsigned prefix);

@@ -136,9 +136,12 @@ static void names_stay_one_segment_of_the_path(void **state)
 		check(&(struct fake_step){ .expect = cases[i].expect, .reply = NOT_FOUND }, 1, cases[i].line, 1, "", "does not exist");
 }
 
+#define LOOKS_AT_THE_IMAGE { .expect = "GET /v1/images/tiny ", .reply = OK("{\"spec\":{\"kind\":\"vm\"}}") }
+
 static void run_waits_and_prints_the_name(void **state)
 {
 	static const struct fake_step steps[] = {
+		LOOKS_AT_THE_IMAGE,
 		{ .expect = "{\"meta\":{\"name\":\"web\"},\"spec\":{\"image\":\"tiny\","
 		  "\"power\":\"running\",\"cpus\":2,\"memory\":\"1G\"}}",
 		  .reply = FAKE_CLOSE("201 Created", STARTING) },
@@ -146,11 +149,13 @@ static void run_waits_and_prints_the_name(void **state)
 		{ .expect = "GET /v1/instances/web?after=7&timeout=10000ms HTTP", .reply = OK(RUNNING) },
 	};
 	static const struct fake_step fails[] = {
+		LOOKS_AT_THE_IMAGE,
 		{ .expect = "POST", .reply = FAKE_CLOSE("201 Created", STARTING) },
 		{ .expect = "GET", .reply = OK(STARTING) },
 		{ .expect = "GET", .reply = OK(WEB("\"state\":\"failed\",\"reason\":\"no memory left\"", "")) },
 	};
 	static const struct fake_step slow[] = {
+		LOOKS_AT_THE_IMAGE,
 		{ .expect = "POST", .reply = FAKE_CLOSE("201 Created", STARTING) },
 		{ .expect = "GET", .reply = OK(STARTING) },
 	};
@@ -159,19 +164,20 @@ static void run_waits_and_prints_the_name(void **state)
 	CHECK(steps, "run tiny web --cpus 2 --memory 1G", 0, "web\n", NULL);
 	CHECK(fails, "run tiny web", 1, "", "strata: instance 'web': no memory left\n");
 	CHECK(slow, "run tiny web --timeout 0s", 75, "", "the work goes on");
-	check(slow, 1, "run tiny web --no-wait", 0, "web\n", NULL);
+	check(slow, 2, "run tiny web --no-wait", 0, "web\n", NULL);
 }
 
 static void a_taken_name_that_was_made_up_is_tried_again(void **state)
 {
 	static const struct fake_step steps[] = {
+		LOOKS_AT_THE_IMAGE,
 		{ .expect = "POST", .reply = FAKE_CLOSE("409 Conflict", "{\"error\":{\"code\":409,\"message\":\"taken\"}}") },
 		{ .expect = "POST", .reply = FAKE_CLOSE("201 Created", RUNNING) },
 	};
 
 	(void)state;
 	CHECK(steps, "create tiny --no-wait", 0, "web\n", NULL);
-	check(steps, 1, "create tiny web --no-wait", 1, "", "strata: taken\n");
+	check(steps, 2, "create tiny web --no-wait", 1, "", "strata: taken\n");
 }
 
 static void an_old_failure_is_not_that_of_the_new_start(void **state)
@@ -248,19 +254,22 @@ static void exec_passes_channels_and_the_exit_code(void **state)
 	check(NULL, 0, "exec -e A web true", 2, "", "NAME=VALUE");
 }
 
-static void logs_show_the_last_lines(void **state)
+static void logs_are_asked_for_by_lines_and_time(void **state)
 {
-	static const struct fake_step all[] = { { .expect = "/logs HTTP", .reply = OK("one\ntwo\nthree\n") } };
-	static const struct fake_step follow[] = { { .expect = "/logs HTTP", .reply = OK("one\ntwo\nthree") },
-		{ .expect = "/logs?follow=true&tail=9 HTTP", .reply = OK("two\nthree\nfour\n") } };
+	static const struct fake_step all[] = { { .expect = "/logs HTTP", .reply = OK("one\ntwo\n") } };
+	static const struct fake_step some[] = { { .expect =
+		"/logs?follow=true&lines=2&since=2026-11-23T10:00:00.000Z&timestamps=true HTTP", .reply = OK("two\n") } };
+	static const struct fake_step day[] = { { .expect = "/logs?since=2026-11-23T00:00:00.000Z HTTP", .reply = OK("two\n") } };
+	static const struct fake_step ago[] = { { .expect = "/logs?since=20", .reply = OK("") } };
 
 	(void)state;
-	CHECK(all, "logs web", 0, "one\ntwo\nthree\n", NULL);
-	CHECK(all, "logs -n 1 web", 0, "three\n", NULL);
-	CHECK(all, "logs -n 0 web", 0, "", NULL);
-	CHECK(all, "logs -n 99 web", 0, "one\ntwo\nthree\n", NULL);
-	CHECK(follow, "logs -f -n 2 web", 0, "two\nthree\nfour\n", NULL);
+	CHECK(all, "logs web", 0, "one\ntwo\n", NULL);
+	CHECK(some, "logs -f -n 2 --since 2026-11-23T11:00:00+01:00 -t web", 0, "two\n", NULL);
+	CHECK(day, "logs --since 2026-11-23 web", 0, "two\n", NULL);
+	CHECK(ago, "logs --since 1h30m web", 0, "", NULL);
 	check(NULL, 0, "logs -n x web", 2, "", "not a number");
+	check(NULL, 0, "logs -n -1 web", 2, "", "not a number");
+	check(NULL, 0, "logs --since yesterday web", 2, "", "neither a time nor a duration");
 }
 
 static void images_are_uploaded_and_waited_for(void **state)
@@ -446,7 +455,7 @@ int main(void)
 		cmocka_unit_test(rm_waits_until_it_is_gone),
 		cmocka_unit_test(set_says_what_waits_for_the_next_start),
 		cmocka_unit_test(exec_passes_channels_and_the_exit_code),
-		cmocka_unit_test(logs_show_the_last_lines),
+		cmocka_unit_test(logs_are_asked_for_by_lines_and_time),
 		cmocka_unit_test(images_are_uploaded_and_waited_for),
 		cmocka_unit_test(manifests_are_created_changed_or_left),
 		cmocka_unit_test(a_file_comes_out_of_the_guest),

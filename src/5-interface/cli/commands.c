@@ -16,7 +16,7 @@ const struct cli_option cli_global_options[] = {
 const struct cli_group cli_groups[] = {
 	{ "Instances", COMMANDS(&command_run, &command_create, &command_ls, &command_show, &command_start, &command_stop,
 		&command_restart, &command_pause, &command_resume, &command_rm, &command_rename, &command_set, &command_wait) },
-	{ "Inside instances", COMMANDS(&command_exec, &command_console, &command_logs, &command_cp, &command_top) },
+	{ "Inside instances", COMMANDS(&command_exec, &command_attach, &command_console, &command_logs, &command_cp, &command_top) },
 	{ "Snapshots and copies", COMMANDS(&command_snapshot_create, &command_snapshot_ls, &command_snapshot_show,
 		&command_snapshot_restore, &command_snapshot_rm, &command_clone, &command_export, &command_import) },
 	{ "Images", COMMANDS(&command_image_ls, &command_image_show, &command_image_import, &command_image_build,

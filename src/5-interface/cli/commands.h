@@ -7,12 +7,12 @@
 #include "5-interface/cli/command.h"
 
 /* cmd_run.c */
-extern const struct cli_command command_run, command_create;
+extern const struct cli_command command_run, command_create, command_attach;
 /* cmd_instance.c */
 extern const struct cli_command command_ls, command_show, command_rename, command_set, command_wait;
 /* cmd_power.c */
 extern const struct cli_command command_start, command_stop, command_restart, command_pause, command_resume, command_rm;
-/* cmd_exec.c, cmd_console.c, cmd_cp.c, cmd_top.c */
+/* cmd_exec.c, cmd_console.c, cmd_logs.c, cmd_cp.c, cmd_top.c */
 extern const struct cli_command command_exec, command_console, command_logs, command_cp, command_top;
 /* cmd_snapshot.c */
 extern const struct cli_command command_snapshot_ls, command_snapshot_show, command_snapshot_create, command_snapshot_restore,

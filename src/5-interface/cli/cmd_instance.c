@@ -1,4 +1,4 @@
-/* ls, show, rename, set, wait. */
+/* ls, show, rename, wait. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "model/instance.h"
 
-enum { IN_FORCE_WITHIN_MS = 5000, LABELS_MAX = 8 };
+enum { LABELS_MAX = 8 };
 
 static const struct output_column columns[] = {
 	{ "NAME", "meta.name", NULL, false },
@@ -69,61 +69,6 @@ static int run_rename(struct cli *cli, struct err *err)
 	return request_json(cli, "POST", path, body, NULL, err);
 }
 
-/* The agent has looked at the change: cpus and memory are in force, or it says what waits for the next start. */
-static int wait_until_applied(void *data, const void *object, struct err *err)
-{
-	const struct instance *instance = object;
-	bool is_off;
-
-	(void)data;
-	(void)err;
-	if (!instance)
-		return WAIT_DONE;
-	is_off = instance->status.state != INSTANCE_RUNNING && instance->status.state != INSTANCE_PAUSED;
-	return is_off || instance->status.pending.count ||
-		(instance->status.cpus == instance->spec.cpus && instance->status.memory == instance->spec.memory) ?
-		WAIT_DONE : WAIT_MORE;
-}
-
-/* The agent speaks of cpus and memory, which it may have to refuse; these it never changes while the machine runs. */
-static void say_fixed_while_running(struct cli *cli, const char *name, const struct json *patch, const struct json *answer)
-{
-	static const char *const fields[] = { "machine", "boot", "kernel_options", "root_size", "user_data", "ssh_keys", "vnc", "vsock" };
-	const char *state = json_string(json_path(answer, "status.state"), "");
-
-	if (!text_equal(state, instance_state_names[INSTANCE_RUNNING]) && !text_equal(state, instance_state_names[INSTANCE_PAUSED]))
-		return;
-	for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
-		if (json_get(json_get(patch, "spec"), fields[i]))
-			fprintf(cli->messages, "at the next start of '%s': %s\n", name, fields[i]);
-}
-
-static int run_set(struct cli *cli, struct err *err)
-{
-	const struct kind *kind = &kinds[KIND_INSTANCE];
-	const char *name = cli_argument(cli, 0);
-	auto_free char *path = request_path("instances", name, NULL);
-	auto_json struct json *patch = json_new_object(), *answer = NULL;
-	int result;
-
-	for (size_t i = 1; i < cli_argument_count(cli); i++) {
-		result = spec_assign(kind, cli_argument(cli, i), patch, err);
-		if (result < 0)
-			return result;
-	}
-	result = request_json(cli, "PATCH", path, patch, &answer, err);
-	if (result < 0)
-		return result;
-	say_fixed_while_running(cli, name, patch, answer);
-	if (cli_has(cli, "no-wait"))
-		return 0;
-	result = wait_for(cli, &(struct wait){ .kind = kind, .path = path, .name = name, .look = wait_until_applied,
-			  .revision = answer_revision(answer), .default_timeout_ms = IN_FORCE_WITHIN_MS }, err);
-	if (result < 0 && result != -ETIMEDOUT)
-		return result;
-	return say_pending(cli, name, path, err);
-}
-
 /* What `wait --for` knows. */
 static const struct { const char *name; wait_look_fn *look; } goals[] = {
 	{ "running", wait_until_running }, { "stopped", wait_until_stopped }, { "paused", wait_until_paused },
@@ -169,17 +114,6 @@ const struct cli_command command_rename = {
 	.name = "rename", .arguments = "NAME NEW-NAME", .min = 2, .max = 2, .completes = "instances", .run = run_rename,
 	.summary = "Give an instance another name",
 	.examples = EXAMPLES("strata rename web front"),
-};
-
-const struct cli_command command_set = {
-	.name = "set", .arguments = "NAME FIELD=VALUE...", .min = 2, .max = -1, .completes = "instances", .run = run_set,
-	.summary = "Change an instance",
-	.more = "Cpus and memory change at once where the machine can (q35), everything else at the next start; what "
-		"waits for that is said. FIELD= without a value goes back to the default, label.KEY= removes a label. "
-		"'strata explain instance' lists the fields.",
-	.options = OPTIONS({ "no-wait", 0, false, NULL, "Do not wait to say what is in force." }),
-	.examples = EXAMPLES("strata set web cpus=2 memory=512MiB", "strata set web label.tier=front restart=always",
-			     "strata set web publish=8080:80,8443:443"),
 };
 
 const struct cli_command command_wait = {

@@ -15,12 +15,12 @@ const struct cli_option cli_global_options[] = {
 
 const struct cli_group cli_groups[] = {
 	{ "Instances", COMMANDS(&command_run, &command_create, &command_ls, &command_show, &command_start, &command_stop,
-		&command_restart, &command_pause, &command_resume, &command_rm, &command_rename, &command_set, &command_wait) },
+		&command_restart, &command_pause, &command_resume, &command_rm, &command_rename, &command_set, &command_update, &command_wait) },
 	{ "Inside instances", COMMANDS(&command_exec, &command_attach, &command_console, &command_logs, &command_cp, &command_top) },
 	{ "Snapshots and copies", COMMANDS(&command_snapshot_create, &command_snapshot_ls, &command_snapshot_show,
-		&command_snapshot_restore, &command_snapshot_rm, &command_clone, &command_export, &command_import) },
-	{ "Images", COMMANDS(&command_image_ls, &command_image_show, &command_image_import, &command_image_build,
-		&command_image_export, &command_image_rm) },
+		&command_snapshot_restore, &command_snapshot_rm, &command_clone, &command_commit, &command_export, &command_import) },
+	{ "Images", COMMANDS(&command_image_ls, &command_image_show, &command_image_pull, &command_image_import, &command_image_build,
+		&command_image_export, &command_image_history, &command_image_tag, &command_image_rm, &command_image_prune) },
 	{ "Volumes", COMMANDS(&command_volume_ls, &command_volume_show, &command_volume_create, &command_volume_attach,
 		&command_volume_detach, &command_volume_resize, &command_volume_rm) },
 	{ "Networks", COMMANDS(&command_network_ls, &command_network_show, &command_network_create, &command_network_set,

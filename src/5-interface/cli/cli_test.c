@@ -71,7 +71,7 @@ static void check(const struct fake_step *steps, size_t count, const char *line,
 #define OK(body) FAKE_CLOSE("200 OK", body)
 #define WEB(status, spec) "{\"kind\":\"instance\",\"meta\":{\"uid\":\"u1\",\"name\":\"web\",\"project\":\"default\"," \
 	"\"created_at\":\"2020-01-01T00:00:00.000Z\",\"generation\":1,\"revision\":7}," \
-	"\"spec\":{\"image\":\"tiny\",\"cpus\":1,\"memory\":268435456,\"start_serial\":1" spec "}," \
+	"\"spec\":{\"kind\":\"vm\",\"image\":\"tiny\",\"cpus\":1,\"memory\":268435456,\"start_serial\":1" spec "}," \
 	"\"status\":{" status "}}"
 #define RUNNING WEB("\"state\":\"running\",\"started_serial\":1,\"cpus\":1,\"memory\":268435456", "")
 #define STARTING WEB("\"state\":\"starting\"", "")
@@ -91,9 +91,9 @@ static void lists_are_tables_names_or_json(void **state)
 	call = run(daemon.path, "ls");
 	fake_stop(&daemon);
 	assert_int_equal(call->exit_code, 0);
-	assert_non_null(strstr(call->out, "NAME  STATE    IMAGE  CPUS  MEMORY  ADDRESS   AGE"));
-	assert_non_null(strstr(call->out, "web   running  tiny   1     256MiB  -"));
-	assert_non_null(strstr(call->out, "web   failed   tiny   1     256MiB  10.1.2.3"));
+	assert_non_null(strstr(call->out, "NAME  KIND  STATE    IMAGE  CPUS  MEMORY  ADDRESS   AGE"));
+	assert_non_null(strstr(call->out, "web   vm    running  tiny   1     256MiB  -"));
+	assert_non_null(strstr(call->out, "web   vm    failed   tiny   1     256MiB  10.1.2.3"));
 	assert_non_null(strstr(call->out, "disk full\n"));
 	CHECK(steps, "ls -o name", 0, "web\nweb\n", NULL);
 	CHECK(steps, "ls --state failed -o name", 0, "web\n", NULL);

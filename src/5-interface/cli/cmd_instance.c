@@ -11,25 +11,29 @@
 enum { LABELS_MAX = 8 };
 
 static const struct output_column columns[] = {
-	{ "NAME", "meta.name", NULL, false },
-	{ "STATE", "status.state", NULL, false },
-	{ "IMAGE", "spec.image", NULL, false },
-	{ "CPUS", "status.cpus", "spec.cpus", false },
-	{ "MEMORY", "status.memory", "spec.memory", false },
-	{ "ADDRESS", "spec.nics.ipv4", "spec.nics.ipv6", false },
-	{ "AGE", "meta.created_at", NULL, false },
-	{ "REASON", "status.reason", NULL, true },
+	{ .title = "NAME", .path = "meta.name" },
+	{ .title = "KIND", .path = "spec.kind" },
+	{ .title = "STATE", .path = "status.state" },
+	{ .title = "HEALTH", .path = "status.health", .may_be_empty = true },
+	{ .title = "IMAGE", .path = "spec.image" },
+	{ .title = "CPUS", .path = "status.cpus", .otherwise = "spec.cpus" },
+	{ .title = "MEMORY", .path = "status.memory", .otherwise = "spec.memory", .has_no_zero = true },
+	{ .title = "ADDRESS", .path = "spec.nics.ipv4", .otherwise = "spec.nics.ipv6" },
+	{ .title = "AGE", .path = "meta.created_at" },
+	{ .title = "REASON", .path = "status.reason", .may_be_empty = true },
 	{ 0 },
 };
 
-/* --state STATE, and every --label KEY or KEY=VALUE. The keys are copied to 'keys', which owns them. */
+/* --state STATE, --kind KIND and every --label KEY or KEY=VALUE. The keys are copied to 'keys', which owns them. */
 static size_t read_conditions(const struct cli *cli, struct output_condition *conditions, char **keys)
 {
-	const char *state = cli_value(cli, "state"), *text;
+	const char *state = cli_value(cli, "state"), *kind = cli_value(cli, "kind"), *text;
 	size_t count = 0;
 
 	if (state)
 		conditions[count++] = (struct output_condition){ .words = { "status", "state" }, .value = state };
+	if (kind)
+		conditions[count++] = (struct output_condition){ .words = { "spec", "kind" }, .value = kind };
 	for (size_t i = 0; (text = cli_value_at(cli, "label", i)); i++) {
 		const char *equals = strchr(text, '=');
 
@@ -42,10 +46,12 @@ static size_t read_conditions(const struct cli *cli, struct output_condition *co
 
 static int run_ls(struct cli *cli, struct err *err)
 {
-	struct output_condition conditions[1 + LABELS_MAX];
+	struct output_condition conditions[2 + LABELS_MAX];
 	char *keys[LABELS_MAX] = { 0 };
 	int result;
 
+	if (cli_value(cli, "kind") && !text_equal(cli_value(cli, "kind"), "vm") && !text_equal(cli_value(cli, "kind"), "container"))
+		return err_set(err, CLI_USAGE, "--kind: '%s' is no kind of instance: use vm or container", shown(cli_value(cli, "kind")));
 	if (cli_value_at(cli, "label", LABELS_MAX))
 		return err_set(err, CLI_USAGE, "--label: at most %d can be given", LABELS_MAX);
 	result = output_list(cli, &(struct output_list){ .kind = &kinds[KIND_INSTANCE], .path = "/v1/instances", .columns = columns,
@@ -99,8 +105,9 @@ static int run_wait(struct cli *cli, struct err *err)
 const struct cli_command command_ls = {
 	.name = "ls", .max = 0, .run = run_ls, .summary = "List instances",
 	.options = OPTIONS({ "label", 'l', true, "KEY[=VALUE]", "Only those with this label." },
-		{ "state", 's', false, "STATE", "Only those in this state." }, OUTPUT_OPTIONS),
-	.examples = EXAMPLES("strata ls", "strata ls --label tier=front", "strata ls --state running -o name", "strata ls -o json"),
+		{ "state", 's', false, "STATE", "Only those in this state." },
+		{ "kind", 'k', false, "KIND", "Only these: vm or container." }, OUTPUT_OPTIONS),
+	.examples = EXAMPLES("strata ls", "strata ls --label tier=front", "strata ls --kind container --state running -o name", "strata ls -o json"),
 };
 
 const struct cli_command command_show = {

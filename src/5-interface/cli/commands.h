@@ -13,13 +13,17 @@ extern const struct cli_command command_ls, command_show, command_rename, comman
 /* cmd_power.c */
 extern const struct cli_command command_start, command_stop, command_restart, command_pause, command_resume, command_rm;
 /* cmd_exec.c, cmd_console.c, cmd_logs.c, cmd_cp.c, cmd_top.c */
-extern const struct cli_command command_exec, command_console, command_logs, command_cp, command_top;
+extern const struct cli_command command_exec, command_console, command_logs, command_cp, command_top, command_stats;
 /* cmd_snapshot.c */
 extern const struct cli_command command_snapshot_ls, command_snapshot_show, command_snapshot_create, command_snapshot_restore,
 	command_snapshot_rm, command_clone, command_export, command_import;
-/* cmd_volume.c */
-extern const struct cli_command command_volume_ls, command_volume_show, command_volume_create, command_volume_attach,
-	command_volume_detach, command_volume_resize, command_volume_rm;
+/* cmd_volume.c, cmd_volume_plug.c, cmd_volume_snapshot.c */
+extern const struct cli_command command_volume_ls, command_volume_show, command_volume_create, command_volume_set, command_volume_clone,
+	command_volume_resize, command_volume_rm, command_volume_attach, command_volume_detach, command_volume_snapshot_create,
+	command_volume_snapshot_ls, command_volume_snapshot_restore, command_volume_snapshot_rm, command_volume_backup,
+	command_volume_restore;
+/* cmd_pool.c */
+extern const struct cli_command command_pool_ls, command_pool_show, command_pool_create, command_pool_rm;
 /* cmd_network.c */
 extern const struct cli_command command_network_ls, command_network_show, command_network_create, command_network_set,
 	command_network_rm;

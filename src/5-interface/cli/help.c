@@ -4,7 +4,7 @@
 
 #include "base/str.h"
 
-enum { LINE_COLUMNS = 80, NAME_COLUMNS = 23, OPTION_COLUMNS = 30 };
+enum { LINE_COLUMNS = 80, NAME_COLUMNS = 24, OPTION_COLUMNS = 30 };
 
 /* 'text' with line breaks between words, the first line beginning at column 'at', the others at 'indent'. */
 static void wrap(FILE *out, const char *text, int indent, int at)

@@ -4,6 +4,7 @@
 #include "5-interface/cli/output.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "model/image.h"
 #include "model/instance.h"
 
 enum { SECTION_INDENT = 2 };
@@ -50,6 +51,15 @@ static void mount_text(const struct instance_mount *mount, struct str *out)
 		str_append(out, ", read-only");
 }
 
+/* "b94d27b9934d 4.2MiB RUN make install" */
+static void layer_text(const struct image_layer *layer, struct str *out)
+{
+	char size[UNITS_TEXT_SIZE];
+
+	str_printf(out, "%.12s %s %s", layer->diff_id ? layer->diff_id : "", units_format_size(layer->size, size),
+		   layer->created_by ? layer->created_by : "");
+}
+
 /* As one would type it. */
 static void words_text(const struct field_list *words, struct str *out)
 {
@@ -92,6 +102,8 @@ static void list_element_text(const struct field *field, const struct field_list
 {
 	if (field->type == FIELD_STRINGS)
 		str_append(out, field_list_at(list, char *, i)[0]);
+	else if (text_equal(field->table->name, "image_layer"))
+		layer_text(field_list_at(list, struct image_layer, i), out);
 	else if (text_equal(field->table->name, "instance_mount"))
 		mount_text(field_list_at(list, struct instance_mount, i), out);
 	else

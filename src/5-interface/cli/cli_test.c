@@ -3,79 +3,17 @@
 #include <fcntl.h>
 
 #include "5-interface/cli/command.h"
-#include "5-interface/cli/fake_daemon.h"
+#include "5-interface/cli/fake_call.h"
 #include "base/file.h"
 #include "base/spawn.h"
 
-enum { TEXT_BYTES = 64 << 10 };
-
-/* One call of the command, and what came of it. */
-struct call {
-	int exit_code;
-	char out[TEXT_BYTES], messages[TEXT_BYTES];
-};
-
-static void read_back(FILE *file, char text[TEXT_BYTES])
-{
-	size_t size;
-
-	rewind(file);
-	size = fread(text, 1, TEXT_BYTES - 1, file);
-	text[size] = '\0';
-	fclose(file);
-}
-
-static int no_restore(const char *file, const char *state, struct err *err)
-{
-	return err_set(err, -EBUSY, "restore %s into %s", file, state);
-}
-
-/* 'line' is split at spaces. */
-static struct call *run(const char *path, const char *line)
-{
-	const struct cli_doors doors = { .restore = no_restore };
-	auto_free char *copy = text_copy(line);
-	char *argv[32] = { "strata", "--socket", (char *)(uintptr_t)path }, *rest = copy, *word;
-	FILE *out = tmpfile(), *messages = tmpfile();
-	struct call *call = alloc(sizeof(*call));
-	int argc = 3;
-
-	while ((word = strsep(&rest, " ")))
-		argv[argc++] = word;
-	call->exit_code = cli_main(argc, argv, &doors, out, messages);
-	read_back(out, call->out);
-	read_back(messages, call->messages);
-	return call;
-}
-
-/* Follows the script, and checks it to the end. */
-static void check(const struct fake_step *steps, size_t count, const char *line, int exit_code, const char *out, const char *message)
-{
-	struct fake_daemon daemon;
-	auto_free struct call *call = NULL;
-
-	fake_start(&daemon, steps, count);
-	call = run(daemon.path, line);
-	fake_stop(&daemon);
-	if (out)
-		assert_string_equal(call->out, out);
-	if (message)
-		assert_non_null(strstr(call->messages, message));
-	else
-		assert_string_equal(call->messages, "");
-	assert_int_equal(call->exit_code, exit_code);
-}
-
-#define CHECK(steps, ...) check((steps), ARRAY_COUNT(steps), __VA_ARGS__)
-
-#define OK(body) FAKE_CLOSE("200 OK", body)
 #define WEB(status, spec) "{\"kind\":\"instance\",\"meta\":{\"uid\":\"u1\",\"name\":\"web\",\"project\":\"default\"," \
 	"\"created_at\":\"2020-01-01T00:00:00.000Z\",\"generation\":1,\"revision\":7}," \
 	"\"spec\":{\"kind\":\"vm\",\"image\":\"tiny\",\"cpus\":1,\"memory\":268435456,\"start_serial\":1" spec "}," \
 	"\"status\":{" status "}}"
 #define RUNNING WEB("\"state\":\"running\",\"started_serial\":1,\"cpus\":1,\"memory\":268435456", "")
 #define STARTING WEB("\"state\":\"starting\"", "")
-#define NOT_FOUND FAKE_CLOSE("404 Not Found", "{\"error\":{\"code\":404,\"message\":\"instance 'web' does not exist: see 'strata ls'\"}}")
+#define NO_WEB FAKE_CLOSE("404 Not Found", "{\"error\":{\"code\":404,\"message\":\"instance 'web' does not exist: see 'strata ls'\"}}")
 
 static void lists_are_tables_names_or_json(void **state)
 {
@@ -133,7 +71,7 @@ static void names_stay_one_segment_of_the_path(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++)
-		check(&(struct fake_step){ .expect = cases[i].expect, .reply = NOT_FOUND }, 1, cases[i].line, 1, "", "does not exist");
+		check(&(struct fake_step){ .expect = cases[i].expect, .reply = NO_WEB }, 1, cases[i].line, 1, "", "does not exist");
 }
 
 #define LOOKS_AT_THE_IMAGE { .expect = "GET /v1/images/tiny ", .reply = OK("{\"spec\":{\"kind\":\"vm\"}}") }
@@ -196,7 +134,7 @@ static void all_names_are_tried(void **state)
 {
 	static const struct fake_step steps[] = {
 		{ .expect = "POST /v1/instances/a/stop", .reply = OK(RUNNING) },
-		{ .expect = "POST /v1/instances/web/stop", .reply = NOT_FOUND },
+		{ .expect = "POST /v1/instances/web/stop", .reply = NO_WEB },
 		{ .expect = "{\"force\":true}", .reply = OK(RUNNING) },
 		{ .expect = "GET /v1/instances/a ", .reply = OK(WEB("\"state\":\"stopped\"", "")) },
 		{ .expect = "GET /v1/instances/c ", .reply = OK(WEB("\"state\":\"stopped\"", "")) },
@@ -211,7 +149,7 @@ static void rm_waits_until_it_is_gone(void **state)
 	static const struct fake_step steps[] = {
 		{ .expect = "DELETE /v1/instances/web?force=true ", .reply = FAKE_CLOSE("202 Accepted", "{}") },
 		{ .expect = "GET", .reply = OK(WEB("\"state\":\"deleting\"", "")) },
-		{ .expect = "GET", .reply = NOT_FOUND },
+		{ .expect = "GET", .reply = NO_WEB },
 	};
 
 	(void)state;
@@ -241,7 +179,7 @@ static void exec_passes_channels_and_the_exit_code(void **state)
 		{ .expect = "GET /v1/instances/web/exec HTTP", .reply = EXEC_FRAMES, .size = sizeof(EXEC_FRAMES) - 1,
 		  .is_websocket = true },
 	};
-	static const struct fake_step refused[] = { { .reply = NOT_FOUND } };
+	static const struct fake_step refused[] = { { .reply = NO_WEB } };
 	static const char failed[] = "\x81\x38{\"error\": {\"code\": 404, \"message\": \"no such program\"}}   ";
 	static const struct fake_step error[] = { UP_SINCE_LONG, { .reply = failed, .size = sizeof(failed) - 1, .is_websocket = true } };
 	static const struct fake_step cut[] = { UP_SINCE_LONG, { .reply = "\x88\x00", .size = 2, .is_websocket = true } };

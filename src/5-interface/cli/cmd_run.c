@@ -52,7 +52,7 @@ static int wait_for_instance(struct cli *cli, const struct json *answer, wait_lo
 	if (cli_has(cli, "no-wait"))
 		return 0;
 	return wait_for(cli, &(struct wait){ .kind = &kinds[KIND_INSTANCE], .path = path, .name = name, .look = look,
-			.revision = answer_revision(answer) }, err);
+			.data = cli, .revision = answer_revision(answer) }, err);
 }
 
 /* A container may have done its work before anybody looks. */

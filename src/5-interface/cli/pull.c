@@ -54,12 +54,14 @@ static int pull_as(struct cli *cli, const struct pull *pull, const char *name, s
 {
 	auto_json struct json *body = json_new_object(), *answer = NULL;
 	auto_free char *reference = pull_reference(pull->reference);
-	struct json *spec = spec_member(body, "spec"), *from = spec_member(spec, "pull");
+	struct json *spec, *from;
 	struct err ignored;
 	int result;
 
 	json_set(spec_member(body, "meta"), "name", json_new_string(name));
+	spec = spec_member(body, "spec");
 	json_set(spec, "kind", json_new_string("container"));
+	from = spec_member(spec, "pull");
 	json_set(from, "reference", json_new_string(reference));
 	if (pull->username)
 		json_set(from, "username", json_new_string(pull->username));

@@ -32,7 +32,7 @@ static bool is_unset(const struct field *field, const char *text)
 	bool is_first = field->type == FIELD_ENUM && (field->flags & FIELD_OMIT_EMPTY) && text_equal(text, field->choices[0]);
 
 	return !text[0] || is_first || ((field->flags & FIELD_OMIT_EMPTY) && (text_equal(text, "0") || text_equal(text, "false") ||
-								   text_equal(text, "0B")));
+								   text_equal(text, "0B") || text_equal(text, "0s")));
 }
 
 /* "volume data at /srv, read-only" */
@@ -235,6 +235,13 @@ static void show_list(const char *title, const struct field *field, const struct
 	}
 }
 
+static bool is_empty(const struct field *field, const void *value)
+{
+	auto_free void *nothing = alloc(field->table->size);
+
+	return field_equal(field->table, value, nothing);
+}
+
 /* The sections among these fields: of an object its fields, of a list its elements. */
 static void show_own_sections(const struct field_table *fields, const void *object, FILE *out)
 {
@@ -242,9 +249,9 @@ static void show_own_sections(const struct field_table *fields, const void *obje
 		const struct field *field = field_find(fields, sections[i].field);
 		const char *value = (const char *)object + (field ? field->offset : 0);
 
-		if (field && field->type == FIELD_OBJECT)
+		if (field && field->type == FIELD_OBJECT && !is_empty(field, value))
 			show_section(sections[i].title, field->table, value, out);
-		else if (field && ((const struct field_list *)(const void *)value)->count)
+		else if (field && field->type != FIELD_OBJECT && ((const struct field_list *)(const void *)value)->count)
 			show_list(sections[i].title, field, (const struct field_list *)(const void *)value, out);
 	}
 }

@@ -78,7 +78,7 @@ static int run_command(struct cli *cli, struct err *err)
 
 static int run_line(struct cli *cli, int argc, char **argv, struct err *err)
 {
-	const char *topic;
+	auto_free char *topic = NULL;
 	int result = options_parse(cli, argc, argv, &topic, err);
 
 	if (result < 0)
@@ -125,6 +125,7 @@ int cli_main(int argc, char **argv, const struct cli_doors *doors, FILE *out, FI
 	client_free(cli.client);
 	free(cli.host_text);
 	vec_done(&cli.arguments.values);
+	vec_done(&cli.arguments.rest);
 	vec_done(&cli.arguments.uses);
 	return result;
 }

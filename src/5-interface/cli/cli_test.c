@@ -3,79 +3,17 @@
 #include <fcntl.h>
 
 #include "5-interface/cli/command.h"
-#include "5-interface/cli/fake_daemon.h"
+#include "5-interface/cli/fake_call.h"
 #include "base/file.h"
 #include "base/spawn.h"
 
-enum { TEXT_BYTES = 64 << 10 };
-
-/* One call of the command, and what came of it. */
-struct call {
-	int exit_code;
-	char out[TEXT_BYTES], messages[TEXT_BYTES];
-};
-
-static void read_back(FILE *file, char text[TEXT_BYTES])
-{
-	size_t size;
-
-	rewind(file);
-	size = fread(text, 1, TEXT_BYTES - 1, file);
-	text[size] = '\0';
-	fclose(file);
-}
-
-static int no_restore(const char *file, const char *state, struct err *err)
-{
-	return err_set(err, -EBUSY, "restore %s into %s", file, state);
-}
-
-/* 'line' is split at spaces. */
-static struct call *run(const char *path, const char *line)
-{
-	const struct cli_doors doors = { .restore = no_restore };
-	auto_free char *copy = text_copy(line);
-	char *argv[32] = { "strata", "--socket", (char *)(uintptr_t)path }, *rest = copy, *word;
-	FILE *out = tmpfile(), *messages = tmpfile();
-	struct call *call = alloc(sizeof(*call));
-	int argc = 3;
-
-	while ((word = strsep(&rest, " ")))
-		argv[argc++] = word;
-	call->exit_code = cli_main(argc, argv, &doors, out, messages);
-	read_back(out, call->out);
-	read_back(messages, call->messages);
-	return call;
-}
-
-/* Follows the script, and checks it to the end. */
-static void check(const struct fake_step *steps, size_t count, const char *line, int exit_code, const char *out, const char *message)
-{
-	struct fake_daemon daemon;
-	auto_free struct call *call = NULL;
-
-	fake_start(&daemon, steps, count);
-	call = run(daemon.path, line);
-	fake_stop(&daemon);
-	if (out)
-		assert_string_equal(call->out, out);
-	if (message)
-		assert_non_null(strstr(call->messages, message));
-	else
-		assert_string_equal(call->messages, "");
-	assert_int_equal(call->exit_code, exit_code);
-}
-
-#define CHECK(steps, ...) check((steps), ARRAY_COUNT(steps), __VA_ARGS__)
-
-#define OK(body) FAKE_CLOSE("200 OK", body)
 #define WEB(status, spec) "{\"kind\":\"instance\",\"meta\":{\"uid\":\"u1\",\"name\":\"web\",\"project\":\"default\"," \
 	"\"created_at\":\"2020-01-01T00:00:00.000Z\",\"generation\":1,\"revision\":7}," \
-	"\"spec\":{\"image\":\"tiny\",\"cpus\":1,\"memory\":268435456,\"start_serial\":1" spec "}," \
+	"\"spec\":{\"kind\":\"vm\",\"image\":\"tiny\",\"cpus\":1,\"memory\":268435456,\"start_serial\":1" spec "}," \
 	"\"status\":{" status "}}"
 #define RUNNING WEB("\"state\":\"running\",\"started_serial\":1,\"cpus\":1,\"memory\":268435456", "")
 #define STARTING WEB("\"state\":\"starting\"", "")
-#define NOT_FOUND FAKE_CLOSE("404 Not Found", "{\"error\":{\"code\":404,\"message\":\"instance 'web' does not exist: see 'strata ls'\"}}")
+#define NO_WEB FAKE_CLOSE("404 Not Found", "{\"error\":{\"code\":404,\"message\":\"instance 'web' does not exist: see 'strata ls'\"}}")
 
 static void lists_are_tables_names_or_json(void **state)
 {
@@ -91,9 +29,9 @@ static void lists_are_tables_names_or_json(void **state)
 	call = run(daemon.path, "ls");
 	fake_stop(&daemon);
 	assert_int_equal(call->exit_code, 0);
-	assert_non_null(strstr(call->out, "NAME  STATE    IMAGE  CPUS  MEMORY  ADDRESS   AGE"));
-	assert_non_null(strstr(call->out, "web   running  tiny   1     256MiB  -"));
-	assert_non_null(strstr(call->out, "web   failed   tiny   1     256MiB  10.1.2.3"));
+	assert_non_null(strstr(call->out, "NAME  KIND  STATE    IMAGE  CPUS  MEMORY  ADDRESS   AGE"));
+	assert_non_null(strstr(call->out, "web   vm    running  tiny   1     256MiB  -"));
+	assert_non_null(strstr(call->out, "web   vm    failed   tiny   1     256MiB  10.1.2.3"));
 	assert_non_null(strstr(call->out, "disk full\n"));
 	CHECK(steps, "ls -o name", 0, "web\nweb\n", NULL);
 	CHECK(steps, "ls --state failed -o name", 0, "web\n", NULL);
@@ -133,12 +71,15 @@ static void names_stay_one_segment_of_the_path(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++)
-		check(&(struct fake_step){ .expect = cases[i].expect, .reply = NOT_FOUND }, 1, cases[i].line, 1, "", "does not exist");
+		check(&(struct fake_step){ .expect = cases[i].expect, .reply = NO_WEB }, 1, cases[i].line, 1, "", "does not exist");
 }
+
+#define LOOKS_AT_THE_IMAGE { .expect = "GET /v1/images/tiny ", .reply = OK("{\"spec\":{\"kind\":\"vm\"}}") }
 
 static void run_waits_and_prints_the_name(void **state)
 {
 	static const struct fake_step steps[] = {
+		LOOKS_AT_THE_IMAGE,
 		{ .expect = "{\"meta\":{\"name\":\"web\"},\"spec\":{\"image\":\"tiny\","
 		  "\"power\":\"running\",\"cpus\":2,\"memory\":\"1G\"}}",
 		  .reply = FAKE_CLOSE("201 Created", STARTING) },
@@ -146,11 +87,13 @@ static void run_waits_and_prints_the_name(void **state)
 		{ .expect = "GET /v1/instances/web?after=7&timeout=10000ms HTTP", .reply = OK(RUNNING) },
 	};
 	static const struct fake_step fails[] = {
+		LOOKS_AT_THE_IMAGE,
 		{ .expect = "POST", .reply = FAKE_CLOSE("201 Created", STARTING) },
 		{ .expect = "GET", .reply = OK(STARTING) },
 		{ .expect = "GET", .reply = OK(WEB("\"state\":\"failed\",\"reason\":\"no memory left\"", "")) },
 	};
 	static const struct fake_step slow[] = {
+		LOOKS_AT_THE_IMAGE,
 		{ .expect = "POST", .reply = FAKE_CLOSE("201 Created", STARTING) },
 		{ .expect = "GET", .reply = OK(STARTING) },
 	};
@@ -159,19 +102,20 @@ static void run_waits_and_prints_the_name(void **state)
 	CHECK(steps, "run tiny web --cpus 2 --memory 1G", 0, "web\n", NULL);
 	CHECK(fails, "run tiny web", 1, "", "strata: instance 'web': no memory left\n");
 	CHECK(slow, "run tiny web --timeout 0s", 75, "", "the work goes on");
-	check(slow, 1, "run tiny web --no-wait", 0, "web\n", NULL);
+	check(slow, 2, "run tiny web --no-wait", 0, "web\n", NULL);
 }
 
 static void a_taken_name_that_was_made_up_is_tried_again(void **state)
 {
 	static const struct fake_step steps[] = {
+		LOOKS_AT_THE_IMAGE,
 		{ .expect = "POST", .reply = FAKE_CLOSE("409 Conflict", "{\"error\":{\"code\":409,\"message\":\"taken\"}}") },
 		{ .expect = "POST", .reply = FAKE_CLOSE("201 Created", RUNNING) },
 	};
 
 	(void)state;
 	CHECK(steps, "create tiny --no-wait", 0, "web\n", NULL);
-	check(steps, 1, "create tiny web --no-wait", 1, "", "strata: taken\n");
+	check(steps, 2, "create tiny web --no-wait", 1, "", "strata: taken\n");
 }
 
 static void an_old_failure_is_not_that_of_the_new_start(void **state)
@@ -190,7 +134,7 @@ static void all_names_are_tried(void **state)
 {
 	static const struct fake_step steps[] = {
 		{ .expect = "POST /v1/instances/a/stop", .reply = OK(RUNNING) },
-		{ .expect = "POST /v1/instances/web/stop", .reply = NOT_FOUND },
+		{ .expect = "POST /v1/instances/web/stop", .reply = NO_WEB },
 		{ .expect = "{\"force\":true}", .reply = OK(RUNNING) },
 		{ .expect = "GET /v1/instances/a ", .reply = OK(WEB("\"state\":\"stopped\"", "")) },
 		{ .expect = "GET /v1/instances/c ", .reply = OK(WEB("\"state\":\"stopped\"", "")) },
@@ -205,7 +149,7 @@ static void rm_waits_until_it_is_gone(void **state)
 	static const struct fake_step steps[] = {
 		{ .expect = "DELETE /v1/instances/web?force=true ", .reply = FAKE_CLOSE("202 Accepted", "{}") },
 		{ .expect = "GET", .reply = OK(WEB("\"state\":\"deleting\"", "")) },
-		{ .expect = "GET", .reply = NOT_FOUND },
+		{ .expect = "GET", .reply = NO_WEB },
 	};
 
 	(void)state;
@@ -235,7 +179,7 @@ static void exec_passes_channels_and_the_exit_code(void **state)
 		{ .expect = "GET /v1/instances/web/exec HTTP", .reply = EXEC_FRAMES, .size = sizeof(EXEC_FRAMES) - 1,
 		  .is_websocket = true },
 	};
-	static const struct fake_step refused[] = { { .reply = NOT_FOUND } };
+	static const struct fake_step refused[] = { { .reply = NO_WEB } };
 	static const char failed[] = "\x81\x38{\"error\": {\"code\": 404, \"message\": \"no such program\"}}   ";
 	static const struct fake_step error[] = { UP_SINCE_LONG, { .reply = failed, .size = sizeof(failed) - 1, .is_websocket = true } };
 	static const struct fake_step cut[] = { UP_SINCE_LONG, { .reply = "\x88\x00", .size = 2, .is_websocket = true } };
@@ -248,19 +192,22 @@ static void exec_passes_channels_and_the_exit_code(void **state)
 	check(NULL, 0, "exec -e A web true", 2, "", "NAME=VALUE");
 }
 
-static void logs_show_the_last_lines(void **state)
+static void logs_are_asked_for_by_lines_and_time(void **state)
 {
-	static const struct fake_step all[] = { { .expect = "/logs HTTP", .reply = OK("one\ntwo\nthree\n") } };
-	static const struct fake_step follow[] = { { .expect = "/logs HTTP", .reply = OK("one\ntwo\nthree") },
-		{ .expect = "/logs?follow=true&tail=9 HTTP", .reply = OK("two\nthree\nfour\n") } };
+	static const struct fake_step all[] = { { .expect = "/logs HTTP", .reply = OK("one\ntwo\n") } };
+	static const struct fake_step some[] = { { .expect =
+		"/logs?follow=true&lines=2&since=2026-11-23T10:00:00.000Z&timestamps=true HTTP", .reply = OK("two\n") } };
+	static const struct fake_step day[] = { { .expect = "/logs?since=2026-11-23T00:00:00.000Z HTTP", .reply = OK("two\n") } };
+	static const struct fake_step ago[] = { { .expect = "/logs?since=20", .reply = OK("") } };
 
 	(void)state;
-	CHECK(all, "logs web", 0, "one\ntwo\nthree\n", NULL);
-	CHECK(all, "logs -n 1 web", 0, "three\n", NULL);
-	CHECK(all, "logs -n 0 web", 0, "", NULL);
-	CHECK(all, "logs -n 99 web", 0, "one\ntwo\nthree\n", NULL);
-	CHECK(follow, "logs -f -n 2 web", 0, "two\nthree\nfour\n", NULL);
+	CHECK(all, "logs web", 0, "one\ntwo\n", NULL);
+	CHECK(some, "logs -f -n 2 --since 2026-11-23T11:00:00+01:00 -t web", 0, "two\n", NULL);
+	CHECK(day, "logs --since 2026-11-23 web", 0, "two\n", NULL);
+	CHECK(ago, "logs --since 1h30m web", 0, "", NULL);
 	check(NULL, 0, "logs -n x web", 2, "", "not a number");
+	check(NULL, 0, "logs -n -1 web", 2, "", "not a number");
+	check(NULL, 0, "logs --since yesterday web", 2, "", "neither a time nor a duration");
 }
 
 static void images_are_uploaded_and_waited_for(void **state)
@@ -446,7 +393,7 @@ int main(void)
 		cmocka_unit_test(rm_waits_until_it_is_gone),
 		cmocka_unit_test(set_says_what_waits_for_the_next_start),
 		cmocka_unit_test(exec_passes_channels_and_the_exit_code),
-		cmocka_unit_test(logs_show_the_last_lines),
+		cmocka_unit_test(logs_are_asked_for_by_lines_and_time),
 		cmocka_unit_test(images_are_uploaded_and_waited_for),
 		cmocka_unit_test(manifests_are_created_changed_or_left),
 		cmocka_unit_test(a_file_comes_out_of_the_guest),

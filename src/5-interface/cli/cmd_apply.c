@@ -209,7 +209,7 @@ const struct cli_command command_apply = {
 	.name = "apply", .arguments = "-f FILE", .max = 1, .completes = "file", .run = run_apply,
 	.summary = "Create and change what a manifest describes",
 	.more = "A manifest holds documents with kind, meta and spec, as 'strata show -o yaml' writes them. All are "
-		"checked before the first is sent; networks come first, then images, volumes and instances.",
+		"checked before the first is sent; networks come first, then pools, images, volumes and instances.",
 	.options = OPTIONS(FILE_OPTION, WAIT_OPTIONS),
 	.examples = EXAMPLES("strata apply -f web.yaml", "strata show web -o yaml | strata apply -f -"),
 };

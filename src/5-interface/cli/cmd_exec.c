@@ -79,6 +79,8 @@ static int run_exec(struct cli *cli, struct err *err)
 	json_set(request, "stdin", json_new_bool(has_terminal || cli_has(cli, "interactive") || has_piped_input()));
 	if (cli_value(cli, "directory"))
 		json_set(request, "directory", json_new_string(cli_value(cli, "directory")));
+	if (cli_value(cli, "user"))
+		json_set(request, "user", json_new_string(cli_value(cli, "user")));
 	result = add_environment(cli, request, err);
 	if (result == 0)
 		result = wait_for_agent(cli, cli_argument(cli, 0), err);
@@ -89,11 +91,12 @@ const struct cli_command command_exec = {
 	.name = "exec", .arguments = "NAME [--] COMMAND [ARGUMENT...]", .min = 2, .max = -1, .passes_after = 1,
 	.completes = "instances", .run = run_exec,
 	.summary = "Run a command inside an instance",
-	.more = "Its output and exit code become ours. The guest needs a running agent.",
+	.more = "Its output and exit code become ours. A vm needs a running guest agent for it, a container nothing.",
 	.options = OPTIONS({ "interactive", 'i', false, NULL, "Pass our standard input to it, also when it is slow to come." },
 		{ "terminal", 't', false, NULL, "Give it a terminal (implies -i)." },
 		{ "env", 'e', true, "NAME=VALUE", "Set a variable of its environment." },
+		{ "user", 'u', false, "USER[:GROUP]", "Who it runs as; of a container." },
 		{ "directory", 'w', false, "DIR", "Folder it starts in." }),
-	.examples = EXAMPLES("strata exec web -- uname -a", "strata exec -t web -- sh", "strata exec -i web -- tee /tmp/notes < notes",
-			     "strata exec -e LANG=C -w /srv web -- ls -l"),
+	.examples = EXAMPLES("strata exec web -- uname -a", "strata exec -it web -- sh", "strata exec -i web -- tee /tmp/notes < notes",
+			     "strata exec -e LANG=C -w /srv web -- ls -l", "strata exec -u www-data web -- id"),
 };

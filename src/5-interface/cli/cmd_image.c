@@ -1,9 +1,12 @@
-#include <string.h>
+/* image ls, show, tag, history, prune, rm. */
+#include <unistd.h>
 
 #include "5-interface/cli/commands.h"
 #include "5-interface/cli/resource.h"
-#include "5-interface/cli/transfer.h"
+#include "base/clock.h"
 #include "base/str.h"
+#include "base/units.h"
+#include "model/image.h"
 
 static const struct kind *image_kind(void)
 {
@@ -25,64 +28,108 @@ static int run_rm(struct cli *cli, struct err *err)
 	return resource_rm(cli, image_kind(), err);
 }
 
-static int run_export(struct cli *cli, struct err *err)
-{
-	auto_free char *path = request_path("images", cli_argument(cli, 0), "export", NULL);
+/* tag */
 
-	if (cli_has(cli, "part"))
-		request_query(&path, "part", cli_value(cli, "part"));
-	return transfer_download(cli, path, cli_argument(cli, 1), err);
+static int run_tag(struct cli *cli, struct err *err)
+{
+	const char *name = cli_argument(cli, 1);
+	auto_free char *path = request_path("images", cli_argument(cli, 0), "tag", NULL);
+	auto_json struct json *body = json_new_object();
+	int result;
+
+	json_set(body, "name", json_new_string(name));
+	result = request_json(cli, "POST", path, body, NULL, err);
+	if (result == 0)
+		fprintf(cli->out, "%s\n", name);
+	return result;
 }
 
-/* A part of an image comes from a URL as it is, or from a file by an upload. */
-static int add_part(struct cli *cli, struct json *spec, const char *part, const char *from, const char *sha256,
-		    struct err *err)
-{
-	struct json *object;
-	auto_free char *id = NULL;
+/* history */
 
-	if (!from)
+static void add_layer(struct table *table, const struct image_layer *layer)
+{
+	char size[UNITS_TEXT_SIZE];
+	auto_free char *age = text_age(layer->created_at, clock_wall_ms());
+
+	table_cell(table, "%.12s", layer->diff_id ? layer->diff_id : "");
+	table_cell(table, "%s", age);
+	table_cell(table, "%s", units_format_size(layer->size, size));
+	table_text(table, layer->created_by ? layer->created_by : "");
+}
+
+static void print_layers(struct cli *cli, const struct image *image)
+{
+	struct table table = { 0 };
+
+	table_header(&table, "LAYER", "AGE", "SIZE", "CREATED BY", NULL);
+	for (size_t i = 0; i < image->status.layers.count; i++)
+		add_layer(&table, field_list_at(&image->status.layers, struct image_layer, i));
+	table_print(&table, !cli_has(cli, "no-headers"), cli->out);
+	table_done(&table);
+}
+
+static int run_history(struct cli *cli, struct err *err)
+{
+	auto_free char *path = request_path("images", cli_argument(cli, 0), NULL);
+	auto_json struct json *json = NULL;
+	const struct json *layers;
+	enum output_form form;
+	void *object = NULL;
+	int result = output_form(cli, OUTPUT_TABLE, &form, err);
+
+	if (result == 0)
+		result = request_json(cli, "GET", path, NULL, &json, err);
+	if (result == 0)
+		result = object_decode(image_kind(), json, &object, err);
+	if (result < 0)
+		return result;
+	layers = json_path(json, "status.layers");
+	if (((const struct image *)object)->spec.kind != IMAGE_CONTAINER)
+		result = err_set(err, -EINVAL, "image '%s' is one for a vm: only those for containers have layers", shown(cli_argument(cli, 0)));
+	else if (form == OUTPUT_TABLE)
+		print_layers(cli, object);
+	else if (form == OUTPUT_NAME)
+		for (size_t i = 0; i < json_count(layers); i++)
+			fprintf(cli->out, "%s\n", shown(json_string(json_get(json_at(layers, i), "diff_id"), "")));
+	else
+		form == OUTPUT_JSON ? output_json(cli, layers) : output_yaml(cli, layers);
+	kind_free(image_kind(), object);
+	return result;
+}
+
+/* prune */
+
+static int ask_first(struct cli *cli, struct err *err)
+{
+	char answer[16] = "";
+
+	if (!cli_has(cli, "all") || cli_has(cli, "yes") || !isatty(STDIN_FILENO))
 		return 0;
-	object = spec_member(spec, part);
-	if (sha256)
-		json_set(object, "sha256", json_new_string(sha256));
-	if (strstr(from, "://")) {
-		json_set(object, "url", json_new_string(from));
-		return 0;
-	}
-	if (transfer_upload(cli, from, &id, err) < 0)
-		return err->code;
-	json_set(object, "upload", json_new_string(id));
+	fprintf(cli->messages, "Remove every container image that no instance uses? [y/N] ");
+	fflush(cli->messages);
+	if (!fgets(answer, sizeof(answer), stdin) || (answer[0] != 'y' && answer[0] != 'Y'))
+		return err_set(err, -ECANCELED, "nothing was removed");
 	return 0;
 }
 
-static int run_import(struct cli *cli, struct err *err)
+static int run_prune(struct cli *cli, struct err *err)
 {
-	const char *disk = cli_argument(cli, 1), *kernel = cli_value(cli, "kernel"), *sha256 = cli_value(cli, "sha256");
-	auto_json struct json *spec = json_new_object();
-	int result;
+	auto_json struct json *body = json_new_object(), *answer = NULL;
+	char size[UNITS_TEXT_SIZE];
+	const struct json *removed;
+	int result = ask_first(cli, err);
 
-	if (!disk && !kernel)
-		return err_set(err, CLI_USAGE, "an image needs a disk (FILE or URL), or --kernel");
-	result = add_part(cli, spec, "disk", disk, sha256, err);
+	json_set(body, "all", json_new_bool(cli_has(cli, "all")));
 	if (result == 0)
-		result = add_part(cli, spec, "kernel", kernel, disk ? NULL : sha256, err);
-	if (result == 0)
-		result = add_part(cli, spec, "initrd", cli_value(cli, "initrd"), NULL, err);
+		result = request_json(cli, "POST", "/v1/images/prune", body, &answer, err);
 	if (result < 0)
 		return result;
-	set_from_option(cli, "format", spec, "format");
-	set_from_option(cli, "kernel-options", spec, "cmdline");
-	return resource_create(cli, image_kind(), cli_argument(cli, 0), take(spec), err);
-}
-
-static int run_build(struct cli *cli, struct err *err)
-{
-	const char *recipe = cli_argument(cli, 0), *name = cli_argument(cli, 1);
-	struct json *spec = json_new_object();
-
-	json_set(spec, "build", json_new_string(recipe));
-	return resource_create(cli, image_kind(), name ? name : recipe, spec, err);
+	removed = json_get(answer, "removed");
+	for (size_t i = 0; i < json_count(removed); i++)
+		fprintf(cli->out, "%s\n", shown(json_string(json_at(removed, i), "")));
+	fprintf(cli->messages, "%zu removed, %s freed\n", json_count(removed),
+		units_format_size(json_uint(json_get(answer, "bytes"), 0), size));
+	return 0;
 }
 
 const struct cli_command command_image_ls = {
@@ -98,39 +145,31 @@ const struct cli_command command_image_show = {
 	.examples = EXAMPLES("strata image show tiny"),
 };
 
-const struct cli_command command_image_import = {
-	.name = "image import", .arguments = "NAME [FILE|URL]", .min = 1, .max = 2, .completes = "file", .run = run_import,
-	.summary = "Make an image from a disk, or a kernel and initrd",
-	.more = "Disks are qcow2 or raw. Files are uploaded (- is standard input); an http or https URL is fetched by the daemon.",
-	.options = OPTIONS({ "sha256", 0, false, "HEX", "SHA-256 the file must have." },
-		{ "kernel", 0, false, "FILE|URL", "Linux kernel to boot directly." },
-		{ "initrd", 0, false, "FILE|URL", "Its initial RAM disk." },
-		{ "kernel-options", 0, false, "TEXT", "Kernel command line." },
-		{ "format", 0, false, "FORMAT", "auto, raw or qcow2." }, WAIT_OPTIONS),
-	.examples = EXAMPLES("strata image import debian disk.qcow2",
-			     "strata image import debian https://example.org/disk.qcow2 --sha256 0123...",
-			     "strata image import rescue --kernel vmlinuz --initrd initrd.img"),
-};
-
-const struct cli_command command_image_build = {
-	.name = "image build", .arguments = "RECIPE [NAME]", .min = 1, .max = 2, .run = run_build,
-	.summary = "Build an image here: tiny, debian:12 or debian:13",
-	.options = OPTIONS(WAIT_OPTIONS),
-	.examples = EXAMPLES("strata image build tiny", "strata image build debian:12"),
-};
-
-const struct cli_command command_image_export = {
-	.name = "image export", .arguments = "NAME FILE", .min = 2, .max = 2, .completes = "images", .run = run_export,
-	.summary = "Write an image's disk to a qcow2 file, or its kernel",
-	.more = "An image that boots its kernel directly ('strata image show' says so) moves to another host as these parts.",
-	.options = OPTIONS({ "part", 0, false, "PART", "disk, kernel or initrd (disk)." }),
-	.examples = EXAMPLES("strata image export debian debian.qcow2", "strata image export debian - | gzip > debian.qcow2.gz",
-			     "strata image export tiny vmlinuz --part kernel"),
-};
-
 const struct cli_command command_image_rm = {
 	.name = "image rm", .arguments = "NAME...", .min = 1, .max = -1, .completes = "images", .run = run_rm,
 	.summary = "Remove images",
 	.options = OPTIONS(WAIT_OPTIONS),
 	.examples = EXAMPLES("strata image rm debian"),
+};
+
+const struct cli_command command_image_tag = {
+	.name = "image tag", .arguments = "NAME NEW-NAME", .min = 2, .max = 2, .completes = "images", .run = run_tag,
+	.summary = "Give a container image another name beside its own",
+	.examples = EXAMPLES("strata image tag web:7 registry.example/shop/web:7"),
+};
+
+const struct cli_command command_image_history = {
+	.name = "image history", .arguments = "NAME", .min = 1, .max = 1, .completes = "images", .run = run_history,
+	.summary = "List the layers of a container image, top first",
+	.options = OPTIONS(OUTPUT_OPTIONS),
+	.examples = EXAMPLES("strata image history web:7"),
+};
+
+const struct cli_command command_image_prune = {
+	.name = "image prune", .max = 0, .run = run_prune,
+	.summary = "Remove what is left over of container images",
+	.more = "Layers that no image has any more, and what failed pulls left. Lists what went.",
+	.options = OPTIONS({ "all", 'a', false, NULL, "Also every image that no instance uses; asks first on a terminal." },
+		{ "yes", 'y', false, NULL, "Do not ask." }),
+	.examples = EXAMPLES("strata image prune", "strata image prune --all --yes"),
 };

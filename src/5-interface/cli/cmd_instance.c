@@ -1,4 +1,4 @@
-/* ls, show, rename, set, wait. */
+/* ls, show, rename, wait. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,28 +8,32 @@
 #include "base/str.h"
 #include "model/instance.h"
 
-enum { IN_FORCE_WITHIN_MS = 5000, LABELS_MAX = 8 };
+enum { LABELS_MAX = 8 };
 
 static const struct output_column columns[] = {
-	{ "NAME", "meta.name", NULL, false },
-	{ "STATE", "status.state", NULL, false },
-	{ "IMAGE", "spec.image", NULL, false },
-	{ "CPUS", "status.cpus", "spec.cpus", false },
-	{ "MEMORY", "status.memory", "spec.memory", false },
-	{ "ADDRESS", "spec.nics.ipv4", "spec.nics.ipv6", false },
-	{ "AGE", "meta.created_at", NULL, false },
-	{ "REASON", "status.reason", NULL, true },
+	{ .title = "NAME", .path = "meta.name" },
+	{ .title = "KIND", .path = "spec.kind" },
+	{ .title = "STATE", .path = "status.state" },
+	{ .title = "HEALTH", .path = "status.health", .may_be_empty = true },
+	{ .title = "IMAGE", .path = "spec.image" },
+	{ .title = "CPUS", .path = "status.cpus", .otherwise = "spec.cpus" },
+	{ .title = "MEMORY", .path = "status.memory", .otherwise = "spec.memory", .has_no_zero = true },
+	{ .title = "ADDRESS", .path = "spec.nics.ipv4", .otherwise = "spec.nics.ipv6" },
+	{ .title = "AGE", .path = "meta.created_at" },
+	{ .title = "REASON", .path = "status.reason", .may_be_empty = true },
 	{ 0 },
 };
 
-/* --state STATE, and every --label KEY or KEY=VALUE. The keys are copied to 'keys', which owns them. */
+/* --state STATE, --kind KIND and every --label KEY or KEY=VALUE. The keys are copied to 'keys', which owns them. */
 static size_t read_conditions(const struct cli *cli, struct output_condition *conditions, char **keys)
 {
-	const char *state = cli_value(cli, "state"), *text;
+	const char *state = cli_value(cli, "state"), *kind = cli_value(cli, "kind"), *text;
 	size_t count = 0;
 
 	if (state)
 		conditions[count++] = (struct output_condition){ .words = { "status", "state" }, .value = state };
+	if (kind)
+		conditions[count++] = (struct output_condition){ .words = { "spec", "kind" }, .value = kind };
 	for (size_t i = 0; (text = cli_value_at(cli, "label", i)); i++) {
 		const char *equals = strchr(text, '=');
 
@@ -42,10 +46,12 @@ static size_t read_conditions(const struct cli *cli, struct output_condition *co
 
 static int run_ls(struct cli *cli, struct err *err)
 {
-	struct output_condition conditions[1 + LABELS_MAX];
+	struct output_condition conditions[2 + LABELS_MAX];
 	char *keys[LABELS_MAX] = { 0 };
 	int result;
 
+	if (cli_value(cli, "kind") && !text_equal(cli_value(cli, "kind"), "vm") && !text_equal(cli_value(cli, "kind"), "container"))
+		return err_set(err, CLI_USAGE, "--kind: '%s' is no kind of instance: use vm or container", shown(cli_value(cli, "kind")));
 	if (cli_value_at(cli, "label", LABELS_MAX))
 		return err_set(err, CLI_USAGE, "--label: at most %d can be given", LABELS_MAX);
 	result = output_list(cli, &(struct output_list){ .kind = &kinds[KIND_INSTANCE], .path = "/v1/instances", .columns = columns,
@@ -67,61 +73,6 @@ static int run_rename(struct cli *cli, struct err *err)
 
 	json_set(body, "name", json_new_string(cli_argument(cli, 1)));
 	return request_json(cli, "POST", path, body, NULL, err);
-}
-
-/* The agent has looked at the change: cpus and memory are in force, or it says what waits for the next start. */
-static int wait_until_applied(void *data, const void *object, struct err *err)
-{
-	const struct instance *instance = object;
-	bool is_off;
-
-	(void)data;
-	(void)err;
-	if (!instance)
-		return WAIT_DONE;
-	is_off = instance->status.state != INSTANCE_RUNNING && instance->status.state != INSTANCE_PAUSED;
-	return is_off || instance->status.pending.count ||
-		(instance->status.cpus == instance->spec.cpus && instance->status.memory == instance->spec.memory) ?
-		WAIT_DONE : WAIT_MORE;
-}
-
-/* The agent speaks of cpus and memory, which it may have to refuse; these it never changes while the machine runs. */
-static void say_fixed_while_running(struct cli *cli, const char *name, const struct json *patch, const struct json *answer)
-{
-	static const char *const fields[] = { "machine", "boot", "kernel_options", "root_size", "user_data", "ssh_keys", "vnc", "vsock" };
-	const char *state = json_string(json_path(answer, "status.state"), "");
-
-	if (!text_equal(state, instance_state_names[INSTANCE_RUNNING]) && !text_equal(state, instance_state_names[INSTANCE_PAUSED]))
-		return;
-	for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
-		if (json_get(json_get(patch, "spec"), fields[i]))
-			fprintf(cli->messages, "at the next start of '%s': %s\n", name, fields[i]);
-}
-
-static int run_set(struct cli *cli, struct err *err)
-{
-	const struct kind *kind = &kinds[KIND_INSTANCE];
-	const char *name = cli_argument(cli, 0);
-	auto_free char *path = request_path("instances", name, NULL);
-	auto_json struct json *patch = json_new_object(), *answer = NULL;
-	int result;
-
-	for (size_t i = 1; i < cli_argument_count(cli); i++) {
-		result = spec_assign(kind, cli_argument(cli, i), patch, err);
-		if (result < 0)
-			return result;
-	}
-	result = request_json(cli, "PATCH", path, patch, &answer, err);
-	if (result < 0)
-		return result;
-	say_fixed_while_running(cli, name, patch, answer);
-	if (cli_has(cli, "no-wait"))
-		return 0;
-	result = wait_for(cli, &(struct wait){ .kind = kind, .path = path, .name = name, .look = wait_until_applied,
-			  .revision = answer_revision(answer), .default_timeout_ms = IN_FORCE_WITHIN_MS }, err);
-	if (result < 0 && result != -ETIMEDOUT)
-		return result;
-	return say_pending(cli, name, path, err);
 }
 
 /* What `wait --for` knows. */
@@ -154,8 +105,9 @@ static int run_wait(struct cli *cli, struct err *err)
 const struct cli_command command_ls = {
 	.name = "ls", .max = 0, .run = run_ls, .summary = "List instances",
 	.options = OPTIONS({ "label", 'l', true, "KEY[=VALUE]", "Only those with this label." },
-		{ "state", 's', false, "STATE", "Only those in this state." }, OUTPUT_OPTIONS),
-	.examples = EXAMPLES("strata ls", "strata ls --label tier=front", "strata ls --state running -o name", "strata ls -o json"),
+		{ "state", 's', false, "STATE", "Only those in this state." },
+		{ "kind", 'k', false, "KIND", "Only these: vm or container." }, OUTPUT_OPTIONS),
+	.examples = EXAMPLES("strata ls", "strata ls --label tier=front", "strata ls --kind container --state running -o name", "strata ls -o json"),
 };
 
 const struct cli_command command_show = {
@@ -169,17 +121,6 @@ const struct cli_command command_rename = {
 	.name = "rename", .arguments = "NAME NEW-NAME", .min = 2, .max = 2, .completes = "instances", .run = run_rename,
 	.summary = "Give an instance another name",
 	.examples = EXAMPLES("strata rename web front"),
-};
-
-const struct cli_command command_set = {
-	.name = "set", .arguments = "NAME FIELD=VALUE...", .min = 2, .max = -1, .completes = "instances", .run = run_set,
-	.summary = "Change an instance",
-	.more = "Cpus and memory change at once where the machine can (q35), everything else at the next start; what "
-		"waits for that is said. FIELD= without a value goes back to the default, label.KEY= removes a label. "
-		"'strata explain instance' lists the fields.",
-	.options = OPTIONS({ "no-wait", 0, false, NULL, "Do not wait to say what is in force." }),
-	.examples = EXAMPLES("strata set web cpus=2 memory=512MiB", "strata set web label.tier=front restart=always",
-			     "strata set web publish=8080:80,8443:443"),
 };
 
 const struct cli_command command_wait = {

@@ -22,16 +22,20 @@ static int run_version(struct cli *cli, struct err *err)
 
 static int run_help(struct cli *cli, struct err *err)
 {
-	auto_free char *name = cli_argument(cli, 1) ? text_format("%s %s", cli_argument(cli, 0), cli_argument(cli, 1)) :
-		text_copy(cli_argument(cli, 0));
-	const struct cli_command *command = name ? command_find(name) : NULL;
+	auto_str struct str name = { 0 };
+	const struct cli_command *command;
 
-	if (name && !command)
-		return err_set(err, CLI_USAGE, "unknown command '%s': see 'strata --help'", shown(name));
+	for (size_t i = 0; i < cli_argument_count(cli); i++)
+		str_printf(&name, i ? " %s" : "%s", cli_argument(cli, i));
+	command = command_find(str_text(&name));
 	if (command)
 		help_command(command, cli->out);
-	else
+	else if (!name.size)
 		help_overview(cli->out);
+	else if (command_is_topic(name.data))
+		help_topic(name.data, cli->out);
+	else
+		return err_set(err, CLI_USAGE, "unknown command '%s': see 'strata --help'", shown(name.data));
 	return 0;
 }
 
@@ -44,7 +48,7 @@ static int unknown_kind(const char *name, struct err *err)
 	nearest = field_nearest(name, names, ARRAY_COUNT(names));
 	if (nearest)
 		return err_set(err, CLI_USAGE, "unknown kind '%s', did you mean '%s'?", shown(name), nearest);
-	return err_set(err, CLI_USAGE, "unknown kind '%s': use instance, image, volume, network, snapshot, node or config", shown(name));
+	return err_set(err, CLI_USAGE, "unknown kind '%s': use instance, image, volume, pool, network, snapshot, node or config", shown(name));
 }
 
 /* The table at "spec.nics" of a kind, or the field in it. 'spec' may be left out: "instance.cpus". */
@@ -129,14 +133,14 @@ const struct cli_command command_version = {
 };
 
 const struct cli_command command_help = {
-	.name = "help", .arguments = "[COMMAND]", .max = 2, .run = run_help, .summary = "Explain a command",
-	.examples = EXAMPLES("strata help run", "strata help image import"),
+	.name = "help", .arguments = "[COMMAND]", .max = 3, .run = run_help, .summary = "Explain a command",
+	.examples = EXAMPLES("strata help run", "strata help image import", "strata help volume"),
 };
 
 const struct cli_command command_explain = {
 	.name = "explain", .arguments = "KIND[.FIELD]", .min = 1, .max = 1, .run = run_explain,
-	.summary = "Explain the fields of instances, images, volumes, networks, snapshots, nodes and the configuration",
-	.examples = EXAMPLES("strata explain instance", "strata explain instance.memory", "strata explain instance.nics"),
+	.summary = "Explain the fields of instances, images, volumes, pools, ... and the configuration",
+	.examples = EXAMPLES("strata explain instance", "strata explain instance.memory", "strata explain instance.container"),
 };
 
 const struct cli_command command_completion = {

@@ -1,4 +1,7 @@
-/* Rates come from two samples of the counters in status.usage. */
+/*
+ * top, stats: rates come from two samples of the counters in status.usage. What is not there is not shown: daemons of
+ * different versions count different things.
+ */
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -8,23 +11,23 @@
 #include "5-interface/cli/terminal.h"
 #include "base/map.h"
 #include "base/units.h"
-#include "model/instance.h"
 
-enum { TOP_PERIOD_MS = 2000 };
+enum { TOP_PERIOD_MS = 2000, FLOWS = 4 };
 
-struct samples {
-	struct instance_usage last, before;	/* before.sampled_at 0: there was only one yet. */
+static const char *const flow_fields[FLOWS] = { "disk_read_bytes", "disk_write_bytes", "net_receive_bytes", "net_transmit_bytes" };
+
+struct sample {
+	int64_t at_ms;			/* 0: there was none yet. */
+	uint64_t flows[FLOWS];
 };
+
+struct samples { struct sample last, before; };
 
 struct top {
 	struct cli *cli;
+	bool has_limits;		/* stats */
 	struct map samples;		/* By uid: struct samples *. */
 };
-
-static void top_header(struct table *table)
-{
-	table_header(table, "NAME", "STATE", "CPU", "MEMORY", "READ", "WRITTEN", "RECEIVED", "SENT", NULL);
-}
 
 /* After one look only: the total since the start. */
 static void add_flow(struct table *table, uint64_t now, uint64_t before, int64_t passed_ms)
@@ -37,41 +40,104 @@ static void add_flow(struct table *table, uint64_t now, uint64_t before, int64_t
 		table_cell(table, "%s/s", units_format_size((now - before) * 1000 / (uint64_t)passed_ms, text));
 }
 
-static void top_row(struct table *table, const struct instance *instance, const struct samples *samples)
+/* What is in force, else what was asked for; 0: no limit. */
+static int64_t limit_of(const struct json *instance, const char *name)
 {
-	const struct instance_usage *now = &samples->last, *before = &samples->before;
-	int64_t passed = before->sampled_at ? now->sampled_at - before->sampled_at : 0;
-	char memory[UNITS_TEXT_SIZE];
+	int64_t limit = json_int(json_get(json_get(instance, "status"), name), 0);
 
-	table_cell(table, "%s", instance->meta.name);
-	table_cell(table, "%s", instance_state_names[instance->status.state]);
-	table_cell(table, "%lld%%", (long long)now->cpu_permille / 10);
-	table_cell(table, "%s", units_format_size(now->memory_bytes, memory));
-	add_flow(table, now->disk_read_bytes, before->disk_read_bytes, passed);
-	add_flow(table, now->disk_write_bytes, before->disk_write_bytes, passed);
-	add_flow(table, now->net_receive_bytes, before->net_receive_bytes, passed);
-	add_flow(table, now->net_transmit_bytes, before->net_transmit_bytes, passed);
+	return limit ? limit : json_int(json_get(json_get(instance, "spec"), name), 0);
+}
+
+static void add_cpu(const struct top *top, struct table *table, const struct json *instance)
+{
+	int64_t percent = json_int(json_path(instance, "status.usage.cpu_permille"), 0) / 10, cpus = limit_of(instance, "cpus");
+
+	if (top->has_limits && cpus)
+		table_cell(table, "%lld%% of %lld%%", (long long)percent, (long long)cpus * 100);
+	else
+		table_cell(table, "%lld%%", (long long)percent);
+}
+
+static void add_memory(const struct top *top, struct table *table, const struct json *instance)
+{
+	char used[UNITS_TEXT_SIZE], limit[UNITS_TEXT_SIZE];
+	int64_t bytes = limit_of(instance, "memory");
+
+	units_format_size(json_uint(json_path(instance, "status.usage.memory_bytes"), 0), used);
+	if (top->has_limits && bytes)
+		table_cell(table, "%s of %s", used, units_format_size((uint64_t)bytes, limit));
+	else
+		table_text(table, used);
+}
+
+/* A machine is one process for the host, whatever runs in it. */
+static void add_pids(const struct top *top, struct table *table, const struct json *instance)
+{
+	int64_t pids = json_int(json_path(instance, "status.usage.pids"), 0), limit = json_int(json_path(instance, "spec.container.pids"), 0);
+
+	if (!pids)
+		table_text(table, "");
+	else if (top->has_limits && limit)
+		table_cell(table, "%lld of %lld", (long long)pids, (long long)limit);
+	else
+		table_cell(table, "%lld", (long long)pids);
+}
+
+static void add_row(const struct top *top, struct table *table, const struct json *instance, const struct samples *samples)
+{
+	const struct sample *now = &samples->last, *before = &samples->before;
+	int64_t passed = before->at_ms ? now->at_ms - before->at_ms : 0;
+
+	table_text(table, json_string(json_path(instance, "meta.name"), ""));
+	table_text(table, json_string(json_path(instance, "spec.kind"), ""));
+	table_text(table, json_string(json_path(instance, "status.state"), ""));
+	add_cpu(top, table, instance);
+	add_memory(top, table, instance);
+	add_pids(top, table, instance);
+	for (size_t i = 0; i < FLOWS; i++)
+		add_flow(table, now->flows[i], before->flows[i], passed);
+}
+
+static void read_sample(const struct json *usage, struct sample *sample)
+{
+	struct err ignored;
+
+	*sample = (struct sample){ 0 };
+	units_parse_time(json_string(json_get(usage, "sampled_at"), ""), &sample->at_ms, &ignored);
+	for (size_t i = 0; i < FLOWS; i++)
+		sample->flows[i] = json_uint(json_get(usage, flow_fields[i]), 0);
 }
 
 /* The daemon may take samples less often than we look. */
-static const struct samples *keep_sample(struct top *top, const struct instance *instance)
+static const struct samples *keep_sample(struct top *top, const struct json *instance)
 {
-	struct samples *samples = map_get(&top->samples, instance->meta.uid);
+	const char *uid = json_string(json_path(instance, "meta.uid"), "");
+	struct samples *samples = map_get(&top->samples, uid);
+	struct sample sample;
 
 	if (!samples) {
 		samples = alloc(sizeof(*samples));
-		map_put(&top->samples, instance->meta.uid, samples);
+		map_put(&top->samples, uid, samples);
 	}
-	if (samples->last.sampled_at != instance->status.usage.sampled_at) {
+	read_sample(json_path(instance, "status.usage"), &sample);
+	if (samples->last.at_ms != sample.at_ms) {
 		samples->before = samples->last;
-		samples->last = instance->status.usage;
+		samples->last = sample;
 	}
 	return samples;
 }
 
-static bool is_up(const struct instance *instance)
+/* It runs, and is among those that were named, if any were. */
+static bool is_wanted(const struct cli *cli, const struct json *instance)
 {
-	return instance->status.state == INSTANCE_RUNNING || instance->status.state == INSTANCE_PAUSED;
+	const char *state = json_string(json_path(instance, "status.state"), ""), *name = json_string(json_path(instance, "meta.name"), "");
+
+	if (!text_equal(state, "running") && !text_equal(state, "paused"))
+		return false;
+	for (size_t i = 0; i < cli_argument_count(cli); i++)
+		if (text_equal(cli_argument(cli, i), name))
+			return true;
+	return cli_argument_count(cli) == 0;
 }
 
 static int top_once(struct top *top, FILE *out, struct err *err)
@@ -84,21 +150,13 @@ static int top_once(struct top *top, FILE *out, struct err *err)
 	if (result < 0)
 		return result;
 	items = json_get(json, "items");
-	top_header(&table);
-	for (size_t i = 0; i < json_count(items) && result == 0; i++) {
-		void *object = NULL;
-		const struct instance *instance;
-
-		result = object_decode(&kinds[KIND_INSTANCE], json_at(items, i), &object, err);
-		instance = object;
-		if (result == 0 && is_up(instance))
-			top_row(&table, instance, keep_sample(top, instance));
-		kind_free(&kinds[KIND_INSTANCE], object);
-	}
-	if (result == 0)
-		table_print(&table, !cli_has(top->cli, "no-headers"), out);
+	table_header(&table, "NAME", "KIND", "STATE", "CPU", "MEMORY", "PIDS", "READ", "WRITTEN", "RECEIVED", "SENT", NULL);
+	for (size_t i = 0; i < json_count(items); i++)
+		if (is_wanted(top->cli, json_at(items, i)))
+			add_row(top, &table, json_at(items, i), keep_sample(top, json_at(items, i)));
+	table_print(&table, !cli_has(top->cli, "no-headers"), out);
 	table_done(&table);
-	return result;
+	return 0;
 }
 
 /* The whole picture is written at once, so that it does not flicker. */
@@ -143,7 +201,7 @@ static int top_loop(struct top *top, struct err *err)
 
 static int run_top(struct cli *cli, struct err *err)
 {
-	struct top top = { .cli = cli };
+	struct top top = { .cli = cli, .has_limits = cli->command == &command_stats };
 	enum output_form form;
 	int result = output_form(cli, OUTPUT_TABLE, &form, err);
 
@@ -161,9 +219,20 @@ static int run_top(struct cli *cli, struct err *err)
 	return result;
 }
 
+#define TOP_OPTIONS { "once", '1', false, NULL, "Only once." }, OUTPUT_OPTIONS
+
 const struct cli_command command_top = {
-	.name = "top", .max = 0, .run = run_top, .summary = "Show what running instances use",
+	.name = "top", .arguments = "[NAME...]", .max = -1, .completes = "instances", .run = run_top,
+	.summary = "Show what running instances use",
 	.more = "Drawn anew every two seconds on a terminal; elsewhere once, with totals.",
-	.options = OPTIONS({ "once", '1', false, NULL, "Only once." }, OUTPUT_OPTIONS),
+	.options = OPTIONS(TOP_OPTIONS),
 	.examples = EXAMPLES("strata top", "strata top --once"),
+};
+
+const struct cli_command command_stats = {
+	.name = "stats", .arguments = "[NAME...]", .max = -1, .completes = "instances", .run = run_top,
+	.summary = "Show what they use of what they may use",
+	.more = "As 'strata top', with the limits on CPU, memory and processes.",
+	.options = OPTIONS(TOP_OPTIONS),
+	.examples = EXAMPLES("strata stats", "strata stats web db --once"),
 };

@@ -1,12 +1,8 @@
-#include <string.h>
-
+/* volume ls, show, create, set, clone, resize, rm. */
 #include "5-interface/cli/commands.h"
 #include "5-interface/cli/resource.h"
 #include "base/str.h"
-#include "model/instance.h"
 #include "model/volume.h"
-
-enum { PLUG_WITHIN_MS = 5000 };
 
 static const struct kind *volume_kind(void)
 {
@@ -32,8 +28,38 @@ static int run_create(struct cli *cli, struct err *err)
 {
 	struct json *spec = json_new_object();
 
-	json_set(spec, "size", json_new_string(cli_argument(cli, 1)));
+	if (cli_argument(cli, 1))
+		json_set(spec, "size", json_new_string(cli_argument(cli, 1)));
+	set_from_option(cli, "pool", spec, "pool");
+	set_from_option(cli, "snapshots", spec, "snapshots");
+	if (cli_has(cli, "filesystem"))
+		json_set(spec, "content", json_new_string("filesystem"));
+	if (cli_has(cli, "shared"))
+		json_set(spec, "shared", json_new_bool(true));
 	return resource_create(cli, volume_kind(), cli_argument(cli, 0), spec, err);
+}
+
+static int run_set(struct cli *cli, struct err *err)
+{
+	return resource_set(cli, volume_kind(), err);
+}
+
+static int run_clone(struct cli *cli, struct err *err)
+{
+	const char *name = cli_argument(cli, 1);
+	auto_free char *clone = request_path("volumes", cli_argument(cli, 0), "clone", NULL), *path = request_path("volumes", name, NULL);
+	auto_json struct json *body = json_new_object(), *answer = NULL;
+	int result;
+
+	json_set(body, "name", json_new_string(name));
+	set_from_option(cli, "snapshot", body, "snapshot");
+	result = request_json(cli, "POST", clone, body, &answer, err);
+	if (result == 0 && !cli_has(cli, "no-wait"))
+		result = wait_for(cli, &(struct wait){ .kind = volume_kind(), .path = path, .name = name, .look = wait_until_ready,
+				  .data = (void *)(uintptr_t)volume_kind(), .revision = answer_revision(answer) }, err);
+	if (result == 0)
+		fprintf(cli->out, "%s\n", name);
+	return result;
 }
 
 static int wait_until_resized(void *data, const void *object, struct err *err)
@@ -62,102 +88,6 @@ static int run_resize(struct cli *cli, struct err *err)
 			.data = (void *)(uintptr_t)volume_kind(), .revision = answer_revision(answer) }, err);
 }
 
-/* Plugging. */
-
-struct plug { const char *name, *uid; bool is_wanted; };
-
-static bool is_plugged(const struct instance *instance, const char *uid)
-{
-	for (size_t i = 0; i < instance->status.attached.count; i++)
-		if (text_equal(*field_list_at(&instance->status.attached, char *, i), uid))
-			return true;
-	return false;
-}
-
-static bool is_pending(const struct instance *instance, const char *name)
-{
-	for (size_t i = 0; i < instance->status.pending.count; i++)
-		if (strstr(*field_list_at(&instance->status.pending, char *, i), name))
-			return true;
-	return false;
-}
-
-static int wait_until_plugged(void *data, const void *object, struct err *err)
-{
-	const struct instance *instance = object;
-	const struct plug *plug = data;
-
-	if (!instance || (instance->status.state != INSTANCE_RUNNING && instance->status.state != INSTANCE_PAUSED))
-		return WAIT_DONE;
-	if (is_plugged(instance, plug->uid) == plug->is_wanted)
-		return WAIT_DONE;
-	if (is_pending(instance, plug->name))
-		return err_set(err, -ETIMEDOUT, "not before the next start");
-	if (instance->status.reason)
-		return err_set(err, -EIO, "%s", shown(instance->status.reason));
-	return WAIT_MORE;
-}
-
-/* Some machines take no disks while they run: then nothing happens before the next start. */
-static int wait_for_plug(struct cli *cli, const char *instance, struct plug *plug, const struct json *answer, struct err *err)
-{
-	auto_free char *path = request_path("instances", instance, NULL);
-	int result = wait_for(cli, &(struct wait){ .kind = &kinds[KIND_INSTANCE], .path = path, .name = instance,
-			      .look = wait_until_plugged, .data = plug, .revision = answer_revision(answer),
-			      .default_timeout_ms = PLUG_WITHIN_MS }, err);
-
-	if (result == -ETIMEDOUT) {
-		fprintf(cli->messages, plug->is_wanted ?
-			"volume '%s' is plugged in at the next start of '%s': to have it now, 'strata restart %s'\n" :
-			"volume '%s' is unplugged at the next start of '%s': to have it now, 'strata restart %s'\n",
-			plug->name, instance, instance);
-		return 0;
-	}
-	return result;
-}
-
-static int plug(struct cli *cli, const char *instance, const char *operation, bool is_wanted, struct err *err)
-{
-	const char *name = cli_argument(cli, 0);
-	auto_free char *volume_path = request_path("volumes", name, NULL);
-	auto_free char *path = request_path("instances", instance, operation, NULL);
-	auto_json struct json *body = json_new_object(), *volume = NULL, *answer = NULL;
-	int result = request_json(cli, "GET", volume_path, NULL, &volume, err);
-
-	json_set(body, "volume", json_new_string(name));
-	if (cli_offers(cli, "read-only") && cli_has(cli, "read-only"))
-		json_set(body, "read_only", json_new_bool(true));
-	if (result == 0)
-		result = request_json(cli, "POST", path, body, &answer, err);
-	if (result < 0 || cli_has(cli, "no-wait"))
-		return result;
-	return wait_for_plug(cli, instance, &(struct plug){ .name = name, .is_wanted = is_wanted,
-			     .uid = json_string(json_path(volume, "meta.uid"), "") }, answer, err);
-}
-
-static int run_attach(struct cli *cli, struct err *err)
-{
-	return plug(cli, cli_argument(cli, 1), "attach", true, err);
-}
-
-static int run_detach(struct cli *cli, struct err *err)
-{
-	auto_free char *path = request_path("volumes", cli_argument(cli, 0), NULL);
-	const char *instance = cli_argument(cli, 1);
-	auto_json struct json *volume = NULL;
-
-	if (!instance) {
-		int result = request_json(cli, "GET", path, NULL, &volume, err);
-
-		if (result < 0)
-			return result;
-		instance = json_string(json_path(volume, "status.instance"), NULL);
-	}
-	if (!instance)
-		return err_set(err, -EINVAL, "volume '%s' is not attached to anything", shown(cli_argument(cli, 0)));
-	return plug(cli, instance, "detach", false, err);
-}
-
 const struct cli_command command_volume_ls = {
 	.name = "volume ls", .max = 0, .run = run_ls, .summary = "List volumes",
 	.options = OPTIONS(OUTPUT_OPTIONS),
@@ -172,25 +102,30 @@ const struct cli_command command_volume_show = {
 };
 
 const struct cli_command command_volume_create = {
-	.name = "volume create", .arguments = "NAME SIZE", .min = 2, .max = 2, .run = run_create,
-	.summary = "Create an empty disk",
-	.options = OPTIONS(WAIT_OPTIONS),
-	.examples = EXAMPLES("strata volume create data 10GiB"),
+	.name = "volume create", .arguments = "NAME [SIZE]", .min = 1, .max = 2, .run = run_create,
+	.summary = "Create an empty disk, or a folder for containers",
+	.more = "A folder needs no SIZE; with one it is limited where the pool can. A schedule says how often snapshots are taken by "
+		"themselves and how many are kept: 'hourly keep 24, daily keep 7'.",
+	.options = OPTIONS({ "pool", 0, false, "POOL", "Pool it is in ('default')." },
+		{ "filesystem", 'f', false, NULL, "A folder for containers instead of a disk." },
+		{ "shared", 0, false, NULL, "Several instances may have it at once, all of them read-only." },
+		{ "snapshots", 0, false, "SCHEDULE", "When snapshots are taken and how many are kept." }, WAIT_OPTIONS),
+	.examples = EXAMPLES("strata volume create data 10GiB",
+			     "strata volume create uploads --filesystem --pool fast --snapshots 'hourly keep 24, daily keep 7'"),
 };
 
-const struct cli_command command_volume_attach = {
-	.name = "volume attach", .arguments = "NAME INSTANCE", .min = 2, .max = 2, .completes = "volumes", .run = run_attach,
-	.summary = "Plug a volume into an instance",
-	.more = "At once where the machine can (q35), else at the next start; what waits for that is said.",
-	.options = OPTIONS({ "read-only", 'r', false, NULL, "The guest may only read it." }, WAIT_OPTIONS),
-	.examples = EXAMPLES("strata volume attach data web", "strata volume attach data web --read-only"),
+const struct cli_command command_volume_set = {
+	.name = "volume set", .arguments = "NAME FIELD=VALUE...", .min = 2, .max = -1, .completes = "volumes", .run = run_set,
+	.summary = "Change a volume",
+	.more = "'strata explain volume' lists the fields.",
+	.examples = EXAMPLES("strata volume set data snapshots='hourly keep 24, daily keep 7'", "strata volume set data label.owner=tests"),
 };
 
-const struct cli_command command_volume_detach = {
-	.name = "volume detach", .arguments = "NAME [INSTANCE]", .min = 1, .max = 2, .completes = "volumes", .run = run_detach,
-	.summary = "Unplug a volume",
-	.options = OPTIONS(WAIT_OPTIONS),
-	.examples = EXAMPLES("strata volume detach data"),
+const struct cli_command command_volume_clone = {
+	.name = "volume clone", .arguments = "NAME NEW-NAME", .min = 2, .max = 2, .completes = "volumes", .run = run_clone,
+	.summary = "Copy a volume",
+	.options = OPTIONS({ "snapshot", 's', false, "SNAPSHOT", "As it was at this snapshot, not as it is now." }, WAIT_OPTIONS),
+	.examples = EXAMPLES("strata volume clone data data2", "strata volume clone data test --snapshot before-upgrade"),
 };
 
 const struct cli_command command_volume_resize = {

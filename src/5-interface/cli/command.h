@@ -31,16 +31,21 @@ struct cli_option {
 	const char *doc;
 };
 
+/* In helps, a line above the option of that name: long tables are read in parts. */
+struct cli_title { const char *option, *title; };
+
 struct cli_command {
-	const char *name;		/* One word, or two: "image ls". */
+	const char *name;		/* One word to three: "image ls", "volume snapshot ls". */
 	const char *arguments;		/* As in the usage line: "IMAGE [NAME]"; null: none. */
 	int min, max;			/* How many of them; max -1: any. */
 	int passes_after;		/* After so many, all the rest is passed on as it is (exec); 0: never. */
+	bool passes_rest;		/* What follows "--" is passed on, apart from the arguments (run). */
 	const char *completes;		/* What they name, for completion: "instances", ..., "file", or null. */
 	bool is_hidden;
 	const char *summary;		/* One line, for lists. */
 	const char *more;		/* A paragraph for its own help; null: none. */
 	const struct cli_option *options;	/* Ends with a null name; null: none. */
+	const struct cli_title *titles;	/* Ends with a null option; null: none. */
 	const char *const *examples;	/* Command lines, null-terminated. */
 	int (*run)(struct cli *cli, struct err *err);
 };
@@ -55,8 +60,11 @@ extern const struct cli_option cli_global_options[];
 
 /* Exact name ("image ls"); null when there is none. */
 const struct cli_command *command_find(const char *name);
+/* Are these the first words of names ("image", "volume snapshot")? */
+bool command_is_topic(const char *words);
 
 #define OPTIONS(...) (const struct cli_option[]){ __VA_ARGS__, { 0 } }
+#define TITLES(...) (const struct cli_title[]){ __VA_ARGS__, { 0 } }
 #define EXAMPLES(...) (const char *const[]){ __VA_ARGS__, NULL }
 
 #define OUTPUT_OPTIONS \
@@ -70,6 +78,7 @@ const struct cli_command *command_find(const char *name);
 struct cli_use { const struct cli_option *option; const char *value; };
 struct arguments {
 	VEC(const char *) values;
+	VEC(const char *) rest;		/* After "--", where the command has passes_rest. */
 	VEC(struct cli_use) uses;
 };
 
@@ -88,6 +97,8 @@ struct cli {
 /* Argument 'i', or null when not given. */
 const char *cli_argument(const struct cli *cli, size_t i);
 size_t cli_argument_count(const struct cli *cli);
+/* Word 'i' after "--" of a command with passes_rest; null when there are no more. */
+const char *cli_rest(const struct cli *cli, size_t i);
 /* Value of the option (the last one), or null. The option must be in the command's table. */
 const char *cli_value(const struct cli *cli, const char *option);
 bool cli_has(const struct cli *cli, const char *option);

@@ -221,14 +221,23 @@ static void fake_start(struct fake_daemon *daemon, const struct fake_step *steps
 	pthread_create(&daemon->thread, NULL, fake_accept, daemon);
 }
 
-/* The clients must have closed their connections. Checks that the script was followed to its end. */
-static void fake_stop(struct fake_daemon *daemon)
+/* The clients must have closed their connections: then 'seen' is whole. */
+static void fake_join(struct fake_daemon *daemon)
 {
+	if (daemon->listener < 0)
+		return;
 	shutdown(daemon->listener, SHUT_RDWR);
 	pthread_join(daemon->thread, NULL);
 	for (size_t i = 0; i < daemon->worker_count; i++)
 		pthread_join(daemon->workers[i], NULL);
 	close(daemon->listener);
+	daemon->listener = -1;
+}
+
+/* Checks that the script was followed to its end. */
+static void fake_stop(struct fake_daemon *daemon)
+{
+	fake_join(daemon);
 	unlink(daemon->path);
 	rmdir(daemon->folder);
 	str_done(&daemon->seen);

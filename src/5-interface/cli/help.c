@@ -4,7 +4,7 @@
 
 #include "base/str.h"
 
-enum { LINE_COLUMNS = 80, NAME_COLUMNS = 18, OPTION_COLUMNS = 30 };
+enum { LINE_COLUMNS = 80, NAME_COLUMNS = 24, OPTION_COLUMNS = 30 };
 
 /* 'text' with line breaks between words, the first line beginning at column 'at', the others at 'indent'. */
 static void wrap(FILE *out, const char *text, int indent, int at)
@@ -24,7 +24,14 @@ static void wrap(FILE *out, const char *text, int indent, int at)
 	fputc('\n', out);
 }
 
-static void print_options(const struct cli_option *options, FILE *out)
+static void print_title(const struct cli_title *titles, const char *option, FILE *out)
+{
+	for (; titles && titles->option; titles++)
+		if (text_equal(titles->option, option))
+			fprintf(out, "\n%s:\n", titles->title);
+}
+
+static void print_options(const struct cli_option *options, const struct cli_title *titles, FILE *out)
 {
 	for (; options && options->name; options++) {
 		auto_free char *letter = options->letter ? text_format("-%c, ", options->letter) : text_copy("    ");
@@ -32,6 +39,7 @@ static void print_options(const struct cli_option *options, FILE *out)
 			text_format("%s--%s", letter, options->name);
 		int length = (int)strlen(left);
 
+		print_title(titles, options->name, out);
 		fprintf(out, "  %s", left);
 		if (length > OPTION_COLUMNS - 2)
 			fprintf(out, "\n%*s", OPTION_COLUMNS + 2, "");
@@ -48,7 +56,7 @@ static void print_command_line(const struct cli_command *command, FILE *out)
 
 void help_overview(FILE *out)
 {
-	fputs("Usage: strata [OPTION...] COMMAND [ARGUMENT...]\n\nRuns virtual machines on this host, or on another.\n", out);
+	fputs("Usage: strata [OPTION...] COMMAND [ARGUMENT...]\n\nRuns virtual machines and containers on this host, or on another.\n", out);
 	for (const struct cli_group *group = cli_groups; group->title; group++) {
 		fprintf(out, "\n%s:\n", group->title);
 		for (const struct cli_command *const *command = group->commands; *command; command++)
@@ -56,8 +64,9 @@ void help_overview(FILE *out)
 				print_command_line(*command, out);
 	}
 	fputs("\nOptions:\n", out);
-	print_options(cli_global_options, out);
-	fputs("\nBegin with:\n  strata image build tiny\n  strata run tiny web\n  strata console web\n\n"
+	print_options(cli_global_options, NULL, out);
+	fputs("\nBegin with:\n  strata image build tiny\n  strata run tiny web\n  strata console web\n"
+	      "  strata run --container docker.io/library/busybox:1.36 -it\n\n"
 	      "'strata COMMAND --help' explains a command. Exit codes: 0 ok, 1 failed, 2 wrong usage, 75 try again later.\n", out);
 }
 
@@ -86,7 +95,7 @@ void help_command(const struct cli_command *command, FILE *out)
 		wrap(out, command->more, 0, 0);
 	if (command->options && command->options->name) {
 		fputs("\nOptions:\n", out);
-		print_options(command->options, out);
+		print_options(command->options, command->titles, out);
 	}
 	if (command->examples) {
 		fputs("\nExamples:\n", out);

@@ -77,9 +77,9 @@ static void put_command(const struct cli_command *command, FILE *out)
 
 void man_page(FILE *out)
 {
-	fputs(".Dd $Mdocdate$\n.Dt STRATA 1\n.Os\n.Sh NAME\n.Nm strata\n.Nd run virtual machines\n"
+	fputs(".Dd $Mdocdate$\n.Dt STRATA 1\n.Os\n.Sh NAME\n.Nm strata\n.Nd run virtual machines and containers\n"
 	      ".Sh SYNOPSIS\n.Nm strata\n.Op Ar OPTION ...\n.Ar COMMAND\n.Op Ar ARGUMENT ...\n"
-	      ".Sh DESCRIPTION\n.Nm\nspeaks with\n.Xr stratad 8 ,\nwhich runs virtual machines on this host, or on another.\n"
+	      ".Sh DESCRIPTION\n.Nm\nspeaks with\n.Xr stratad 8 ,\nwhich runs virtual machines and containers on this host, or on another.\n"
 	      "Options of every command:\n", out);
 	put_options(cli_global_options, out);
 	for (const struct cli_group *group = cli_groups; group->title; group++) {
@@ -93,6 +93,6 @@ void man_page(FILE *out)
 	      ".It Ev STRATA_HOST , STRATA_CERT , STRATA_KEY , STRATA_CA\nAs\n.Fl Fl host , cert , key\nand\n.Fl Fl ca .\n.El\n"
 	      ".Sh FILES\n.Bl -tag -width Ds\n.It Pa /run/strata/strata.sock\nThe daemon's socket.\n.El\n"
 	      ".Sh EXIT STATUS\n0: done. 1: failed, with one line that says why. 2: wrong usage. 75: try again later. 130: interrupted.\n"
-	      ".Nm strata Cm exec\nreturns the exit code of the command in the guest.\n"
+	      ".Nm strata Cm exec , attach\nand\n.Nm strata Cm run Fl it\nreturn the exit code of the command or container.\n"
 	      ".Sh SEE ALSO\n.Xr stratad 8\n", out);
 }

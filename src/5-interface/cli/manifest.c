@@ -10,7 +10,7 @@
 #include "base/yaml.h"
 
 /* Order of creation; what is not here cannot be applied. */
-static const enum kind_id order[] = { KIND_NETWORK, KIND_IMAGE, KIND_VOLUME, KIND_INSTANCE };
+static const enum kind_id order[] = { KIND_NETWORK, KIND_POOL, KIND_IMAGE, KIND_VOLUME, KIND_INSTANCE };
 
 static int rank_of(const struct kind *kind)
 {
@@ -95,7 +95,7 @@ static int check_kind(const struct json *document, const struct kind **ret_kind,
 	const struct kind *kind = name ? kind_find(name) : NULL;
 
 	if (!name)
-		return err_set(err, -EINVAL, "kind is missing: use network, image, volume or instance");
+		return err_set(err, -EINVAL, "kind is missing: use network, pool, image, volume or instance");
 	if (kind && rank_of(kind) >= 0) {
 		*ret_kind = kind;
 		return 0;
@@ -105,7 +105,7 @@ static int check_kind(const struct json *document, const struct kind **ret_kind,
 	nearest = field_nearest(name, names, ARRAY_COUNT(names));
 	if (nearest && !kind)
 		return err_set(err, -EINVAL, "kind: '%s' is unknown, did you mean '%s'?", shown(name), nearest);
-	return err_set(err, -EINVAL, "kind: '%s' cannot be applied: use network, image, volume or instance", shown(name));
+	return err_set(err, -EINVAL, "kind: '%s' cannot be applied: use network, pool, image, volume or instance", shown(name));
 }
 
 /* The form as the daemon will check it for a new object. */

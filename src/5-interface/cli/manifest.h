@@ -27,7 +27,7 @@ struct manifest_object {
 };
 
 struct manifest {
-	VEC(struct manifest_object) objects;	/* In the order of creation: networks, images, volumes, instances. */
+	VEC(struct manifest_object) objects;	/* In the order of creation: networks, pools, images, volumes, instances. */
 };
 
 int manifest_read(const char *path, struct manifest *ret_manifest, struct err *err);	/* "-": standard input. */

@@ -1,8 +1,10 @@
 #include "5-interface/cli/options.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "model/field.h"
 
@@ -13,7 +15,7 @@ struct parser {
 	struct cli *cli;
 	int argc, next;
 	char **argv;
-	const char *topic;		/* First word of a name of two. */
+	char *topic;			/* First word of a name of two or three, or the first two. Owned. */
 	bool has_ended;			/* "--" was there. */
 };
 
@@ -28,14 +30,13 @@ const struct cli_command *command_find(const char *name)
 	return NULL;
 }
 
-/* Is it the first word of names of two? */
-static bool is_topic(const char *word)
+bool command_is_topic(const char *words)
 {
-	size_t length = strlen(word);
+	size_t length = strlen(words);
 
 	for (const struct cli_group *group = cli_groups; group->title; group++)
 		for (const struct cli_command *const *command = group->commands; *command; command++)
-			if (strncmp((*command)->name, word, length) == 0 && (*command)->name[length] == ' ')
+			if (strncmp((*command)->name, words, length) == 0 && (*command)->name[length] == ' ')
 				return true;
 	return false;
 }
@@ -162,19 +163,16 @@ static int parse_short(struct parser *parser, const char *word, struct err *err)
 	return 0;
 }
 
-/* The first word or two: the command. */
+/* The first word to three: the command. */
 static int parse_name(struct parser *parser, const char *word, struct err *err)
 {
 	auto_free char *name = parser->topic ? text_format("%s %s", parser->topic, word) : text_copy(word);
 
 	parser->cli->command = command_find(name);
-	if (parser->cli->command) {
-		parser->topic = NULL;
-		return 0;
-	}
-	if (parser->topic || !is_topic(word))
+	if (!parser->cli->command && !command_is_topic(name))
 		return unknown_command(parser->topic, word, err);
-	parser->topic = word;
+	free(parser->topic);
+	parser->topic = take(name);
 	return 0;
 }
 
@@ -189,6 +187,10 @@ static bool passes_on(const struct parser *parser)
 
 static int parse_word(struct parser *parser, const char *word, struct err *err)
 {
+	if (parser->has_ended && parser->cli->command && parser->cli->command->passes_rest) {
+		*vec_push(&parser->cli->arguments.rest) = word;
+		return 0;
+	}
 	if (!parser->has_ended && text_equal(word, "--")) {
 		parser->has_ended = true;
 		return 0;
@@ -212,24 +214,28 @@ static int check_count(const struct cli *cli, struct err *err)
 		return 0;
 	if (count < (size_t)command->min)
 		return err_set(err, CLI_USAGE, "an argument is missing: strata %s %s", command->name, command->arguments);
+	if (command->max >= 0 && count > (size_t)command->max && command->passes_rest)
+		return err_set(err, CLI_USAGE, "'%s' is one argument too many: the command goes after '--', see 'strata %s --help'",
+			       shown(cli_argument(cli, (size_t)command->max)), command->name);
 	if (command->max >= 0 && count > (size_t)command->max)
 		return err_set(err, CLI_USAGE, "'%s' is one argument too many: see 'strata %s --help'",
 			       shown(cli_argument(cli, (size_t)command->max)), command->name);
 	return 0;
 }
 
-int options_parse(struct cli *cli, int argc, char **argv, const char **ret_topic, struct err *err)
+int options_parse(struct cli *cli, int argc, char **argv, char **ret_topic, struct err *err)
 {
 	struct parser parser = { .cli = cli, .argc = argc, .argv = argv, .next = 1 };
+	int result = 0;
 
-	while (parser.next < argc) {
-		int result = parse_word(&parser, argv[parser.next++], err);
-
-		if (result < 0)
-			return result;
-	}
-	*ret_topic = cli->command ? NULL : parser.topic ? parser.topic : "";
-	return cli->command ? check_count(cli, err) : 0;
+	while (parser.next < argc && result == 0)
+		result = parse_word(&parser, argv[parser.next++], err);
+	if (result == 0 && cli->command)
+		result = check_count(cli, err);
+	if (result == 0)
+		*ret_topic = cli->command ? NULL : parser.topic ? take(parser.topic) : text_copy("");
+	free(parser.topic);
+	return result;
 }
 
 /* Asking. */
@@ -242,6 +248,11 @@ const char *cli_argument(const struct cli *cli, size_t i)
 size_t cli_argument_count(const struct cli *cli)
 {
 	return cli->arguments.values.count;
+}
+
+const char *cli_rest(const struct cli *cli, size_t i)
+{
+	return i < cli->arguments.rest.count ? cli->arguments.rest.items[i] : NULL;
 }
 
 bool cli_offers(const struct cli *cli, const char *option)

@@ -11,7 +11,7 @@
 
 struct parsed {
 	struct cli cli;
-	const char *topic;
+	char *topic;
 	int result;
 	struct err err;
 };
@@ -30,7 +30,9 @@ static void parse(char *line, struct parsed *parsed)
 
 static void parsed_done(struct parsed *parsed)
 {
+	free(parsed->topic);
 	vec_done(&parsed->cli.arguments.values);
+	vec_done(&parsed->cli.arguments.rest);
 	vec_done(&parsed->cli.arguments.uses);
 }
 

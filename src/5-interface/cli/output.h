@@ -24,6 +24,7 @@ struct output_column {
 	const char *path;		/* "spec.memory"; in lists the first value. meta.created_at is shown as an age. */
 	const char *otherwise;		/* Path of what is shown when that is not set; or null. */
 	bool may_be_empty;		/* Else '-' stands for nothing. */
+	bool has_no_zero;		/* 0 means that nothing is said. */
 };
 
 struct output_condition {

@@ -153,8 +153,10 @@ static void add_cell(struct listing *listing, const struct cell *cell, struct st
 {
 	str_clear(text);
 	scan_text(is_unset(cell->pick) && cell->otherwise ? cell->otherwise : cell->pick, text);
+	if (cell->column->has_no_zero && text_equal(str_text(text), "0"))
+		str_clear(text);
 	/* What is left out because it is empty: no bytes are a number, no text is none. */
-	if (!text->size && cell->field && cell->field->type == FIELD_SIZE)
+	if (!text->size && cell->field && cell->field->type == FIELD_SIZE && !cell->column->has_no_zero)
 		str_append_char(text, '0');
 	if (!text->size && cell->field && cell->field->type == FIELD_BOOL)
 		str_append(text, "false");

@@ -20,16 +20,28 @@ static void append_encoded(struct str *out, const char *text)
 	}
 }
 
+/* Has it parts like "..", or empty ones? */
+static bool is_resolvable(const char *segment)
+{
+	auto_free char *copy = text_copy(segment);
+	char *rest = copy, *part;
+
+	while ((part = strsep(&rest, "/")))
+		if (!part[0] || text_equal(part, ".") || text_equal(part, ".."))
+			return true;
+	return false;
+}
+
 /*
- * Servers resolve "..", even encoded, before they look at names: "a/../b" must not come to mean "b". No name
- * has a '/', so such a one is encoded twice: the daemon then says that it does not exist.
+ * Names of images have a '/', encoded. But servers resolve "..", even encoded, before they look at names: "a/../b"
+ * must not come to mean "b". No name is like that, so it is encoded twice: the daemon then says that it does not exist.
  */
 static void append_segment(struct str *path, const char *segment)
 {
 	auto_str struct str encoded = { 0 };
 
 	str_append_char(path, '/');
-	if (!strchr(segment, '/') && !text_equal(segment, ".") && !text_equal(segment, "..")) {
+	if (!is_resolvable(segment)) {
 		append_encoded(path, segment);
 		return;
 	}

@@ -52,6 +52,7 @@ static bool has_reserved_reader(struct core *core, const char *uid)
 int volume_check_use(struct core *core, const struct volume *volume, const char *self, bool is_read_only, struct err *err)
 {
 	const struct map *all = objects_all(core->objects, KIND_INSTANCE);
+	auto_free char *writer = text_format("claim/attachment/%s", volume->meta.uid);
 
 	for (size_t i = 0; i < all->count; i++) {
 		const struct instance *instance = all->entries[i].value;
@@ -63,6 +64,9 @@ int volume_check_use(struct core *core, const struct volume *volume, const char 
 			       volume->meta.name, instance->meta.name, reads ? " for reading" : "",
 			       reads ? "take it read-only too" : "detach it there first");
 	}
+	if (is_read_only && map_get(&core->reserved, writer))
+		return err_set(err, -EBUSY, "volume '%s' is just being given to a writer: a volume has one writer or only readers",
+			       volume->meta.name);
 	if (!is_read_only && has_reserved_reader(core, volume->meta.uid))
 		return err_set(err, -EBUSY, "volume '%s' is just being given to a reader: take it read-only too", volume->meta.name);
 	return 0;

@@ -26,7 +26,7 @@ int __lsan_is_turned_off(void)
 	return 1;
 }
 
-enum { OPERATIONS = 14, SETTLE_MS = 4000, SETTLE_MAX_MS = 1800000, STRIDE_STEPS = 400 };
+enum { OPERATIONS = 22, SETTLE_MS = 4000, SETTLE_MAX_MS = 300000, STRIDE_STEPS = 400 };
 
 static const char *const names[] = { "a", "b", "c" };
 
@@ -44,7 +44,12 @@ static void send_operation(struct host *host, struct rng *rng)
 	auto_free char *clone = text_format("{\"name\":\"%s\"}", other);
 	auto_free char *rename = text_format("{\"name\":\"%s\"}", other);
 
-	switch (rng_below(rng, 14)) {
+	auto_free char *container = text_format(
+		"{\"meta\":{\"name\":\"%s\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"restart\":\"%s\",\"container\":{\"remove\":%s%s}}}",
+		name, rng_below(rng, 2) ? "on-failure" : "no", rng_below(rng, 4) ? "false" : "true",
+		rng_below(rng, 2) ? "" : ",\"mounts\":[{\"source\":\"t\",\"target\":\"/data\"}]");
+
+	switch (rng_below(rng, 20)) {
 	case 0:
 	case 1:
 	case 2: host_send(host, CALL_CREATE, "instance", NULL, NULL, create, NULL); break;
@@ -61,6 +66,15 @@ static void send_operation(struct host *host, struct rng *rng)
 		host_send(host, CALL_ATTACH, NULL, name, NULL, "{\"volume\":\"v\"}", NULL);
 		break;
 	case 12: host_send(host, CALL_DETACH, NULL, name, NULL, "{\"volume\":\"v\"}", NULL); break;
+	case 13:
+	case 14: host_send(host, CALL_CREATE, "instance", NULL, NULL, container, NULL); break;
+	case 15:
+		host_send(host, CALL_CREATE, "volume", NULL, NULL,
+			  "{\"meta\":{\"name\":\"t\"},\"spec\":{\"content\":\"filesystem\",\"snapshots\":\"every 1m keep 2\"}}", NULL);
+		break;
+	case 16: host_send(host, CALL_VOLUME_CLONE, "volume", "t", NULL, "{\"name\":\"u\"}", NULL); break;
+	case 17: host_send(host, CALL_DELETE, "volume", rng_below(rng, 2) ? "t" : "u", NULL, NULL, NULL); break;
+	case 18: host_send(host, CALL_COMMIT, "image", name, NULL, "{\"image\":\"kept\"}", NULL); break;
 	default: host_send(host, CALL_DELETE, "snapshot", name, "s", NULL, NULL); break;
 	}
 }
@@ -136,7 +150,9 @@ static void check_world(struct host *host)
 		check_instance(host, json_at(instances, i), &expected);
 		check_snapshots(host, json_string(json_path(json_at(instances, i), "meta.name"), ""));
 	}
-	expected.volumes += list(host, "images", &images) + list(host, "volumes", &volumes);
+	expected.volumes += list(host, "volumes", &volumes);
+	for (size_t i = 0, count = list(host, "images", &images); i < count; i++)
+		expected.volumes += json_bool(json_path(json_at(images, i), "status.has_disk"), false);
 	assert_int_equal(sim_machines_count(host->machines), expected.machines);
 	assert_int_equal(sim_machines_leftovers(host->machines), 0);
 	assert_int_equal(sim_fabric_nic_count(host->fabric), expected.nics);

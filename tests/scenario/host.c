@@ -1,5 +1,7 @@
 #include "host.h"
 
+#include <errno.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -65,6 +67,26 @@ static void open_drivers(struct host *host)
 	assert_int_equal(fabric_sim.open(&fabric, &host->fabric_driver, &err), 0);
 }
 
+/* All pools are of the one world of simulated volumes. */
+static int open_pool(void *data, const struct pool *pool, struct volume_driver **ret_driver, char **ret_path, struct err *err)
+{
+	struct host *host = data;
+	struct volume_params params = { .world = host->volumes, .fault = &host->fault, .directory = host->directory };
+
+	if (text_equal(pool->spec.source, "/broken"))
+		return err_set(err, -EROFS, "'/broken' is on a read-only file system: mount it writable");
+	*ret_path = text_copy("/pool");
+	return volume_sim.open(&params, ret_driver, err);
+}
+
+static int destroy_pool(void *data, const struct pool *pool, struct err *err)
+{
+	(void)data;
+	(void)pool;
+	(void)err;
+	return 0;
+}
+
 void host_start(struct host *host)
 {
 	struct store_params store = { .shared = host->store_driver };
@@ -85,6 +107,7 @@ void host_start(struct host *host)
 	params.store = host->store;
 	params.machines[INSTANCE_VM] = params.machines[INSTANCE_CONTAINER] = host->machine_driver;
 	params.volume = host->volume_driver;
+	params.pools = (struct pool_source){ .open = open_pool, .destroy = destroy_pool, .data = host };
 	params.fabric = host->fabric_driver;
 	params.view = host->view;
 	if (core_new(&params, &host->core, &err) < 0)
@@ -229,4 +252,7 @@ void host_make_image(struct host *host)
 	host_do(host, CALL_CREATE, "image", NULL, NULL, "{\"meta\":{\"name\":\"tiny\"},\"spec\":{\"build\":\"tiny\"}}");
 	assert_true(host_run(host, 2000, 60000));
 	assert_string_equal(host_state(host, "images", "tiny"), "ready");
+	host_do(host, CALL_CREATE, "image", NULL, NULL, "{\"meta\":{\"name\":\"busybox\"},\"spec\":{\"kind\":\"container\",\"build\":\"busybox\"}}");
+	assert_true(host_run(host, 2000, 60000));
+	assert_string_equal(host_state(host, "images", "busybox"), "ready");
 }

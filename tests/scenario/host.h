@@ -9,6 +9,7 @@
 #include "4-service/core.h"
 #include "base/fault.h"
 #include "model/instance.h"
+#include "model/pool.h"
 #include "driver/fabric/sim/sim.h"
 #include "driver/machine/sim/sim.h"
 #include "driver/volume/sim/sim.h"
@@ -65,6 +66,6 @@ void host_do(struct host *host, enum call_op op, const char *kind, const char *n
 struct json *host_get(struct host *host, const char *folder, const char *name);
 /* Its status.state, "" when it does not exist. Valid until the next call. */
 const char *host_state(struct host *host, const char *folder, const char *name);
-void host_make_image(struct host *host);	/* "tiny", ready. */
+void host_make_image(struct host *host);	/* "tiny", and "busybox" for containers; ready. */
 
 #endif

@@ -111,6 +111,21 @@ static void failed(struct item *item, const struct volume_job *job)
 	item_save(item, "failed", true, "volume '%s': %s", job->volume->meta.name, err->msg);
 }
 
+/* They went with it; of snapshots of instances only the part that was in it. */
+static struct store_txn *forget_snapshots(struct item *item)
+{
+	const struct map *all = objects_all(item->agent->params.objects, KIND_SNAPSHOT);
+	struct store_txn *txn = store_txn_new();
+
+	for (size_t i = 0; i < all->count; i++) {
+		const struct meta *snapshot = all->entries[i].value;
+
+		if (text_equal(snapshot->parent, item->uid))
+			objects_delete(txn, &kinds[KIND_SNAPSHOT], snapshot);
+	}
+	return txn;
+}
+
 static void done(struct job *base)
 {
 	static const char *const events[] = { [VOLUME_CREATE] = "ready", [VOLUME_RESIZE] = "resized", [VOLUME_RESTORE] = "restored" };
@@ -124,7 +139,7 @@ static void done(struct job *base)
 		return;
 	}
 	if (job->step == VOLUME_REMOVE) {
-		item_delete(item, NULL);
+		item_delete(item, forget_snapshots(item));
 		return;
 	}
 	item->failures = 0;

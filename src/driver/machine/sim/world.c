@@ -120,7 +120,7 @@ struct sim_snapshot *sim_snapshot_find(struct sim_history *history, const char *
 
 void sim_machine_emit(struct sim_machine *machine, enum machine_event_kind kind, enum machine_exit cause, const char *text)
 {
-	struct machine_event event = { .kind = kind, .cause = cause };
+	struct machine_event event = { .kind = kind, .cause = cause, .exit_code = cause == MACHINE_EXIT_GUEST_OFF ? 0 : 1 };
 
 	if (!machine->watch)
 		return;

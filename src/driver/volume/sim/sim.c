@@ -259,8 +259,7 @@ static int sim_create(struct volume_driver *base, const char *name, enum volume_
 	struct sim_driver *driver = sim_of(base);
 	int r;
 
-	if (content != VOLUME_BLOCK)
-		return err_set(err, -EOPNOTSUPP, "this pool has no trees");
+	(void)content; if (!size_bytes) size_bytes = 1 << 20;
 	if ((r = volume_check_name("volume", name, err)) < 0 || (parent && (r = volume_check_name("volume", parent, err)) < 0))
 		return r;
 	pthread_mutex_lock(&driver->world->lock);

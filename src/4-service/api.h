@@ -31,8 +31,8 @@ enum call_op {
 	CALL_RESTORE,		/* name, child */
 	CALL_ATTACH,		/* {"volume": "v1", "read_only": false} */
 	CALL_DETACH,		/* {"volume": "v1"} */
-	CALL_CONSOLE,		/* Reply: fds.input takes keys; path is the log to follow from 'offset'. */
-	CALL_LOGS,		/* Reply: path is the log to follow. */
+	CALL_CONSOLE,		/* Reply: fds.input takes keys; path is the log to follow, has_records its form. */
+	CALL_LOGS,		/* Reply: path is the log to follow, has_records its form. */
 	CALL_EXEC,		/* {"argv": [...], "env": {...}, "directory": "", "terminal": bool, "rows": n, "columns": n, "stdin": bool};
 				 * reply: fds input, output, error, resize, result. */
 	CALL_FILE_READ,		/* {"path": "/etc/x"}: fds output, result. */
@@ -69,6 +69,7 @@ struct call_reply {
 	struct str body;		/* JSON; may be empty. */
 	struct call_fds fds;
 	char *path;
+	bool has_records;		/* The file at 'path' is a log of records (base/log_record.h), not of bytes as they came. */
 };
 
 struct call {

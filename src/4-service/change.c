@@ -38,9 +38,16 @@ void answer_object(struct call *call, int http_status, const struct kind *kind, 
 	answer_json(call, http_status, &body);
 }
 
-void answer_fds(struct call *call, struct call_fds fds, const char *path)
+void answer_fds(struct call *call, struct call_fds fds)
 {
-	struct call_reply reply = { .http_status = 200, .fds = fds, .path = text_copy(path) };
+	struct call_reply reply = { .http_status = 200, .fds = fds };
+
+	send_reply(call, &reply);
+}
+
+void answer_log(struct call *call, struct call_fds fds, const char *path, bool has_records)
+{
+	struct call_reply reply = { .http_status = 200, .fds = fds, .path = text_copy(path), .has_records = has_records };
 
 	send_reply(call, &reply);
 }

@@ -32,7 +32,9 @@ struct core {
 void answer_err(struct call *call, const struct err *err);
 void answer_object(struct call *call, int http_status, const struct kind *kind, const void *object);
 void answer_json(struct call *call, int http_status, struct str *body);
-void answer_fds(struct call *call, struct call_fds fds, const char *path);
+void answer_fds(struct call *call, struct call_fds fds);
+/* The log of an instance, and the way into its console. */
+void answer_log(struct call *call, struct call_fds fds, const char *path, bool has_records);
 #define CALL_NO_FDS (struct call_fds){ -1, -1, -1, -1, -1 }
 
 /* ---- Changes: one object, one transaction, one answer ---- */

@@ -47,6 +47,12 @@ static int find_machine(struct core *core, const char *name, struct instance **r
 	}
 }
 
+/* What runs containers writes each line with its time and stream; a serial console has but bytes. */
+static bool log_has_records(const struct instance *instance)
+{
+	return instance->spec.kind == INSTANCE_CONTAINER;
+}
+
 void stream_console(struct core *core, struct call *call)
 {
 	struct call_fds fds = CALL_NO_FDS;
@@ -60,7 +66,7 @@ void stream_console(struct core *core, struct call *call)
 		return;
 	}
 	log = agent_console_log(core->agent, instance->meta.uid);
-	answer_fds(call, fds, log);
+	answer_log(call, fds, log, log_has_records(instance));
 }
 
 void stream_logs(struct core *core, struct call *call)
@@ -74,7 +80,7 @@ void stream_logs(struct core *core, struct call *call)
 		return;
 	}
 	log = agent_console_log(core->agent, kind_meta(instance)->uid);
-	answer_fds(call, CALL_NO_FDS, log);
+	answer_log(call, CALL_NO_FDS, log, log_has_records(instance));
 }
 
 /* ---- Sessions: exec and files ---- */
@@ -242,7 +248,7 @@ static void start_session(struct core *core, struct call *call, struct session *
 		answer_err(call, &err);
 		return;
 	}
-	answer_fds(call, fds, NULL);
+	answer_fds(call, fds);
 }
 
 static struct session *session_new(struct core *core, struct call *call, struct err *err)

@@ -39,7 +39,7 @@ static void answer_file(struct call *call, int fd, const struct err *err)
 		return;
 	}
 	fds.output = fd;
-	answer_fds(call, fds, NULL);
+	answer_fds(call, fds);
 }
 
 /* ---- Instance export ---- */

@@ -2,6 +2,8 @@
  * The serial console on a WebSocket: what the guest writes comes from the log the machine keeps, so
  * any number may watch; what a watcher types goes into the machine's input.
  */
+#include <errno.h>
+
 #include "4-service/api.h"
 #include "4-service/view.h"
 #include "5-interface/http/connection.h"
@@ -62,12 +64,15 @@ static void on_changed(void *data)
 static void on_replied(struct connection *connection, struct call_reply *reply)
 {
 	struct console *console = connection->state;
-	uint64_t before_end = (uint64_t)request_number(&connection->request, "tail", 0);
+	struct tail_params params = {
+		.path = reply->path ? reply->path : "", .bytes = (uint64_t)request_number(&connection->request, "tail", 0),
+		.lines = TAIL_ALL, .must_follow = true, .changed = on_changed, .data = connection,
+		.has_records = reply->has_records, .is_for_terminal = true,
+	};
 
 	console->err = reply->err;
 	console->has_failed = reply->err.code < 0 ||
-			      tail_new(connection->server, reply->path ? reply->path : "", before_end, true, on_changed,
-				       connection, &console->tail, &console->err) < 0;
+			      tail_new(connection->server, &params, &console->tail, &console->err) < 0;
 	if (!console->has_failed && reply->fds.input >= 0)
 		outlet_open(&console->outlet, take_fd(reply->fds.input));
 	else
@@ -93,8 +98,12 @@ static int on_writable(struct connection *connection)
 	if (!console->tail)
 		return 0;
 	size = tail_read(console->tail, frame_room(connection, -1, PIECE_BYTES), PIECE_BYTES);
-	if (size < 0)
+	if (size < 0 && size != -EAGAIN)
 		return frame_close(connection, WEBSOCKET_NORMAL);
+	if (size == -EAGAIN) {
+		connection_want_write(connection);
+		return 0;
+	}
 	if (size == 0) {
 		connection_set_timeout(connection, 0);
 		return 0;

@@ -21,6 +21,14 @@ static void reply_with_fds(struct call *call, const struct call_fds *fds, const 
 	call_reply_done(&reply);
 }
 
+static void reply_with_records(struct call *call, const struct call_fds *fds, const char *path)
+{
+	struct call_reply reply = { .http_status = 200, .fds = *fds, .path = text_copy(path), .has_records = true };
+
+	call->reply(call, &reply);
+	call_reply_done(&reply);
+}
+
 static void write_text(int fd, const char *text)
 {
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
@@ -363,6 +371,94 @@ static void test_logs_of_a_file_that_comes_later(void **state)
 	close(fd);
 }
 
+static void expect_log(struct fixture *f, int fd, const char *query, const char *path, bool has_records, int status, const char *text)
+{
+	auto_free char *request = text_format("GET /v1/instances/web/logs%s HTTP/1.1\r\nHost: x\r\n\r\n", query);
+	auto_answer struct answer answer = { 0 };
+
+	client_send(fd, request);
+	(has_records ? reply_with_records : reply_with_fds)(fixture_take_call(f), &no_fds, path);
+	read_answer(fd, &answer);
+	if (answer.status != status || (status == 200 ? strcmp(answer.body.data, text) != 0 : !strstr(answer.body.data, text)))
+		fail_msg("logs%s: %d '%s', not %d '%s'", query, answer.status, answer.body.data, status, text);
+}
+
+#define T1 "2026-11-30T05:24:38.129123456+00:00"
+#define T2 "2026-11-30T05:24:39.129123456+00:00"
+
+/* What a container prints is kept with its times; they are shown to who asks. */
+static void test_logs_of_a_container(void **state)
+{
+	auto_answer struct answer answer = { 0 };
+	struct fixture *f = *state;
+	auto_free char *path = make_file(f, "log", T1 " stdout F one\n" T1 " stdout P tw\n" T2 " stdout F o\n" T2 " stderr F three\n");
+	auto_free char *young = NULL;
+	int fd = client_connect(f);
+	time_t now = time(NULL);
+	struct tm tm;
+	char date[32];
+
+	expect_log(f, fd, "", path, true, 200, "one\ntwo\nthree\n");
+	expect_log(f, fd, "?lines=2", path, true, 200, "two\nthree\n");
+	expect_log(f, fd, "?lines=0", path, true, 200, "");
+	expect_log(f, fd, "?tail=70", path, true, 200, "three\n");
+	expect_log(f, fd, "?since=2026-11-30T05:24:39Z", path, true, 200, "o\nthree\n");
+	expect_log(f, fd, "?since=2026-11-30T05:24:39%2B00:00&lines=1", path, true, 200, "three\n");
+	expect_log(f, fd, "?timestamps=true", path, true, 200, T1 " one\n" T1 " two\n" T2 " three\n");
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+	young = text_format("2001-01-01T00:00:00Z stdout F old\n%s stdout F young\n", date);
+	free(make_file(f, "log", young));
+	expect_log(f, fd, "?since=10m", path, true, 200, "young\n");
+	expect(fd, GET("/v1/instances/web/logs?since=yesterday"), 400, "neither a time like");
+	expect(fd, GET("/v1/instances/web/logs?lines=1&tail=1"), 400, "use one");
+
+	client_send(fd, GET("/v1/instances/web/logs?lines=0&follow=true"));
+	reply_with_records(fixture_take_call(f), &no_fds, path);
+	read_head(fd, &answer);
+	append_file(path, T2 " stdout P begins ");		/* Written in two pieces. */
+	assert_true(read_chunk(fd, &answer));
+	append_file(path, "here\n" T2 " stdout F, ends\n");
+	while (!strstr(answer.body.data, "here"))
+		assert_true(read_chunk(fd, &answer));
+	append_file(path, T2 " stdout F there\n");
+	while (!strstr(answer.body.data, "there"))
+		assert_true(read_chunk(fd, &answer));
+	assert_int_equal(truncate(path, 0), 0);
+	append_file(path, "torn\n" T2 " stderr F cut\n");
+	while (!strstr(answer.body.data, "cut"))
+		assert_true(read_chunk(fd, &answer));
+	assert_string_equal(answer.body.data, "begins herethere\ncut\n");
+	close(fd);
+}
+
+/* Far more than fits into one piece, of which nothing is wanted but the end. */
+static void test_logs_since_late_in_a_long_log(void **state)
+{
+	struct fixture *f = *state;
+	auto_str struct str log = { 0 };
+	auto_free char *path = NULL;
+	int fd = client_connect(f);
+
+	for (int i = 0; i < 60000; i++)
+		str_printf(&log, T1 " stdout F old line %d\n", i);
+	str_append(&log, T2 " stdout F new\n");
+	path = make_file(f, "log", log.data);
+	expect_log(f, fd, "?since=2026-11-30T05:24:39Z", path, true, 200, "new\n");
+	close(fd);
+}
+
+static void test_logs_without_times(void **state)
+{
+	struct fixture *f = *state;
+	auto_free char *path = make_file(f, "log", "one\n" T1 " stdout F two\nlogin: ");
+	int fd = client_connect(f);
+
+	expect_log(f, fd, "?lines=2", path, false, 200, T1 " stdout F two\nlogin: ");
+	expect_log(f, fd, "?since=10m", path, false, 400, "'since': the console of a vm has no times");
+	expect_log(f, fd, "?timestamps=true", path, false, 400, "'timestamps': the console of a vm has no times");
+	close(fd);
+}
+
 /* WebSockets by hand (RFC 6455). */
 
 static int websocket(const struct fixture *f, const char *path)
@@ -459,6 +555,25 @@ static void test_console(void **state)
 	reply_with_error(fixture_take_call(f), -EINVAL, "instance 'web' has no console");
 	expect_text_part(fd, "{\"error\":{\"code\":400,\"message\":\"instance 'web' has no console\"}}");
 	close(fd);
+}
+
+/* As a terminal shows it: a container without one ends its lines with newlines alone. */
+static void test_console_of_a_container(void **state)
+{
+	struct fixture *f = *state;
+	auto_free char *path = make_file(f, "log", T1 " stdout F hello\n" T1 " stdout P # \n");
+	struct call_fds fds = no_fds;
+	int fd, input;
+
+	fixture_put(f, "instances", "web", "{}");
+	fd = websocket(f, "/v1/instances/web/console?tail=10000");
+	input = make_pipe(&fds.input, true);
+	reply_with_records(fixture_take_call(f), &fds, path);
+	expect_frame(fd, BINARY, "hello\r\n# ", 9);
+	append_file(path, T2 " stdout F ls\r\n");
+	expect_frame(fd, BINARY, "ls\r\n", 4);
+	close(fd);
+	close(input);
 }
 
 struct program {		/* The test's ends of an exec. */
@@ -598,7 +713,8 @@ int main(void)
 		TEST(test_client_leaves_a_download), TEST(test_writing_a_file), TEST(test_writing_a_file_fails_early),
 		TEST(test_upload_is_stored), TEST(test_upload_cut_short_leaves_nothing), TEST(test_old_uploads_are_swept),
 		TEST(test_logs),
-		TEST(test_logs_of_a_file_that_comes_later), TEST(test_console), TEST(test_exec),
+		TEST(test_logs_of_a_file_that_comes_later), TEST(test_logs_of_a_container), TEST(test_logs_since_late_in_a_long_log),
+		TEST(test_logs_without_times), TEST(test_console), TEST(test_console_of_a_container), TEST(test_exec),
 		TEST(test_exec_with_a_full_stdin), TEST(test_exec_that_fails),
 	};
 

@@ -1,18 +1,49 @@
 /*
  * The console's history as text, and with "?follow" what comes.
  */
+#include <errno.h>
+#include <string.h>
+
 #include "4-service/api.h"
 #include "5-interface/http/connection.h"
 #include "5-interface/http/tail.h"
+#include "base/clock.h"
 #include "base/mem.h"
+#include "base/units.h"
 
 enum { PIECE_BYTES = 64 << 10 };
 
 struct logs {
 	struct tail *tail;
 	bool follows, has_begun, has_failed;
+	int64_t since_ms;		/* Wall time; 0: from the beginning. */
 	struct err err;
 };
+
+/* A time, or how long ago. */
+static int parse_since(const char *text, int64_t *ret_ms, struct err *err)
+{
+	struct err ignored;
+	int64_t ago_ms;
+
+	if (units_parse_time(text, ret_ms, &ignored) == 0)
+		return 0;
+	if (units_parse_duration(text, &ago_ms, &ignored) < 0)
+		return err_set(err, -EINVAL, "query parameter 'since': '%s' is neither a time like 2026-11-23T10:00:00Z nor how long ago, like 10m",
+			       shown(text));
+	*ret_ms = clock_wall_ms() - ago_ms;
+	return 0;
+}
+
+static int read_parameters(const struct request *request, struct logs *logs, struct err *err)
+{
+	const char *since = request_text(request, "since");
+
+	logs->follows = request_number(request, "follow", false);
+	if (request_text(request, "tail") && request_text(request, "lines"))
+		return err_set(err, -EINVAL, "query parameters 'tail' and 'lines' both say where to begin: use one");
+	return since ? parse_since(since, &logs->since_ms, err) : 0;
+}
 
 static int on_start(struct connection *connection)
 {
@@ -20,9 +51,9 @@ static int on_start(struct connection *connection)
 	struct err err;
 	int r;
 
-	logs->follows = request_number(&connection->request, "follow", false);
 	connection->state = logs;
-	r = call_send(connection, call_of_request(connection), &err);
+	if ((r = read_parameters(&connection->request, logs, &err)) == 0)
+		r = call_send(connection, call_of_request(connection), &err);
 	return r < 0 ? reply_error(connection, &err) : 0;
 }
 
@@ -31,15 +62,33 @@ static void on_changed(void *data)
 	connection_want_write(data);
 }
 
+/* A number, or TAIL_ALL. */
+static uint64_t begin_of(const struct request *request, const char *name)
+{
+	return request_text(request, name) ? (uint64_t)request_number(request, name, 0) : TAIL_ALL;
+}
+
+static int open_log(struct connection *connection, const struct call_reply *reply, struct logs *logs)
+{
+	const struct request *request = &connection->request;
+	struct tail_params params = {
+		.path = reply->path ? reply->path : "", .bytes = begin_of(request, "tail"), .lines = begin_of(request, "lines"),
+		.must_follow = logs->follows, .changed = on_changed, .data = connection, .has_records = reply->has_records,
+		.since_ms = logs->since_ms, .shows_times = request_number(request, "timestamps", false),
+	};
+
+	if (!reply->has_records && (logs->since_ms || params.shows_times))
+		return err_set(&logs->err, -EINVAL, "query parameter '%s': the console of a vm has no times: use 'lines' or 'tail'",
+			       logs->since_ms ? "since" : "timestamps");
+	return tail_new(connection->server, &params, &logs->tail, &logs->err);
+}
+
 static void on_replied(struct connection *connection, struct call_reply *reply)
 {
 	struct logs *logs = connection->state;
-	uint64_t before_end = (uint64_t)request_number(&connection->request, "tail", INT64_MAX);
 
 	logs->err = reply->err;
-	logs->has_failed = reply->err.code < 0 ||
-			   tail_new(connection->server, reply->path ? reply->path : "", before_end, logs->follows,
-				    on_changed, connection, &logs->tail, &logs->err) < 0;
+	logs->has_failed = reply->err.code < 0 || open_log(connection, reply, logs) < 0;
 	connection_want_write(connection);
 }
 
@@ -58,6 +107,10 @@ static int on_writable(struct connection *connection)
 		return stream_begin(connection, 200, "text/plain; charset=utf-8", -1);
 	}
 	size = tail_read(logs->tail, stream_room(connection, PIECE_BYTES), PIECE_BYTES);
+	if (size == -EAGAIN) {
+		connection_want_write(connection);
+		return 0;
+	}
 	if (size < 0 || (size == 0 && !logs->follows))
 		return stream_end(connection);
 	if (size == 0)

@@ -24,6 +24,9 @@ static const struct parameter delete_parameters[] = {
 static const struct parameter logs_parameters[] = {
 	{ "follow", PARAMETER_BOOL, false, "Go on with what comes, until the client closes." },
 	{ "tail", PARAMETER_INT, false, "Begin this many bytes before the end; absent: at the beginning." },
+	{ "lines", PARAMETER_INT, false, "Begin with the last so many lines." },
+	{ "since", PARAMETER_TEXT, false, "Of containers: begin at this time (RFC 3339), or so long ago (\"10m\")." },
+	{ "timestamps", PARAMETER_BOOL, false, "Of containers: each line begins with its time." },
 	{ 0 },
 };
 static const struct parameter console_parameters[] = {
@@ -131,7 +134,7 @@ const struct route routes[] = {
 	  .doc = "Bring the volume on to the state of an incremental backup." },
 
 	{ METHOD_GET, "/v1/instances/{name}/logs", &handler_logs, CALL_LOGS, KIND_INSTANCE, .status = 200,
-	  .parameters = logs_parameters, .answer = CONTENT_TEXT, .doc = "History of the serial console." },
+	  .parameters = logs_parameters, .answer = CONTENT_TEXT, .doc = "History of the serial console, or what a container has printed." },
 	{ METHOD_GET, "/v1/instances/{name}/console", &handler_console, CALL_CONSOLE, KIND_INSTANCE, .status = 101,
 	  .parameters = console_parameters, .answer = CONTENT_FRAMES,
 	  .doc = "The serial console; binary frames both ways." },

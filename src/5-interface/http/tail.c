@@ -1,5 +1,6 @@
 #include "5-interface/http/tail.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -11,7 +12,19 @@
 
 #include "5-interface/http/poller.h"
 #include "5-interface/http/server.h"
+#include "base/log_record.h"
 #include "base/mem.h"
+
+enum {
+	/* Text takes less room than its records, but the head of a record may have come with an earlier piece. */
+	RECORD_SPARE = LOG_RECORD_HEAD_MAX + 2,
+	SKIPPED_PIECES_MAX = 32,	/* Without a word, before others have their turn. */
+};
+
+struct text {			/* Where the text of records goes. */
+	char *bytes;
+	size_t size, used;
+};
 
 struct tails {			/* One inotify instance for all: a user has only 128 of them. */
 	int inotify_fd;
@@ -31,6 +44,9 @@ struct tail {
 	bool has_gone;			/* The folder has. */
 	void (*changed)(void *data);
 	void *data;
+	bool has_records, shows_times, is_for_terminal;
+	struct log_decoder decoder;	/* Of records. */
+	struct text text;
 };
 
 static void on_inotify_event(struct tails *tails, const struct inotify_event *event)
@@ -113,6 +129,12 @@ static void close_file(struct tail *tail)
 		close(take_fd(tail->fd));
 }
 
+static void begin_file(struct tail *tail)
+{
+	tail->offset = 0;
+	log_decoder_restart(&tail->decoder);
+}
+
 /* Opens the file if it exists and is another one than before, from its beginning. */
 static void open_file(struct tail *tail)
 {
@@ -129,41 +151,76 @@ static void open_file(struct tail *tail)
 	}
 	close_file(tail);
 	tail->fd = fd;
-	tail->offset = 0;
+	begin_file(tail);
 }
 
-static void seek_before_end(struct tail *tail, uint64_t before_end)
+static int seek(struct tail *tail, const struct tail_params *params, struct err *err)
 {
+	off_t offset = 0;
 	struct stat st;
+	int r;
 
-	if (tail->fd < 0 || fstat(tail->fd, &st) < 0 || (uint64_t)st.st_size <= before_end)
-		return;
-	tail->offset = st.st_size - (off_t)before_end;
+	if (tail->fd < 0)
+		return 0;
+	if (params->lines != TAIL_ALL && (r = log_find_lines(tail->fd, params->lines, params->has_records, &offset, err)) < 0)
+		return r;
+	if (fstat(tail->fd, &st) == 0 && (uint64_t)st.st_size > params->bytes && st.st_size - (off_t)params->bytes > offset)
+		offset = st.st_size - (off_t)params->bytes;
+	tail->offset = offset;
+	return 0;
 }
 
-int tail_new(struct server *server, const char *path, uint64_t before_end, bool must_follow,
-	     void (*changed)(void *data), void *data, struct tail **ret_tail, struct err *err)
+static void put(struct text *text, const char *bytes, size_t size)
+{
+	assert(size <= text->size - text->used);
+	memcpy(text->bytes + text->used, bytes, size);
+	text->used += size;
+}
+
+static void take_text(void *data, const struct log_record *record, const char *bytes, size_t size)
+{
+	struct tail *tail = data;
+	bool is_end = size && bytes[size - 1] == '\n';
+
+	if (tail->shows_times && record->is_start && !record->is_continued) {
+		put(&tail->text, record->time, strlen(record->time));
+		put(&tail->text, " ", 1);
+	}
+	put(&tail->text, bytes, size - is_end);
+	if (is_end && tail->is_for_terminal && (size < 2 || bytes[size - 2] != '\r'))
+		put(&tail->text, "\r", 1);
+	if (is_end)
+		put(&tail->text, "\n", 1);
+}
+
+int tail_new(struct server *server, const struct tail_params *params, struct tail **ret_tail, struct err *err)
 {
 	struct tail *tail = alloc(sizeof(*tail));
 	char *slash;
 	int r = 0;
 
-	*tail = (struct tail){ .path = text_copy(path), .fd = -1, .changed = changed, .data = data };
+	*tail = (struct tail){
+		.path = text_copy(params->path), .fd = -1, .changed = params->changed, .data = params->data,
+		.has_records = params->has_records, .shows_times = params->shows_times, .is_for_terminal = params->is_for_terminal,
+		.decoder = { .fn = take_text, .data = tail, .since_ms = params->since_ms },
+	};
 	slash = strrchr(tail->path, '/');
 	if (!slash || slash == tail->path)
-		r = err_set(err, -EINVAL, "the log '%s' is in no folder", path);
+		r = err_set(err, -EINVAL, "the log '%s' is in no folder", params->path);
 	if (r == 0) {
 		tail->name = slash + 1;
 		tail->folder = text_copy_length(tail->path, (size_t)(slash - tail->path));
-		if (must_follow)
+		if (params->must_follow)
 			r = follow(server, tail, err);	/* Before the first look, so that nothing falls between. */
+	}
+	if (r == 0) {
+		open_file(tail);
+		r = seek(tail, params, err);
 	}
 	if (r < 0) {
 		tail_free(tail);
 		return r;
 	}
-	open_file(tail);
-	seek_before_end(tail, before_end);
 	*ret_tail = tail;
 	return 0;
 }
@@ -194,7 +251,8 @@ void tail_free(struct tail *tail)
 	free(tail);
 }
 
-ssize_t tail_read(struct tail *tail, char *bytes, size_t size)
+/* As they are in the file. */
+static ssize_t read_bytes(struct tail *tail, char *bytes, size_t size)
 {
 	struct stat st;
 	ssize_t n = 0;
@@ -203,7 +261,7 @@ ssize_t tail_read(struct tail *tail, char *bytes, size_t size)
 		open_file(tail);
 	if (tail->fd >= 0) {
 		if (fstat(tail->fd, &st) == 0 && st.st_size < tail->offset)
-			tail->offset = 0;
+			begin_file(tail);
 		n = pread(tail->fd, bytes, size, tail->offset);
 	}
 	if (n <= 0 && tail->may_be_new) {
@@ -215,4 +273,28 @@ ssize_t tail_read(struct tail *tail, char *bytes, size_t size)
 		return tail->has_gone ? -EPIPE : 0;
 	tail->offset += n;
 	return n;
+}
+
+static ssize_t read_records(struct tail *tail, char *bytes, size_t size)
+{
+	size_t piece_size = size - RECORD_SPARE;
+	auto_free char *piece = alloc(piece_size);
+
+	tail->text = (struct text){ .bytes = bytes, .size = size };
+	for (int i = 0; i < SKIPPED_PIECES_MAX; i++) {
+		ssize_t n = read_bytes(tail, piece, piece_size);
+
+		if (n <= 0)
+			return n;
+		log_decoder_write(&tail->decoder, piece, (size_t)n);
+		if (tail->text.used)
+			return (ssize_t)tail->text.used;
+	}
+	return -EAGAIN;
+}
+
+ssize_t tail_read(struct tail *tail, char *bytes, size_t size)
+{
+	assert(size >= TAIL_READ_MIN);
+	return tail->has_records ? read_records(tail, bytes, size) : read_bytes(tail, bytes, size);
 }

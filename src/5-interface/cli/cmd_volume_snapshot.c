@@ -76,9 +76,10 @@ static int restore_onto(struct cli *cli, const char *name, const char *upload, s
 static int restore_as(struct cli *cli, const char *name, const char *upload, struct json **ret_answer, struct err *err)
 {
 	auto_json struct json *body = json_new_object();
-	struct json *spec = spec_member(body, "spec");
+	struct json *spec;
 
 	json_set(spec_member(body, "meta"), "name", json_new_string(name));
+	spec = spec_member(body, "spec");
 	set_from_option(cli, "pool", spec, "pool");
 	json_set(spec_member(spec, "source"), "upload", json_new_string(upload));
 	return request_json(cli, "POST", "/v1/volumes", body, ret_answer, err);

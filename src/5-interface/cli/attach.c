@@ -95,7 +95,8 @@ static int run_session(struct session *session, const char *name, const struct b
 	return result;
 }
 
-static int try_attach(struct cli *cli, const char *name, const struct before *before, int64_t tail_bytes, bool *ret_was_open,
+/* The daemon refuses with a status, or with a message when the WebSocket is open already. */
+static int try_attach(struct cli *cli, const char *name, const struct before *before, int64_t tail_bytes, bool *ret_was_refused,
 		      struct err *err)
 {
 	const char *keys = cli_value(cli, "detach-keys");
@@ -108,14 +109,14 @@ static int try_attach(struct cli *cli, const char *name, const struct before *be
 	auto_free char *tail = text_format("%lld", (long long)tail_bytes);
 	int result = detach_parse(keys ? keys : DETACH_KEYS_DEFAULT, &detach, err);
 
-	*ret_was_open = false;
 	request_query(&path, "tail", tail);
 	if (result == 0)
 		result = session_open(&session, path, err);
-	if (result == 0) {
+	if (result == 0)
 		result = run_session(&session, name, before, err);
-		*ret_was_open = true;
-	}
+	if (result == -ECONNRESET)
+		err_set(err, result, "the connection was cut, '%s' may go on: 'strata attach %s' comes back", shown(name), shown(name));
+	*ret_was_refused = result < 0 && result != CLI_USAGE && result != -EPIPE && !session.has_output && !stopping.has_asked;
 	session_done(&session);
 	return result;
 }
@@ -154,7 +155,7 @@ int attach(struct cli *cli, const char *name, bool is_new, int64_t tail_bytes, s
 {
 	for (;;) {
 		struct before before = { 0 };
-		bool was_open;
+		bool was_refused;
 		int result = look_at(cli, name, &before, err);
 
 		if (result == -ENOENT && is_new)
@@ -162,8 +163,8 @@ int attach(struct cli *cli, const char *name, bool is_new, int64_t tail_bytes, s
 				       "leave --rm out to see it", shown(name));
 		if (result < 0)
 			return result;
-		result = try_attach(cli, name, &before, tail_bytes, &was_open, err);
-		if (result >= 0 || was_open || result == CLI_USAGE || !is_new)
+		result = try_attach(cli, name, &before, tail_bytes, &was_refused, err);
+		if (!was_refused || !is_new)
 			return result;
 		if (before.has_ended)
 			return tell_end(cli, name, &before, err);

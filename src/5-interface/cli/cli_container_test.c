@@ -194,7 +194,10 @@ static void a_new_container_is_waited_for_or_its_end_is_told(void **state)
 {
 #define COMES { .expect = "GET /v1/instances/web ", .reply = OK(BOX("\"state\":\"starting\"", "")) }
 #define REFUSED { .expect = "/attach", .reply = CONFLICT }
+#define REFUSED_LATE { .expect = "/attach", FRAMES("\x81\x30{\"error\":{\"code\":409,\"message\":\"it is stopped\"}}") }
 	static const struct fake_step comes[] = { HAS_IMAGE, { .expect = "POST", .reply = CREATED(RUNNING) }, COMES, REFUSED, COMES,
+		{ .expect = "?after=7", .reply = OK(RUNNING) }, LOOKS(""), { .expect = "/attach", FRAMES(BYE) } };
+	static const struct fake_step late[] = { HAS_IMAGE, { .expect = "POST", .reply = CREATED(RUNNING) }, COMES, REFUSED_LATE, COMES,
 		{ .expect = "?after=7", .reply = OK(RUNNING) }, LOOKS(""), { .expect = "/attach", FRAMES(BYE) } };
 	static const struct fake_step ended[] = { HAS_IMAGE, { .expect = "POST", .reply = CREATED(RUNNING) },
 		{ .reply = OK(ENDED(3)) }, REFUSED, { .expect = "GET /v1/instances/web/logs ", .reply = OK("done\n") } };
@@ -202,6 +205,7 @@ static void a_new_container_is_waited_for_or_its_end_is_told(void **state)
 
 	(void)state;
 	CHECK(comes, "run box web -a", 7, "hello", NULL);
+	CHECK(late, "run box web -a", 7, "hello", NULL);
 	CHECK(ended, "run box web -a", 3, "done\n", NULL);
 	CHECK(removed, "run box web -a --rm", 1, "", "leave --rm out to see it");
 }

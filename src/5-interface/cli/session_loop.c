@@ -124,6 +124,7 @@ static int take_result(struct session *session, const struct websocket_message *
 
 static int take_output(struct session *session, const struct websocket_message *message, struct err *err)
 {
+	session->has_output = true;
 	if (!session->has_channels)
 		return write_all(session->output, message->bytes, message->size, err);
 	if (message->size == 0)

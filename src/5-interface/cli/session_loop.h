@@ -31,6 +31,7 @@ struct session {
 	/* What to do about SIGINT and the like. Null, or returns 0: end with 128 + number. 1: go on. */
 	int (*on_signal)(struct session *session, int number, struct err *err);
 	void *data;
+	bool has_output;		/* Something came from the other side. */
 	bool has_ended;
 	int exit_code;
 };

@@ -33,7 +33,8 @@ enum call_op {
 	CALL_DETACH,		/* {"volume": "v1"} */
 	CALL_CONSOLE,		/* Reply: fds.input takes keys; path is the log to follow, has_records its form. */
 	CALL_LOGS,		/* Reply: path is the log to follow, has_records its form. */
-	CALL_EXEC,		/* {"argv": [...], "env": {...}, "directory": "", "terminal": bool, "rows": n, "columns": n, "stdin": bool};
+	CALL_ATTACH_STREAM,	/* {"tail": bytes}; reply as of EXEC; the exit code is that of the container's first process. */
+	CALL_EXEC,		/* {"argv": [...], "env": {...}, "directory": "", "terminal": bool, "rows": n, "columns": n, "stdin": bool, "user": ""};
 				 * reply: fds input, output, error, resize, result. */
 	CALL_FILE_READ,		/* {"path": "/etc/x"}: fds output, result. */
 	CALL_FILE_WRITE,	/* {"path": "/etc/x", "mode": 420}: fds input, result. */

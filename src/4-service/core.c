@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "1-hardware/inventory/inventory.h"
-#include "4-service/service.h"
+#include "4-service/streams.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -38,6 +38,7 @@ static call_fn *const operations[CALL_OP_COUNT] = {
 	[CALL_DETACH] = instance_detach,
 	[CALL_CONSOLE] = stream_console,
 	[CALL_LOGS] = stream_logs,
+	[CALL_ATTACH_STREAM] = stream_attach,
 	[CALL_EXEC] = stream_exec,
 	[CALL_FILE_READ] = stream_file_read,
 	[CALL_FILE_WRITE] = stream_file_write,
@@ -201,6 +202,8 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 	}
 	if (kind->id == KIND_VOLUME || kind->id == KIND_SNAPSHOT)
 		schedule_wake(core);
+	if (kind->id == KIND_INSTANCE)
+		attach_wake(core, object);
 	publish_renamed(core, kind, object);
 	publish(core, kind, object);
 	if (kind->id == KIND_INSTANCE && change == OBJECTS_DESIRED)
@@ -438,6 +441,7 @@ void core_free(struct core *core)
 	map_done(&core->published);
 	map_done(&core->reserved);
 	map_done(&core->next_hosts);
+	vec_done(&core->attached);
 	free(core->directory);
 	free(core->node_uid);
 	free(core->node_tag);

@@ -12,6 +12,8 @@
 #include "model/snapshot.h"
 #include "model/volume.h"
 
+struct attach;
+
 struct core {
 	struct core_params params;
 	char *directory, *node_uid, *node_tag, *boot_id;
@@ -25,6 +27,7 @@ struct core {
 	bool knows[INSTANCE_KIND_COUNT];	/* ... has been asked. */
 	struct map next_hosts;			/* Network uid -> where the search for a free address goes on (a number). */
 	struct loop_source *schedule_timer;
+	VEC(struct attach *) attached;		/* Clients at containers. */
 	int64_t next_nic;			/* Where the search for a free nic number goes on. */
 };
 
@@ -86,7 +89,7 @@ call_fn resource_rename;
 call_fn image_create, image_update, image_delete, image_tag, image_prune, instance_commit;
 call_fn volume_create, volume_update, volume_delete, volume_clone, volume_receive, volume_snapshot_restore;
 call_fn network_create, network_update, network_delete, snapshot_create, snapshot_delete, pool_create, pool_update, pool_delete;
-call_fn stream_console, stream_logs, stream_exec, stream_file_read, stream_file_write;
+call_fn stream_attach, stream_console, stream_logs, stream_exec, stream_file_read, stream_file_write;
 call_fn transfer_export, transfer_image_export, transfer_backup, transfer_volume_backup;
 call_fn config_update, doctor_run;
 

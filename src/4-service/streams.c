@@ -13,7 +13,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "4-service/service.h"
+#include "4-service/streams.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -91,7 +91,7 @@ struct session {
 	struct machine_driver *machine;
 	char *uid;
 	char **argv, **env;			/* Null-terminated. */
-	char *directory, *path;
+	char *directory, *path, *user;
 	unsigned mode;
 	struct machine_exec exec;
 	int input, output, error, resize, result;	/* Our ends. */
@@ -120,26 +120,27 @@ static void session_free(struct session *session)
 	free_texts(session->env);
 	free(session->uid);
 	free(session->directory);
+	free(session->user);
 	free(session->path);
 	free(session);
 }
 
-static void write_result(struct session *session)
+void stream_write_result(int fd, int exit_code, const struct err *err)
 {
 	auto_str struct str line = { 0 };
 	struct json_writer writer = { .out = &line };
 	ssize_t written;
 
 	json_write_object(&writer, NULL);
-	if (session->err.code < 0) {
-		json_write_string(&writer, "error", session->err.msg);
-		json_write_int(&writer, "code", session->err.code);
+	if (err->code < 0) {
+		json_write_string(&writer, "error", err->msg);
+		json_write_int(&writer, "code", err->code);
 	} else {
-		json_write_int(&writer, "exit_code", session->exit_code);
+		json_write_int(&writer, "exit_code", exit_code);
 	}
 	json_write_end_object(&writer);
 	str_append_char(&line, '\n');
-	written = write(session->result, line.data, line.size);
+	written = write(fd, line.data, line.size);
 	(void)written;				/* Nobody is left to hear it. */
 }
 
@@ -166,7 +167,7 @@ static void session_run(void *data)
 		close(take_fd(session->output));
 	if (session->error >= 0)
 		close(take_fd(session->error));
-	write_result(session);
+	stream_write_result(session->result, session->exit_code, &session->err);
 }
 
 static void session_done(void *data)
@@ -185,8 +186,7 @@ static void client_went(void *data, int fd, uint32_t events)
 	session->hangup = NULL;
 }
 
-/* A pipe whose ends go to 'ours' and 'theirs'; is_inbound: we read. */
-static int make_pipe(int *ours, int *theirs, bool is_inbound, struct err *err)
+int stream_pipe(int *ours, int *theirs, bool is_inbound, struct err *err)
 {
 	int ends[2];
 
@@ -197,7 +197,7 @@ static int make_pipe(int *ours, int *theirs, bool is_inbound, struct err *err)
 	return 0;
 }
 
-static void close_fds(struct call_fds *fds)
+void stream_close(struct call_fds *fds)
 {
 	int *all[] = { &fds->input, &fds->output, &fds->error, &fds->resize, &fds->result };
 
@@ -212,15 +212,15 @@ static int make_pipes(struct session *session, struct call_fds *fds, struct err 
 	int r = 0;
 
 	if (session->has_input)
-		r = make_pipe(&session->input, &fds->input, true, err);
+		r = stream_pipe(&session->input, &fds->input, true, err);
 	if (r == 0)
-		r = session->op != CALL_FILE_WRITE ? make_pipe(&session->output, &fds->output, false, err) : 0;
+		r = session->op != CALL_FILE_WRITE ? stream_pipe(&session->output, &fds->output, false, err) : 0;
 	if (r == 0 && is_exec && !session->exec.has_terminal)
-		r = make_pipe(&session->error, &fds->error, false, err);
+		r = stream_pipe(&session->error, &fds->error, false, err);
 	if (r == 0 && is_exec && session->exec.has_terminal)
-		r = make_pipe(&session->resize, &fds->resize, true, err);
+		r = stream_pipe(&session->resize, &fds->resize, true, err);
 	if (r == 0)
-		r = make_pipe(&session->result, &fds->result, false, err);
+		r = stream_pipe(&session->result, &fds->result, false, err);
 	return r;
 }
 
@@ -232,6 +232,7 @@ static void start_session(struct core *core, struct call *call, struct session *
 
 	session->exec.argv = (const char *const *)session->argv;
 	session->exec.env = (const char *const *)session->env;
+	session->exec.user = session->user;
 	session->exec.directory = session->directory;
 	session->exec.input = session->input;
 	session->exec.output = session->output;
@@ -243,7 +244,7 @@ static void start_session(struct core *core, struct call *call, struct session *
 	if (r == 0)
 		r = agent_run_detached(core->agent, session_run, session_done, session, &err);
 	if (r < 0) {
-		close_fds(&fds);
+		stream_close(&fds);
 		session_free(session);
 		answer_err(call, &err);
 		return;
@@ -316,6 +317,7 @@ void stream_exec(struct core *core, struct call *call)
 	session->exec.columns = (unsigned)json_int(json_get(call->body, "columns"), 0) & 0xffff;
 	session->has_input = session->exec.has_terminal || json_bool(json_get(call->body, "stdin"), false);
 	session->directory = text_copy(json_string(json_get(call->body, "directory"), NULL));
+	session->user = text_copy(json_string(json_get(call->body, "user"), NULL));
 	if (read_argv(json_get(call->body, "argv"), &session->argv, &err) < 0 ||
 	    read_env(json_get(call->body, "env"), &session->env, &err) < 0) {
 		session_free(session);

@@ -17,7 +17,7 @@ struct body_attach { char *volume; bool read_only; };
 struct body_detach { char *volume; };
 struct body_exec {
 	struct field_list argv, env;
-	char *directory;
+	char *directory, *user;
 	bool terminal, stdin_;
 	int64_t rows, columns;
 };

@@ -42,7 +42,7 @@ static size_t sessions(const struct server *server)
 	size_t count = 0;
 
 	for (const struct connection *c = server->connections; c; c = c->next)
-		count += c->handler == &handler_exec && c->state;
+		count += (c->handler == &handler_exec || c->handler == &handler_attach) && c->state;
 	return count;
 }
 
@@ -62,6 +62,14 @@ static int on_start(struct connection *connection)
 	outlet_init(&exec->outlet, connection);
 	connection->state = exec;
 	return 0;
+}
+
+static int send_request(struct connection *connection);
+
+/* An attach says everything in its address. */
+static int on_attached(struct connection *connection)
+{
+	return send_request(connection);
 }
 
 static int on_established(struct connection *connection)
@@ -272,6 +280,11 @@ static void on_done(struct connection *connection)
 	result_done(&exec->result);
 	free(exec);
 }
+
+const struct handler handler_attach = {
+	.is_websocket = true, .start = on_start, .established = on_attached, .receive = on_receive,
+	.writable = on_writable, .replied = on_replied, .done = on_done,
+};
 
 const struct handler handler_exec = {
 	.is_websocket = true, .start = on_start, .established = on_established, .receive = on_receive,

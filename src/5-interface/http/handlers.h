@@ -50,6 +50,6 @@ extern const struct handler handler_file_write;			/* file_write.c */
 extern const struct handler handler_upload;			/* upload.c */
 extern const struct handler handler_logs;			/* logs.c */
 extern const struct handler handler_console;			/* console.c */
-extern const struct handler handler_exec;			/* exec.c */
+extern const struct handler handler_exec, handler_attach;			/* exec.c */
 
 #endif

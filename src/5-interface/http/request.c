@@ -155,7 +155,7 @@ static void add_parameters(const struct request *request, struct json *body)
 			json_set(body, "force", json_new_bool(p->number));
 		else if (p->parameter->type == PARAMETER_TEXT)
 			json_set(body, p->parameter->name, json_new_string(p->text));
-		else if (p->parameter->type == PARAMETER_MODE)
+		else if (p->parameter->type == PARAMETER_MODE || p->parameter->type == PARAMETER_INT)
 			json_set(body, p->parameter->name, json_new_int(p->number));
 	}
 }

@@ -33,6 +33,10 @@ static const struct parameter console_parameters[] = {
 	{ "tail", PARAMETER_INT, false, "Begin with this many bytes of history; absent: none." },
 	{ 0 },
 };
+static const struct parameter attach_parameters[] = {
+	{ "tail", PARAMETER_INT, false, "Begin with this many bytes of what was written; absent: none." },
+	{ 0 },
+};
 static const struct parameter path_parameters[] = {
 	{ "path", PARAMETER_TEXT, true, "Absolute path in the guest." },
 	{ 0 },
@@ -138,6 +142,9 @@ const struct route routes[] = {
 	{ METHOD_GET, "/v1/instances/{name}/console", &handler_console, CALL_CONSOLE, KIND_INSTANCE, .status = 101,
 	  .parameters = console_parameters, .answer = CONTENT_FRAMES,
 	  .doc = "The serial console; binary frames both ways." },
+	{ METHOD_GET, "/v1/instances/{name}/attach", &handler_attach, CALL_ATTACH_STREAM, KIND_INSTANCE, .status = 101,
+	  .parameters = attach_parameters, .answer = CONTENT_FRAMES,
+	  .doc = "The standard streams of a container's first process; frames as of exec, without a request." },
 	{ METHOD_GET, "/v1/instances/{name}/exec", &handler_exec, CALL_EXEC, KIND_INSTANCE, .status = 101,
 	  .body_table = &body_exec_table, .answer = CONTENT_FRAMES,
 	  .doc = "Run a program in the guest. The first frame is text, the request; then binary frames whose first "

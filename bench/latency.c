@@ -181,16 +181,22 @@ static void take_figures(const struct round *round, struct figures *figures)
 	samples_add(&figures->p99_us, samples_rank(&late, 0.99));
 }
 
-/* Where the cpu controller is. */
-static const char *cpu_root(void)
+/* A cgroup under which processes have a share of the CPU each: version 2 where the host has it there, else version 1. */
+static int make_cgroup(const char *name, char **ret_cgroup, struct err *err)
 {
-	auto_str struct str controllers = { 0 };
-	struct err ignored;
+	bool is_v2 = access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0;
+	auto_free char *cgroup = text_format("/sys/fs/cgroup%s/%s", is_v2 ? "" : "/cpu", name);
+	auto_free char *control = text_format("%s/cgroup.subtree_control", cgroup);
+	auto_close int fd = -1;
+	int r = file_make_dirs(cgroup, 0755, err);
 
-	if (file_read_all("/sys/fs/cgroup/cgroup.subtree_control", 4096, &controllers, &ignored) == 0 &&
-	    strstr(str_text(&controllers), "cpu "))
-		return "/sys/fs/cgroup";
-	return "/sys/fs/cgroup/cpu";
+	if (r < 0)
+		return r;
+	fd = is_v2 ? open(control, O_WRONLY | O_CLOEXEC) : -1;
+	if (is_v2 && (fd < 0 || write(fd, "+cpu", 4) != 4))
+		return err_set(err, -errno, "switch on the cpu controller in %s: %m", cgroup);
+	*ret_cgroup = take(cgroup);
+	return 0;
 }
 
 /* Those of processes that have just ended may be busy a moment longer; whoever clears the bench's place looks again. */
@@ -234,9 +240,9 @@ static void print(struct figures *classes, struct figures *kernel, size_t worker
 
 static int measure(const struct bench *bench, struct err *err)
 {
-	auto_free char *cgroup = text_format("%s/%s", cpu_root(), strrchr(bench->folder, '/') + 1);
+	auto_free char *cgroup = NULL;
 	auto_figures struct figures kernel = { 0 }, classes = { 0 };
-	struct round round = { .cgroup = cgroup };
+	struct round round = { 0 };
 	size_t rounds = bench->is_quick ? QUICK_ROUNDS : ROUNDS, size;
 	double ms = bench->is_quick ? QUICK_ROUND_MS : ROUND_MS;
 	char reason[160];
@@ -247,6 +253,9 @@ static int measure(const struct bench *bench, struct err *err)
 		return err_set(err, -EOPNOTSUPP, "%s", reason);
 	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
 		return err_set(err, -errno, "count CPUs: %m");
+	if ((r = make_cgroup(strrchr(bench->folder, '/') + 1, &cgroup, err)) < 0)
+		return r;
+	round.cgroup = cgroup;
 	round.workers = (size_t)CPU_COUNT(&cpus) * WORKERS_PER_CPU;
 	if (round.workers > WORKERS_MAX)
 		round.workers = WORKERS_MAX;

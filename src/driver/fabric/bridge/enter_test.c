@@ -146,6 +146,7 @@ static void test_what_is_inside(void **state)
 {
 	struct testbed *bed = testbed(state);
 	struct fabric_nic nic = veth_nic("web", 5);
+	auto_str struct str accepts = { 0 };
 
 	bed->network.mtu = 1400;
 	network_up(bed);
@@ -160,6 +161,10 @@ static void test_what_is_inside(void **state)
 	assert_says(addresses, "inet6 fd23:1::5/64 scope global nodad");
 	assert_says(addresses, "inet6 fe80::5054:ff:fe00:5/64 scope link nodad");
 	assert_null(strstr(addresses, "tentative"));
+	enter(web.ns);
+	assert_ok(file_read_all("/proc/sys/net/ipv6/conf/eth0/accept_ra", 8, &accepts, &err));
+	enter(bed->host_ns);
+	assert_string_equal(str_text(&accepts), "0\n");
 	assert_says(routes, "default via 10.231.0.1 dev eth0");
 	assert_says(routes6, "default via fd23:1::1 dev eth0");
 	end_container(&web);

@@ -99,6 +99,31 @@ static void test_lookup(void **state)
 	assert_null(sim_fabric_nic(host->world, "i-1", 1));
 }
 
+/* A nic that is brought up again stays in its container; one that was down has left it. */
+static void test_enter(void **state)
+{
+	struct host *host = *state;
+	struct fabric_network network = a_network();
+	struct fabric_nic nic = a_nic("i-1", 7);
+	char ifname[IFNAMSIZ];
+	struct err err;
+
+	nic.kind = FABRIC_VETH;
+	assert_int_equal(fabric_sim.network_up(host->driver, &network, &err), 0);
+	assert_int_equal(fabric_sim.nic_up(host->driver, &nic, ifname, &err), 0);
+	assert_int_equal(sim_fabric_nic_pid(host->world, "i-1", 0), 0);
+	host->fault = (struct fault){ .crash_at = 1 };
+	assert_int_equal(fabric_sim.nic_enter(host->driver, &nic, 123, &err), -ESHUTDOWN);
+	assert_int_equal(sim_fabric_nic_pid(host->world, "i-1", 0), 0);
+	host->fault = (struct fault){ 0 };
+	assert_int_equal(fabric_sim.nic_enter(host->driver, &nic, 123, &err), 0);
+	assert_int_equal(fabric_sim.nic_up(host->driver, &nic, ifname, &err), 0);
+	assert_int_equal(sim_fabric_nic_pid(host->world, "i-1", 0), 123);
+	assert_int_equal(fabric_sim.nic_down(host->driver, "i-1", 0, &err), 0);
+	assert_int_equal(fabric_sim.nic_up(host->driver, &nic, ifname, &err), 0);
+	assert_int_equal(sim_fabric_nic_pid(host->world, "i-1", 0), 0);
+}
+
 static void test_host_in_the_way(void **state)
 {
 	struct host *host = *state;
@@ -174,6 +199,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_conformance, set_up, tear_down),
 		cmocka_unit_test(test_own_world),
 		cmocka_unit_test_setup_teardown(test_lookup, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_enter, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_host_in_the_way, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_crash_at_every_step, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_many, set_up, tear_down),

@@ -332,7 +332,7 @@ void stream_attach(struct core *core, struct call *call)
 	if (r == 0)
 		r = agent_run_detached(core->agent, run, attach_free, attach, &err);
 	if (r < 0) {
-		stream_close(&fds);
+		streams_close(&fds);
 		attach_free(attach);
 		answer_err(call, &err);
 		return;

@@ -100,8 +100,8 @@ void resource_rename(struct core *core, struct call *call)
 		check_name_free(core, call->kind, NULL, name, &err);
 	if (err.code == 0 && kind_meta(object)->deleted_at)
 		err_set(&err, -EBUSY, "%s '%s' is being deleted", call->kind->name, call->name);
-	if (err.code == 0 && call->kind->id != KIND_INSTANCE)
-		err_set(&err, -EOPNOTSUPP, "only instances can be renamed: others refer to %s by name", call->kind->plural);
+	if (err.code == 0 && call->kind->id != KIND_INSTANCE && call->kind->id != KIND_IMAGE)
+		err_set(&err, -EOPNOTSUPP, "only instances and images can be renamed: others refer to %s by name", call->kind->plural);
 	if (err.code < 0) {
 		change_refuse(change, &err);
 		return;

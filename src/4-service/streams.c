@@ -197,7 +197,7 @@ int stream_pipe(int *ours, int *theirs, bool is_inbound, struct err *err)
 	return 0;
 }
 
-void stream_close(struct call_fds *fds)
+void streams_close(struct call_fds *fds)
 {
 	int *all[] = { &fds->input, &fds->output, &fds->error, &fds->resize, &fds->result };
 
@@ -244,7 +244,7 @@ static void start_session(struct core *core, struct call *call, struct session *
 	if (r == 0)
 		r = agent_run_detached(core->agent, session_run, session_done, session, &err);
 	if (r < 0) {
-		stream_close(&fds);
+		streams_close(&fds);
 		session_free(session);
 		answer_err(call, &err);
 		return;

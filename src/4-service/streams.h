@@ -8,7 +8,7 @@
 
 /* A pipe whose ends go to 'ours' and 'theirs'; is_inbound: we read. */
 int stream_pipe(int *ours, int *theirs, bool is_inbound, struct err *err);
-void stream_close(struct call_fds *fds);
+void streams_close(struct call_fds *fds);
 /* The one line of JSON that says how it ended: 'err', when its code is not 0, or the exit code. */
 void stream_write_result(int fd, int exit_code, const struct err *err);
 

@@ -7,6 +7,7 @@
 
 enum {
 	LIMIT_NAME_LENGTH = 63,			/* RFC 1123 label. */
+	LIMIT_IMAGE_NAME_LENGTH = 255,		/* "registry/path/name:tag" */
 	LIMIT_LABELS = 64,			/* Labels per object. */
 	LIMIT_LABEL_LENGTH = 253,		/* Key or value. */
 	LIMIT_BODY_BYTES = 1 << 20,		/* JSON request body. */

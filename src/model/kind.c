@@ -123,6 +123,12 @@ static int check_members(const struct json *json, struct err *err)
 	return 0;
 }
 
+/* Before the length that any name may have: the rule of the kind says more. */
+static int check_name(const struct kind *kind, const char *name, struct err *err)
+{
+	return name && kind->name_check(name, err) < 0 ? err_prefix(err, "meta.name") : 0;
+}
+
 int kind_decode(const struct kind *kind, const struct json *json, enum field_mode mode, void *object, struct err *err)
 {
 	static const char *const places[] = { "meta", "spec", "status" };
@@ -132,6 +138,8 @@ int kind_decode(const struct kind *kind, const struct json *json, enum field_mod
 	if (r < 0)
 		return r;
 	r = check_kind_name(kind, json_get(json, "kind"), err);
+	if (r == 0 && mode != FIELD_STORED)
+		r = check_name(kind, json_string(json_path(json, "meta.name"), NULL), err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_COUNT(places); i++) {
@@ -153,11 +161,6 @@ int kind_decode(const struct kind *kind, const struct json *json, enum field_mod
 		json_free(empty);
 		if (r < 0)
 			return r;
-	}
-	if (kind_meta(object)->name && mode != FIELD_STORED) {
-		r = kind->name_check(kind_meta(object)->name, err);
-		if (r < 0)
-			return err_prefix(err, "meta.name");
 	}
 	return 0;
 }

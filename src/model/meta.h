@@ -23,7 +23,7 @@ extern const struct field_table meta_table;
 
 /* Names are RFC 1123 labels: 1 to 63 of a-z 0-9 '-', beginning and ending with a letter or digit. 'value' is const char *. */
 int name_check(const void *value, struct err *err);
-/* Image names may have one ':' and dots ("debian:12"). */
+/* Image names may be references of registries ("debian:12", "docker.io/library/busybox:1.36"). */
 int image_name_check(const void *value, struct err *err);
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/str.h"
 #include "base/units.h"
 
-enum { MINUTE_MS = 60000, HOUR_MS = 60 * MINUTE_MS, DAY_MS = 24 * HOUR_MS, WORD_SIZE = 16 };
+enum { GRACE_MS = 60000 /* It is due, and then it has to be taken. */, MINUTE_MS = 60000, HOUR_MS = 60 * MINUTE_MS, DAY_MS = 24 * HOUR_MS, WORD_SIZE = 16 };
 
 static const struct { const char *name; int64_t period_ms; } named[] = {
 	{ "hourly", HOUR_MS }, { "daily", DAY_MS }, { "weekly", INT64_C(7) * DAY_MS }, { "monthly", INT64_C(30) * DAY_MS },
@@ -77,12 +77,25 @@ int schedule_check(const void *text, struct err *err)
 	return schedule_parse(text, &ignored, err);
 }
 
-int64_t schedule_period_ms(const struct schedule *schedule)
+int64_t schedule_period_ms(const char *text)
 {
+	struct schedule schedule = { 0 };
+	struct err ignored;
 	int64_t shortest = 0;
 
-	for (unsigned i = 0; i < schedule->count; i++)
-		if (!shortest || schedule->tiers[i].period_ms < shortest)
-			shortest = schedule->tiers[i].period_ms;
+	if (!text || schedule_parse(text, &schedule, &ignored) < 0)
+		return 0;
+	for (unsigned i = 0; i < schedule.count; i++)
+		if (!shortest || schedule.tiers[i].period_ms < shortest)
+			shortest = schedule.tiers[i].period_ms;
 	return shortest;
+}
+
+enum schedule_state schedule_look(int64_t period_ms, int64_t created_ms, int64_t snapshot_ms, int64_t now_ms)
+{
+	int64_t from_ms = snapshot_ms > created_ms ? snapshot_ms : created_ms;
+
+	if (!period_ms)
+		return SCHEDULE_NONE;
+	return now_ms - from_ms <= period_ms + GRACE_MS ? SCHEDULE_KEPT : SCHEDULE_BROKEN;
 }

@@ -27,7 +27,11 @@ struct schedule {
 
 int schedule_parse(const char *text, struct schedule *ret_schedule, struct err *err);
 int schedule_check(const void *text, struct err *err);		/* For field tables. */
-/* The promise: the shortest period. 0: there is none. */
-int64_t schedule_period_ms(const struct schedule *schedule);
+/* The promise: the shortest period; never more than that is lost. 0: there is none (null or damaged text too). */
+int64_t schedule_period_ms(const char *text);
+
+enum schedule_state { SCHEDULE_NONE, SCHEDULE_KEPT, SCHEDULE_BROKEN };
+/* At 'now_ms': a volume that was made at 'created_ms' and whose newest snapshot is of 'snapshot_ms' (0: there is none). */
+enum schedule_state schedule_look(int64_t period_ms, int64_t created_ms, int64_t snapshot_ms, int64_t now_ms);
 
 #endif

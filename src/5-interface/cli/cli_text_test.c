@@ -12,7 +12,6 @@
 #include "5-interface/cli/gpus.h"
 #include "5-interface/cli/pull.h"
 #include "5-interface/cli/request.h"
-#include "5-interface/cli/schedule.h"
 #include "base/file.h"
 #include "base/mem.h"
 
@@ -161,26 +160,6 @@ static void gpus_become_the_devices_that_are_there(void **state)
 	assert_int_equal(file_remove_tree(folder, &err), 0);
 }
 
-static void a_schedule_promises_its_shortest_period(void **state)
-{
-	enum { HOUR = 3600000 };
-
-	(void)state;
-	assert_int_equal(schedule_period_ms("hourly keep 24, daily keep 7"), HOUR);
-	assert_int_equal(schedule_period_ms("weekly keep 4,daily keep 7"), 24 * HOUR);
-	assert_int_equal(schedule_period_ms("every 15m keep 4, hourly keep 2"), HOUR / 4);
-	assert_int_equal(schedule_period_ms("90s keep 4"), 90000);
-	assert_int_equal(schedule_period_ms("now and then"), 0);
-	assert_int_equal(schedule_period_ms(""), 0);
-	assert_int_equal(schedule_period_ms(NULL), 0);
-	assert_int_equal(schedule_look(0, 1, 1, 1), SCHEDULE_NONE);
-	assert_int_equal(schedule_look(HOUR, 1000, 5000, 5000 + HOUR), SCHEDULE_KEPT);
-	assert_int_equal(schedule_look(HOUR, 1000, 5000, 5001 + HOUR + 60000), SCHEDULE_BROKEN);
-	/* One that was made just now has its first period to go. */
-	assert_int_equal(schedule_look(HOUR, 1000, 0, 1000 + HOUR), SCHEDULE_KEPT);
-	assert_int_equal(schedule_look(HOUR, 1000, 0, 1001 + HOUR + 60000), SCHEDULE_BROKEN);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,7 +168,6 @@ int main(void)
 		cmocka_unit_test(references_are_completed),
 		cmocka_unit_test(detach_keys_are_found_across_reads),
 		cmocka_unit_test(gpus_become_the_devices_that_are_there),
-		cmocka_unit_test(a_schedule_promises_its_shortest_period),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,10 @@
 #include "5-interface/cli/commands.h"
 #include "5-interface/cli/each.h"
 #include "5-interface/cli/resource.h"
-#include "5-interface/cli/schedule.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "model/schedule.h"
 #include "model/volume.h"
 
 static const struct kind *pool_kind(void)

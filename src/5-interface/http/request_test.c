@@ -62,6 +62,13 @@ static void test_names(void **state)
 	assert_string_equal(d.request.name, "web");
 	assert_string_equal(d.request.child, "s1");
 	assert_int_equal(d.request.route->op, CALL_RESTORE);
+	decode(&d, METHOD_GET, "/v1/images/docker.io/library/busybox:1.36", NULL);
+	assert_int_equal(d.result, 0);
+	assert_string_equal(d.request.name, "docker.io/library/busybox:1.36");
+	assert_ptr_equal(d.request.route->handler, &handler_object);
+	decode(&d, METHOD_GET, "/v1/images/docker.io/library/busybox/export", NULL);
+	assert_string_equal(d.request.name, "docker.io/library/busybox");
+	assert_int_equal(d.request.route->op, CALL_IMAGE_EXPORT);
 	decode(&d, METHOD_GET, "/v1/images/", NULL);
 	assert_ptr_equal(d.request.route->handler, &handler_list);
 }

@@ -214,11 +214,32 @@ static void join(const struct segments *segments)
 		segments->items[i][-1] = '/';
 }
 
+static size_t count_segments(const char *pattern)
+{
+	size_t count = 0;
+
+	for (; *pattern; pattern++)
+		count += *pattern == '/';
+	return count;
+}
+
+/* Names of images may have slashes: then several segments are one name. Returns how many. */
+static size_t name_length(const char *pattern, const struct segments *segments)
+{
+	size_t wanted = count_segments(pattern);
+
+	if (segments->count <= wanted || !text_starts_with(pattern, "/v1/images/{name}"))
+		return 1;
+	return segments->count - wanted + 1;
+}
+
 static bool pattern_fits(const char *pattern, const struct segments *segments, struct route_match *ret_match)
 {
+	const char *whole = pattern;
 	size_t i = 0;
 
 	ret_match->name = ret_match->child = NULL;
+	ret_match->name_segments = 1;
 	for (; *pattern == '/'; i++) {
 		size_t length = strcspn(++pattern, "/");
 
@@ -229,6 +250,8 @@ static bool pattern_fits(const char *pattern, const struct segments *segments, s
 				return false;
 		} else if (pattern[1] == 'n') {
 			ret_match->name = segments->items[i];
+			ret_match->name_segments = name_length(whole, segments);
+			i += ret_match->name_segments - 1;
 		} else {
 			ret_match->child = segments->items[i];
 		}
@@ -280,18 +303,24 @@ static const struct route *nearest_route(const struct segments *segments)
 	return nearest;
 }
 
+/* The route whose pattern says most of the path itself: "GET .../x/export" is an export and not an image "x/export". */
 static const struct route *find(enum method method, const struct segments *segments, struct route_match *ret_match,
 				char allow[64])
 {
+	const struct route *best = NULL;
+	struct route_match match = { 0 };
+
 	allow[0] = '\0';
 	for (size_t i = 0; i < route_count; i++) {
-		if (!pattern_fits(routes[i].pattern, segments, ret_match))
+		if (!pattern_fits(routes[i].pattern, segments, &match))
 			continue;
-		if (routes[i].method == method)
-			return &routes[i];
 		allow_add(allow, routes[i].method);
+		if (routes[i].method != method || (best && match.name_segments >= ret_match->name_segments))
+			continue;
+		best = &routes[i];
+		*ret_match = match;
 	}
-	return NULL;
+	return best;
 }
 
 int route_find(enum method method, char *path, struct route_match *ret_match, char allow[64], struct err *err)
@@ -306,6 +335,8 @@ int route_find(enum method method, char *path, struct route_match *ret_match, ch
 	r = split(path, &segments);
 	route = r == 0 ? find(method, &segments, ret_match, allow) : NULL;
 	if (route) {
+		for (size_t i = 1; i < ret_match->name_segments; i++)
+			ret_match->name[strlen(ret_match->name)] = '/';
 		ret_match->route = route;
 		return 0;
 	}

@@ -61,11 +61,12 @@ struct route {
 extern const struct route routes[];
 extern const size_t route_count;
 
-enum { ROUTE_SEGMENTS_MAX = 8 };
+enum { ROUTE_SEGMENTS_MAX = 16 };
 
 struct route_match {
 	const struct route *route;
 	char *name, *child;		/* Point into the path; null when the pattern has none. */
+	size_t name_segments;		/* How many segments of the path the name is made of. */
 };
 
 /*

@@ -90,6 +90,11 @@ CHILD_CODE static int join_cgroup(struct child *child)
 	return result_of(syscall(SYS_write, fd, "0", 1));
 }
 
+CHILD_CODE static int prepare(struct child *child)
+{
+	return child->params->prepare ? child->params->prepare(child->params->prepare_data) : 0;
+}
+
 CHILD_CODE static int change_directory(struct child *child)
 {
 	return result_of(syscall(SYS_chdir, child->params->directory ? child->params->directory : "/"));
@@ -165,6 +170,7 @@ static const struct step steps[] = {
 	{ "reset signals", reset_signals },
 	{ "leave the process group", leave_group },
 	{ "join the cgroup", join_cgroup },
+	{ "prepare", prepare },
 	{ "enter the folder", change_directory },
 	{ "arrange file descriptors", arrange_fds },
 	{ "drop privileges", drop_privileges },
@@ -237,13 +243,13 @@ static char *find_in(const char *path, const char *name)
 	return NULL;
 }
 
-static int find_program(const char *name, char **ret_program, struct err *err)
+int spawn_find(const char *name, char **ret_path, struct err *err)
 {
 	const char *package = package_of(name);
 	char *program;
 
 	if (strchr(name, '/')) {
-		*ret_program = text_copy(name);
+		*ret_path = text_copy(name);
 		return 0;
 	}
 	program = find_in(search_path(), name);
@@ -254,7 +260,7 @@ static int find_program(const char *name, char **ret_program, struct err *err)
 			       shown(name), package);
 	if (!program)
 		return err_set(err, -ENOENT, "program '%s' is not installed", shown(name));
-	*ret_program = program;
+	*ret_path = program;
 	return 0;
 }
 
@@ -306,7 +312,7 @@ static int child_init(struct child *child, const struct spawn_params *params, st
 	int r;
 
 	*child = (struct child){ .params = params, .cgroup_fd = -1, .above_targets = 3, .parent = getpid() };
-	r = find_program(params->argv[0], &child->program, err);
+	r = spawn_find(params->argv[0], &child->program, err);
 	if (r < 0)
 		return r;
 	make_environment(child);

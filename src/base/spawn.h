@@ -37,6 +37,10 @@ struct spawn_params {
 	const gid_t *groups;
 	size_t group_count;
 	bool ends_with_parent;		/* SIGKILL when the calling thread ends: not for pool threads. */
+	/* Runs in the child, in its cgroup, before fds are arranged and privileges dropped: errno, or 0. May be null.
+	 * Must be CHILD_CODE and do no more than base/clone.h allows. */
+	int (*prepare)(void *data);
+	void *prepare_data;
 };
 
 /*
@@ -45,6 +49,9 @@ struct spawn_params {
  * that the child cannot be traced by its new user while it still shares our memory.
  */
 int spawn_start(const struct spawn_params *params, pid_t *ret_pid, int *ret_pidfd, struct err *err);
+
+/* Where spawn_start() finds 'name': its path, on the heap. */
+int spawn_find(const char *name, char **ret_path, struct err *err);
 
 struct spawn_io {
 	const void *input;		/* To stdin; null: /dev/null. */

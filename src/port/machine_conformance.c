@@ -235,9 +235,15 @@ static void pause_and_resume(void **state)
 static void shutdown_powers_off(void **state)
 {
 	struct bench *bench = *state;
+	struct err ignored;
 
 	start_and_boot(bench);
 	ok(bench->given->ops->shutdown(bench->driver, uid_of(bench), err));
+	/* A container is asked in its first instant, when its program may not listen yet. */
+	for (int i = 0; i < 100 && bench->given->lacks.agent_wait && !find_event(bench, MACHINE_EVENT_EXITED); i++) {
+		loop_step(bench->loop, TURN_MS);
+		bench->given->ops->shutdown(bench->driver, uid_of(bench), &ignored);
+	}
 	assert_int_equal(wait_event(bench, MACHINE_EVENT_EXITED, EXIT_TIMEOUT_S)->cause, MACHINE_EXIT_GUEST_OFF);
 	assert_int_equal(get_status(bench).state, MACHINE_ABSENT);
 }
@@ -358,6 +364,8 @@ static void exec_needs_an_agent(void **state)
 	struct machine_exec exec = { .argv = argv, .input = -1, .output = -1, .error = -1, .resize = -1 };
 	int exit_code;
 
+	if (bench->given->lacks.agent_wait)
+		skip();
 	start_machine(bench);
 	fails(-ENODEV, bench->given->ops->exec(bench->driver, uid_of(bench), &exec, &exit_code, err));
 }
@@ -382,6 +390,12 @@ static void disks_are_plugged(void **state)
 	const struct machine_disk *disk = &bench->given->extra_disk;
 
 	start_and_boot(bench);
+	if (bench->given->lacks.disks) {
+		fails(-EOPNOTSUPP, ops->disk_attach(bench->driver, uid_of(bench), disk, err));
+		fails(-EOPNOTSUPP, ops->disk_resize(bench->driver, uid_of(bench), "root", UINT64_C(128) << 20, err));
+		fails(-EOPNOTSUPP, ops->disk_detach(bench->driver, uid_of(bench), "root", err));
+		return;
+	}
 	ok(ops->disk_attach(bench->driver, uid_of(bench), disk, err));
 	ok(ops->disk_attach(bench->driver, uid_of(bench), disk, err));
 	ok(ops->disk_resize(bench->driver, uid_of(bench), disk->id, UINT64_C(128) << 20, err));
@@ -397,6 +411,12 @@ static void disk_snapshots(void **state)
 	const struct machine_ops *ops = bench->given->ops;
 
 	start_machine(bench);
+	if (bench->given->lacks.snapshots) {
+		fails(-EOPNOTSUPP, ops->snapshot_create(bench->driver, uid_of(bench), "one", false, err));
+		fails(-EOPNOTSUPP, ops->snapshot_create(bench->driver, uid_of(bench), "one", true, err));
+		fails(-EOPNOTSUPP, ops->snapshot_remove(bench->driver, uid_of(bench), "one", err));
+		return;
+	}
 	ok(ops->snapshot_create(bench->driver, uid_of(bench), "one", false, err));
 	ok(ops->snapshot_create(bench->driver, uid_of(bench), "two", false, err));
 	ok(ops->snapshot_remove(bench->driver, uid_of(bench), "one", err));
@@ -413,6 +433,8 @@ static void memory_snapshots(void **state)
 	struct machine_config config = bench->given->config;
 	auto_close int before = file_with("before"), after = file_with("after"), to = file_with("");
 
+	if (bench->given->lacks.snapshots)
+		skip();
 	start_and_boot(bench);
 	if (bench->given->runs_programs)
 		ok(ops->file_write(bench->driver, uid_of(bench), "/tmp/state", 0600, before, err));
@@ -452,10 +474,31 @@ static void microvm_does_not_grow(void **state)
 {
 	struct bench *bench = *state;
 
-	if (bench->given->config.type != MACHINE_MICROVM)
+	if (bench->given->config.type != MACHINE_MICROVM || bench->given->config.container)
 		skip();
 	start_machine(bench);
 	fails(-EOPNOTSUPP, bench->given->ops->resize(bench->driver, uid_of(bench), 2, 0, err));
+}
+
+static void containers_change_their_limits(void **state)
+{
+	struct bench *bench = *state;
+	const struct machine_ops *ops = bench->given->ops;
+	struct machine_config config = bench->given->config;
+	struct machine_container container;
+
+	if (!config.container || !ops->update)
+		skip();
+	container = *config.container;
+	container.pids_max = 77;
+	container.cpu_weight = 300;
+	config.container = &container;
+	fails(-ENOENT, ops->update(bench->driver, &config, err));
+	start_machine(bench);
+	ok(ops->update(bench->driver, &config, err));
+	ok(ops->resize(bench->driver, uid_of(bench), 2, UINT64_C(96) << 20, err));
+	ok(ops->resize(bench->driver, uid_of(bench), 0, 0, err));
+	assert_int_equal(get_status(bench).state, MACHINE_RUNNING);
 }
 
 static void unknown_memory_snapshot_fails(void **state)
@@ -465,6 +508,8 @@ static void unknown_memory_snapshot_fails(void **state)
 	struct machine_uids uids = { 0 };
 	struct err failure = { 0 };
 
+	if (bench->given->lacks.snapshots)
+		skip();
 	config.memory_snapshot = "never";
 	assert_true(bench->given->ops->start(bench->driver, &config, &failure) < 0);
 	assert_non_null(strstr(failure.msg, "never"));
@@ -496,7 +541,7 @@ int machine_conformance(const struct machine_conformance *conformance)
 		CASE(exec_is_faithful), CASE(exec_can_be_cancelled), CASE(exec_gives_a_terminal),
 		CASE(exec_needs_an_agent), CASE(files_go_in_and_out), CASE(disks_are_plugged), CASE(disk_snapshots),
 		CASE(memory_snapshots), CASE(console_takes_input), CASE(microvm_does_not_grow),
-		CASE(unknown_memory_snapshot_fails),
+		CASE(containers_change_their_limits), CASE(unknown_memory_snapshot_fails),
 	};
 
 	return cmocka_run_group_tests_name(conformance->ops->name, cases, NULL, NULL);

@@ -11,6 +11,13 @@
 
 #include "port/machine.h"
 
+/* What machines of this kind do not have; the driver then refuses with words (-EOPNOTSUPP). */
+struct machine_lacks {
+	bool disks;			/* To plug while it runs. */
+	bool snapshots;
+	bool agent_wait;		/* exec works from the first moment: nothing to wait for. */
+};
+
 struct machine_conformance {
 	const struct machine_ops *ops;
 	struct machine_params params;
@@ -18,6 +25,7 @@ struct machine_conformance {
 	struct machine_disk extra_disk;	/* To plug; its files exist. */
 	enum loop_clock clock;		/* VIRTUAL for simulated machines. */
 	unsigned boot_timeout_s;	/* How long the agent may take to appear. */
+	struct machine_lacks lacks;
 	bool runs_programs;		/* exec really runs them ("sh", "cat", "sleep"); else it echoes. */
 };
 

@@ -23,8 +23,8 @@
 
 #include "base/file.h"
 #include "base/spawn.h"
+#include "driver/machine/common/cgroup.h"
 #include "driver/machine/qemu/qemu_args.h"
-#include "driver/machine/qemu/cgroup.h"
 #include "driver/machine/qemu/disk.h"
 #include "driver/machine/qemu/qemu.h"
 #include "driver/machine/qemu/run_dir.h"

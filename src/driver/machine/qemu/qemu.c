@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "driver/machine/qemu/cgroup.h"
+#include "driver/machine/common/cgroup.h"
+#include "driver/machine/common/process.h"
 #include "driver/machine/qemu/guest_agent.h"
-#include "driver/machine/qemu/process.h"
 #include "driver/machine/qemu/run_dir.h"
 
 enum { PASSWD_BYTES = 4096 };

@@ -3,7 +3,7 @@
  *
  *	qemu.c		the table of operations, and the short ones
  *	launch.c qemu_args.c	start: fds and command line
- *	run_dir.c cgroup.c	what there is about a machine outside QEMU
+ *	run_dir.c ../common	what there is about a machine outside QEMU
  *	qmp*.c line_buffer.c	talking to QEMU
  *	watch.c monitor.c	events
  *	disk*.c resize.c snapshot.c	changes while it runs

@@ -13,7 +13,7 @@
 #define DRIVER_MACHINE_QEMU_QMP_H
 
 #include "base/json.h"
-#include "driver/machine/qemu/deadline.h"
+#include "driver/machine/common/deadline.h"
 #include "driver/machine/qemu/line_buffer.h"
 
 enum { QMP_TIMEOUT_MS = 10000, QMP_JOB_TIMEOUT_MS = 600000 };

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/machine/qemu/cgroup.h"
-#include "driver/machine/qemu/process.h"
+#include "driver/machine/common/cgroup.h"
+#include "driver/machine/common/process.h"
 #include "driver/machine/qemu/qemu.h"
 #include "driver/machine/qemu/run_dir.h"
 

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 
 #include "base/limits.h"
-#include "driver/machine/qemu/cgroup.h"
+#include "driver/machine/common/cgroup.h"
 #include "driver/machine/qemu/monitor.h"
 #include "driver/machine/qemu/qemu.h"
 #include "driver/machine/qemu/run_dir.h"

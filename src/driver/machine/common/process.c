@@ -1,4 +1,4 @@
-#include "driver/machine/qemu/process.h"
+#include "driver/machine/common/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

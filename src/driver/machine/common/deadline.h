@@ -4,8 +4,8 @@
  * Driver code is straight-line and blocking in a worker thread, so its time is the real one
  * and not the loop's.
  */
-#ifndef DRIVER_MACHINE_QEMU_DEADLINE_H
-#define DRIVER_MACHINE_QEMU_DEADLINE_H
+#ifndef DRIVER_MACHINE_COMMON_DEADLINE_H
+#define DRIVER_MACHINE_COMMON_DEADLINE_H
 
 #include <stdint.h>
 

@@ -3,8 +3,8 @@
  *
  * Threads: any.
  */
-#ifndef DRIVER_MACHINE_QEMU_PROCESS_H
-#define DRIVER_MACHINE_QEMU_PROCESS_H
+#ifndef DRIVER_MACHINE_COMMON_PROCESS_H
+#define DRIVER_MACHINE_COMMON_PROCESS_H
 
 #include <stdint.h>
 #include <sys/types.h>

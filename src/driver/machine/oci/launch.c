@@ -1,0 +1,409 @@
+/*
+ * Theory of operation.
+ *
+ * The daemon starts conmon, which stays; it holds the container's stdio, writes the log and the exit code, and takes
+ * over what the container leaves behind. The child that becomes conmon mounts the file systems in a namespace of its
+ * own (rootfs.h). conmon waits on a pipe until config.json is written, which may need the mounted root (names of
+ * users), and the time is also used by conmon to load itself. It runs `crun create`, which makes the
+ * namespaces and stops before the first instruction, and says the first process's pid through another pipe.
+ *
+ * Then limits are set, the network is made, and the process is let go by what `crun start` does: a byte into a
+ * named pipe, which is then removed. As long as the pipe is there status() calls the machine absent: a start
+ * that is interrupted anywhere leaves what the next start() or kill() clears.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/spawn.h"
+#include "driver/machine/common/deadline.h"
+#include "driver/machine/oci/bundle.h"
+#include "driver/machine/oci/limits.h"
+#include "driver/machine/oci/oci.h"
+#include "driver/machine/oci/program.h"
+#include "driver/machine/oci/rootfs.h"
+#include "driver/machine/oci/state.h"
+
+enum { CREATE_TIMEOUT_MS = 60000, ANSWER_MAX_BYTES = 64 << 10, SYNC_FD = 3, START_FD = 4, UID_MAX = 64 };
+
+struct launch {
+	const struct oci *oci;
+	const struct machine_config *config;
+	char *crun;			/* Absolute. */
+	char *directory, *exit_file;
+	int run_dir;
+	int sync[2], start[2];		/* conmon writes to 'sync', we write to 'start'. */
+	int pidfd;			/* Of conmon. */
+	pid_t monitor, pid;
+	struct rootfs rootfs;
+	struct bundle bundle;
+};
+
+static int check_config(const struct machine_config *config, struct err *err)
+{
+	const struct machine_container *container = config->container;
+
+	if (!container)
+		return err_set(err, -EINVAL, "this driver runs containers, not virtual machines");
+	if (!container->argv || !container->argv[0])
+		return err_set(err, -EINVAL, "the container has no command: name one, for its image has none");
+	if (!container->layer_count || !container->root)
+		return err_set(err, -EINVAL, "the container has no image or no root volume");
+	if (!container->is_privileged_ids && (!container->uid_base || !container->uid_count))
+		return err_set(err, -EINVAL, "the container has no range of ids on the host");
+	if (container->is_privileged_ids && container->is_init)
+		return err_set(err, -EINVAL, "an init system gets rights that only a user namespace confines:"
+			       " it cannot run with the host's own ids");
+	return 0;
+}
+
+/* conmon */
+
+struct conmon_args { VEC(char *) items; };
+
+static void add(struct conmon_args *args, const char *text)
+{
+	*vec_push(&args->items) = text_copy(text);
+}
+
+static void make_args(struct launch *launch, struct conmon_args *args)
+{
+	const struct machine_config *config = launch->config;
+	const struct machine_container *container = config->container;
+	const char *const fixed[] = {
+		"conmon", "--sync", "--full-attach", "--log-level", "error", "-c", config->uid, "-u", config->uid,
+		"-n", config->name ? config->name : config->uid, "-r", launch->crun, "-b", launch->directory,
+		"--exit-dir", launch->directory,
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(fixed); i++)
+		add(args, fixed[i]);
+	add(args, "-p");
+	*vec_push(&args->items) = text_format("%s/pid", launch->directory);
+	add(args, "-l");
+	if (config->console_log)
+		*vec_push(&args->items) = text_format("k8s-file:%s", config->console_log);
+	else
+		add(args, "none");
+	add(args, "--log-size-max");
+	*vec_push(&args->items) = text_format("%d", LIMIT_CONSOLE_LOG_BYTES);
+	*vec_push(&args->items) = text_format("--runtime-arg=--root=%s", launch->oci->state);
+	add(args, "--runtime-arg=--cgroup-manager=cgroupfs");
+	if (bundle_has_terminal(container))
+		add(args, "-t");
+	else if (container->has_input) {
+		add(args, "-i");
+		add(args, "--leave-stdin-open");
+	}
+	*vec_push(&args->items) = NULL;
+}
+
+static void args_done(struct conmon_args *args)
+{
+	for (size_t i = 0; i < args->items.count; i++)
+		free(args->items.items[i]);
+	vec_done(&args->items);
+}
+
+static int open_log(struct launch *launch, struct err *err)
+{
+	int fd = openat(launch->run_dir, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	return fd < 0 ? err_set(err, -errno, "make conmon's log: %m") : fd;
+}
+
+static int spawn_conmon(struct launch *launch, struct err *err)
+{
+	static const char *const env[] = { "_OCI_SYNCPIPE=3", "_OCI_STARTPIPE=4", NULL };
+	auto_close int log = open_log(launch, err);
+	auto_free char *cgroup = layout_group(&launch->oci->layout, launch->config->uid, "monitor");
+	const struct spawn_fd fds[] = {
+		{ launch->sync[1], SYNC_FD }, { launch->start[0], START_FD }, { log, STDERR_FILENO },
+	};
+	struct conmon_args args = { 0 };
+	struct spawn_params params = {
+		.env = env, .fds = fds, .fd_count = ARRAY_COUNT(fds), .cgroup = cgroup, .has_own_session = true,
+		.prepare = rootfs_enter, .prepare_data = &launch->rootfs,
+	};
+	int r;
+
+	if (log < 0)
+		return log;
+	make_args(launch, &args);
+	params.argv = (const char *const *)args.items.items;
+	r = spawn_start(&params, &launch->monitor, &launch->pidfd, err);
+	args_done(&args);
+	if (r < 0 && launch->rootfs.failed)
+		return err_set(err, r, "%s: %m", launch->rootfs.failed);
+	return r;
+}
+
+/* config.json, in the root that is mounted now */
+
+static int find_user(struct launch *launch, struct err *err)
+{
+	const char *text = launch->config->container->user;
+	auto_free char *path = text_format("/proc/%d/root%s/root", (int)launch->monitor, launch->rootfs.base);
+	auto_close int root = -1;
+
+	if (user_needs_files(text)) {
+		root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (root < 0)
+			return err_set(err, -errno, "look into the container's root: %m");
+	}
+	return user_find(text, root, &launch->bundle.user, err);
+}
+
+/* What the next daemon needs and config.json does not say. */
+static int write_facts(struct launch *launch, struct err *err)
+{
+	const struct machine_container *container = launch->config->container;
+	char number[16];
+
+	if (container->is_init)
+		state_mark(launch->run_dir, "init");
+	if (container->has_input || bundle_has_terminal(container))
+		state_mark(launch->run_dir, "input");
+	snprintf(number, sizeof(number), "%d", container->stop_signal);
+	if (container->stop_signal && state_write(launch->run_dir, "signal", number, err) < 0)
+		return err->code;
+	snprintf(number, sizeof(number), "%d", (int)launch->monitor);
+	return state_write(launch->run_dir, "monitor", number, err);
+}
+
+static int write_bundle(struct launch *launch, struct err *err)
+{
+	const struct layout *layout = &launch->oci->layout;
+	auto_free char *cgroup = text_format("%s/%s/container", layout->relative, launch->config->uid);
+	auto_str struct str text = { 0 };
+	int r;
+
+	launch->bundle.config = launch->config;
+	launch->bundle.base = launch->rootfs.base;
+	launch->bundle.cgroup = cgroup;
+	launch->bundle.is_hybrid = layout->hierarchies.count > 0;
+	r = find_user(launch, err);
+	if (r == 0)
+		r = bundle_write(&launch->bundle, &text, err);
+	if (r == 0)
+		r = state_write(launch->run_dir, "config.json", str_text(&text), err);
+	return r < 0 ? r : write_facts(launch, err);
+}
+
+/* crun create */
+
+static int explain_end(struct launch *launch, struct err *err)
+{
+	char words[300];
+
+	state_last_words(launch->run_dir, words, sizeof(words));
+	return err_set(err, -EIO, "%s", words[0] ? words : "conmon ended without a word");
+}
+
+/* crun: "executable file `x` not found in $PATH: No such file or directory" */
+static int explain_create(struct launch *launch, const struct json *answer, struct err *err)
+{
+	const char *message = json_string(json_get(answer, "message"), "");
+	char words[300];
+
+	if (!message[0])
+		return explain_end(launch, err);
+	program_words(message, words, sizeof(words));
+	return err_set(err, program_error(message), "%s", words);
+}
+
+static int read_answer(struct launch *launch, struct str *answer, struct err *err)
+{
+	struct deadline deadline = deadline_in(CREATE_TIMEOUT_MS);
+	struct pollfd waiting = { .fd = launch->sync[0], .events = POLLIN };
+
+	while (answer->size < ANSWER_MAX_BYTES && !memchr(str_text(answer), '\n', answer->size)) {
+		char bytes[4096];
+		ssize_t count;
+		int r = poll(&waiting, 1, deadline_left_ms(deadline));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return err_set(err, -ETIMEDOUT, "crun did not make the container within %d s", CREATE_TIMEOUT_MS / 1000);
+		count = read(launch->sync[0], bytes, sizeof(bytes));
+		if (count <= 0)
+			break;
+		str_append_bytes(answer, bytes, (size_t)count);
+	}
+	return 0;
+}
+
+/* "{"pid": 136}", or "{"pid": -1, "message": "..."}" */
+static int wait_for_create(struct launch *launch, struct err *err)
+{
+	auto_str struct str text = { 0 };
+	auto_json struct json *answer = NULL;
+	struct err ignored;
+	int64_t pid;
+	int r = read_answer(launch, &text, err);
+
+	if (r < 0)
+		return r;
+	if (json_parse(str_text(&text), text.size, &answer, &ignored) < 0)
+		return explain_end(launch, err);
+	pid = json_int(json_get(answer, "pid"), json_int(json_get(answer, "data"), -1));
+	if (pid <= 0)
+		return explain_create(launch, answer, err);
+	launch->pid = (pid_t)pid;
+	return 0;
+}
+
+static int create(struct launch *launch, struct err *err)
+{
+	if (write(launch->start[1], "", 1) != 1)
+		return explain_end(launch, err);
+	return wait_for_create(launch, err);
+}
+
+/* Between create and start */
+
+static int give_to(const struct machine_container *container, const char *path, struct err *err)
+{
+	if (chown(path, container->uid_base, container->uid_base) < 0 && errno != ENOENT)
+		return err_set(err, -errno, "give cgroup to the container: %m");
+	return 0;
+}
+
+/* An init system makes groups of its own below the container's: cgroups(7), "Cgroups delegation". */
+static int delegate(struct launch *launch, struct err *err)
+{
+	static const char *const files[] = { "", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "memory.oom.group" };
+	const struct machine_container *container = launch->config->container;
+	int r = 0;
+
+	for (size_t i = 0; container->is_init && r == 0 && i < ARRAY_COUNT(files); i++) {
+		auto_free char *path = layout_file2(&launch->oci->layout, launch->config->uid, files[i]);
+
+		r = give_to(container, path, err);
+	}
+	return r;
+}
+
+static int make_ready(struct launch *launch, struct err *err)
+{
+	const struct machine_container *container = launch->config->container;
+	int r = limits_apply(&launch->oci->layout, launch->config, err);
+
+	if (r == 0)
+		r = delegate(launch, err);
+	if (r == 0 && container->network_ready)
+		r = container->network_ready(container->network_data, launch->pid, err);
+	/* Here: latency_apply(launch->pid, container->latency, container->cpu_weight, err). */
+	return r;
+}
+
+/* What `crun start` does, without another process. */
+static int let_go(struct launch *launch, struct err *err)
+{
+	auto_free char *path = oci_fifo(launch->oci, launch->config->uid);
+	/* Not blocking: nobody reads when the process has been killed meanwhile. */
+	auto_close int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(err, -errno, "start the container: %m");
+	if (write(fd, "", 1) != 1 || unlink(path) < 0)
+		return err_set(err, -errno, "start the container: %m");
+	return 0;
+}
+
+/* All together */
+
+static int open_pipes(struct launch *launch, struct err *err)
+{
+	if (pipe2(launch->sync, O_CLOEXEC) < 0 || pipe2(launch->start, O_CLOEXEC) < 0)
+		return err_set(err, -errno, "pipe: %m");
+	return 0;
+}
+
+static void close_end(int *fd)
+{
+	closep(fd);
+	*fd = -1;
+}
+
+static int prepare(struct launch *launch, struct err *err)
+{
+	const struct machine_config *config = launch->config;
+	const char *avoid[] = { launch->directory, launch->oci->state, launch->crun, config->console_log, NULL };
+	int r = program_find(launch->oci->program, &launch->crun, err);
+
+	avoid[2] = launch->crun;
+	if (r == 0)
+		r = capability_choose(config->container, &launch->bundle.capabilities, err);
+	if (r == 0)
+		r = layout_check(&launch->oci->layout, err);
+	if (r < 0)
+		return r;
+	launch->run_dir = state_create(launch->oci->directory_fd, config->uid, err);
+	if (launch->run_dir < 0)
+		return launch->run_dir;
+	r = rootfs_prepare(&launch->rootfs, config->container, avoid, err);
+	if (r == 0)
+		r = layout_create(&launch->oci->layout, config->uid, err);
+	return r < 0 ? r : open_pipes(launch, err);
+}
+
+static int run_steps(struct launch *launch, struct err *err)
+{
+	static int (*const steps[])(struct launch *launch, struct err *err) = {
+		prepare, spawn_conmon, write_bundle, create, make_ready, let_go,
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
+		int r = steps[i](launch, err);
+
+		if (r < 0)
+			return r;
+		if (steps[i] == spawn_conmon) {		/* conmon alone holds them now: when it ends, reading does. */
+			close_end(&launch->sync[1]);
+			close_end(&launch->start[0]);
+		}
+	}
+	return 0;
+}
+
+static void launch_done(struct launch *launch)
+{
+	int *const fds[] = {
+		&launch->sync[0], &launch->sync[1], &launch->start[0], &launch->start[1], &launch->run_dir, &launch->pidfd,
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
+		close_end(fds[i]);
+	rootfs_done(&launch->rootfs);
+	free(launch->crun);
+	free(launch->directory);
+}
+
+int oci_start(struct machine_driver *driver, const struct machine_config *config, struct err *err)
+{
+	const struct oci *oci = oci_of(driver);
+	struct launch launch = {
+		.oci = oci, .config = config, .run_dir = -1, .sync = { -1, -1 }, .start = { -1, -1 }, .pidfd = -1,
+		.rootfs.base_fd = -1, .directory = text_format("%s/%s", oci->directory, config->uid),
+	};
+	int r = check_config(config, err);
+
+	if (r == 0)
+		r = oci_destroy(oci, config->uid, err);
+	if (r == 0) {
+		r = run_steps(&launch, err);
+		if (r < 0)
+			oci_destroy(oci, config->uid, &(struct err){ 0 });
+	}
+	launch_done(&launch);
+	return r < 0 ? err_prefix(err, "start container '%s'", shown(config->name ? config->name : config->uid)) : 0;
+}

@@ -33,6 +33,19 @@ enum {
 	LIMIT_CONNECTIONS = 1024,
 	LIMIT_STORE_BATCH = 256,		/* Transactions in one commit. */
 	LIMIT_EVENTS_KEPT = 10000,
+	LIMIT_OCI_MANIFEST_BYTES = 4 << 20,	/* Manifest or index of a container image. */
+	LIMIT_OCI_CONFIG_BYTES = 8 << 20,	/* Its configuration. */
+	LIMIT_OCI_ENV_BYTES = 256 << 10,	/* All variables together: more fits no program's start. */
+	LIMIT_OCI_SETTINGS_BYTES = 512 << 10,	/* What of a configuration is kept with the image. */
+	LIMIT_OCI_LAYERS = 127,			/* Per image. */
+	LIMIT_LAYER_ENTRIES = 2000000,		/* Per layer. */
+	LIMIT_LAYER_NAME_BYTES = 256 << 20,	/* All names of a layer together. */
+	LIMIT_LAYER_DEVICES = 512,		/* Device nodes per layer. */
+	LIMIT_LAYER_XATTR_BYTES = 64 << 10,	/* One extended attribute. */
+	LIMIT_PULL_STALL_MS = 60000,		/* A registry that sends nothing for so long is given up. */
 };
+
+#define LIMIT_LAYER_BYTES (1ull << 36)		/* 64 GiB: a layer unpacked, or a blob. */
+#define LIMIT_SPARSE_BYTES (4ull << 30)		/* Apparent size of one sparse file in a layer: copying it up fills the holes. */
 
 #endif

@@ -195,7 +195,7 @@ static int poll_timeout(const struct run *run)
 	int64_t now = clock_monotonic_ms();
 	int64_t wait = run->deadline_ms > now ? run->deadline_ms - now : 0;
 
-	if (wait > CANCEL_POLL_MS && run->io->is_cancelled)
+	if (wait > CANCEL_POLL_MS && (run->io->is_cancelled || run->io->on_tick))
 		return CANCEL_POLL_MS;
 	return wait > INT32_MAX ? INT32_MAX : (int)wait;
 }
@@ -222,6 +222,8 @@ static int pump(struct run *run, struct err *err)
 		r = drain(run, &run->output[0], err);
 		if (r == 0)
 			r = drain(run, &run->errors[0], err);
+		if (run->io->on_tick)
+			run->io->on_tick(run->io->data);
 		if (r == 0 && !has_ended)
 			r = check_limits(run, err);
 	}

@@ -18,6 +18,8 @@ void volume_info_done(struct volume_info *info)
 		free(info->snapshots.items[i]);
 	vec_done(&info->layers);
 	vec_done(&info->snapshots);
+	free(info->tree);
+	info->tree = NULL;
 }
 
 void volume_names_done(struct volume_names *names)

@@ -55,9 +55,11 @@ struct volume_info {
 	VEC(char *) snapshots;		/* Names, oldest first. */
 };
 void volume_info_done(struct volume_info *info);
+#define auto_info __attribute__((cleanup(volume_info_done)))
 
 struct volume_names { VEC(char *) items; };
 void volume_names_done(struct volume_names *names);
+#define auto_names __attribute__((cleanup(volume_names_done)))
 
 /* Letters, digits, '-' and '_', at most VOLUME_NAME_LENGTH: for volumes and snapshots. 'what' is "volume" or "snapshot". */
 int volume_check_name(const char *what, const char *name, struct err *err);

@@ -19,6 +19,10 @@ struct volume_conformance {
 	/* The guest's side: the volume's first bytes become, or are, this number (1..255). */
 	int (*write)(void *data, struct volume_driver *driver, const char *volume, unsigned content, struct err *err);
 	int (*check)(void *data, struct volume_driver *driver, const char *volume, unsigned content, struct err *err);
+	/* The same for a tree: what a container would leave there depends on this number and on nothing before. */
+	int (*write_tree)(void *data, struct volume_driver *driver, const char *volume, unsigned content, struct err *err);
+	int (*check_tree)(void *data, struct volume_driver *driver, const char *volume, unsigned content, struct err *err);
+	bool has_limits;		/* A tree's size is kept. */
 	/* Leaves a half-built volume behind, as a crash would. */
 	int (*leave_half_built)(void *data, struct volume_driver *driver, struct err *err);
 };
@@ -26,6 +30,7 @@ struct volume_conformance {
 struct volume_case {
 	const char *name;
 	int (*run)(const struct volume_conformance *conformance, struct volume_driver *driver, struct err *err);
+	bool closes;			/* Leaves no volume and has closed the driver. */
 };
 
 extern const struct volume_case volume_cases[];		/* Ends with a null name. */

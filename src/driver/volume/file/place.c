@@ -17,6 +17,7 @@
 
 #define SUFFIX_VOLUME ".qcow2"
 #define SUFFIX_PARENT ".parent"
+#define SUFFIX_TREE ".tree"
 #define SUFFIX_BUILDING ".tmp-"
 
 static const char *file_name(const char *volume, const char *suffix, char buffer[PLACE_FILE_NAME_SIZE])
@@ -27,7 +28,7 @@ static const char *file_name(const char *volume, const char *suffix, char buffer
 	return buffer;
 }
 
-int place_open(const struct volume_params *params, struct place *place, struct err *err)
+int place_open(const struct volume_params *params, const struct tree_ways *ways, struct place *place, struct err *err)
 {
 	int r;
 
@@ -39,6 +40,7 @@ int place_open(const struct volume_params *params, struct place *place, struct e
 	place->fd = open(params->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (place->fd < 0)
 		return err_set(err, -errno, "open '%s': %m", shown(params->directory));
+	place->ways = ways;
 	place->directory = text_copy(params->directory);
 	place->user = params->user;
 	place->group = params->group;
@@ -53,11 +55,36 @@ void place_close(struct place *place)
 	free(place->directory);
 }
 
-bool place_has(const struct place *place, const char *volume)
+static bool has_file(const struct place *place, const char *volume, const char *suffix)
 {
 	char name[PLACE_FILE_NAME_SIZE];
 
-	return faccessat(place->fd, file_name(volume, SUFFIX_VOLUME, name), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return faccessat(place->fd, file_name(volume, suffix, name), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool place_has_block(const struct place *place, const char *volume)
+{
+	return has_file(place, volume, SUFFIX_VOLUME);
+}
+
+bool place_has_tree(const struct place *place, const char *volume)
+{
+	return has_file(place, volume, SUFFIX_TREE);
+}
+
+bool place_has(const struct place *place, const char *volume)
+{
+	return place_has_block(place, volume) || place_has_tree(place, volume);
+}
+
+const char *place_remedy(int error)
+{
+	switch (error < 0 ? -error : error) {
+	case ENOSPC: return ": free some or remove volumes or snapshots";
+	case EDQUOT: return ": give the volume a larger size or remove files in it";
+	case EROFS: return ": mount it writable, after a look at the kernel's log for why it is not";
+	default: return "";
+	}
 }
 
 /* Cuts a file name down to its volume's; false when it has another suffix. */
@@ -69,6 +96,26 @@ static bool cut_suffix(char *name, const char *suffix)
 		return false;
 	name[length - cut] = '\0';
 	return true;
+}
+
+/* What is in a folder; its fd stays the caller's. */
+int place_names(int dir_fd, struct volume_names *ret_names, struct err *err)
+{
+	struct dirent *entry;
+	DIR *dir;
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || !(dir = fdopendir(fd))) {
+		err_set(err, -errno, "read folder: %m");
+		if (fd >= 0)
+			close(fd);
+		return err->code;
+	}
+	while ((entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			*vec_push(&ret_names->items) = text_copy(entry->d_name);
+	closedir(dir);
+	return 0;
 }
 
 int place_parent(const struct place *place, const char *volume, char ret_parent[VOLUME_NAME_LENGTH + 1], struct err *err)
@@ -100,44 +147,84 @@ int place_remove(const struct place *place, const char *volume, struct err *err)
 	return 0;
 }
 
-/* The builder holds the lock, so a file that can be locked has lost its builder. */
-static void remove_abandoned(const struct place *place, const char *name)
+int place_remove_folder(const struct place *place, const char *name, struct err *err)
+{
+	auto_close int fd = openat(place->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_names struct volume_names names = { 0 };
+	int r = fd < 0 ? (errno == ENOENT ? 0 : -errno) : place_names(fd, &names, err);
+
+	if (fd < 0)
+		return r < 0 ? err_set(err, r, "open '%s/%s': %m", shown(place->directory), name) : 0;
+	for (size_t i = 0; i < names.items.count && r == 0; i++)
+		r = place->ways->drop(place, fd, names.items.items[i], err);
+	if (r == 0 && unlinkat(place->fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		r = err_set(err, -errno, "remove '%s/%s': %m", shown(place->directory), name);
+	return r;
+}
+
+struct listing {
+	struct volume_names *names;
+	VEC(int) abandoned_fds;		/* Locked, so that nobody else removes them too. */
+	struct volume_names abandoned;
+};
+
+/* The builder holds the lock, so a file or folder that can be locked has lost its builder. */
+static void take_abandoned(const struct place *place, const char *name, struct listing *listing)
 {
 	auto_close int fd = openat(place->fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (fd < 0 ? errno == ELOOP : flock(fd, LOCK_EX | LOCK_NB) == 0)
+	if (fd < 0 && errno == ELOOP)
 		unlinkat(place->fd, name, 0);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return;
+	*vec_push(&listing->abandoned_fds) = take_fd(fd);
+	*vec_push(&listing->abandoned.items) = text_copy(name);
 }
 
-static void look_at(const struct place *place, const char *file, struct volume_names *names)
+static void remove_abandoned(const struct place *place, struct listing *listing)
+{
+	struct err ignored;		/* The next list tries again. */
+
+	for (size_t i = 0; i < listing->abandoned.items.count; i++) {
+		const char *name = listing->abandoned.items.items[i];
+
+		if (unlinkat(place->fd, name, 0) < 0 && errno == EISDIR)
+			place_remove_folder(place, name, &ignored);
+		close(listing->abandoned_fds.items[i]);
+	}
+	vec_done(&listing->abandoned_fds);
+	volume_names_done(&listing->abandoned);
+}
+
+static void look_at(const struct place *place, const char *file, struct listing *listing)
 {
 	auto_free char *name = text_copy(file);
 	struct err err;
 
 	if (strstr(name, SUFFIX_BUILDING))
-		remove_abandoned(place, name);
-	else if (cut_suffix(name, SUFFIX_PARENT) && !place_has(place, name))
+		take_abandoned(place, name, listing);
+	else if (cut_suffix(name, SUFFIX_PARENT) && !place_has_block(place, name))
 		unlinkat(place->fd, file, 0);
-	else if (cut_suffix(name, SUFFIX_VOLUME) && volume_check_name("volume", name, &err) == 0)
-		*vec_push(&names->items) = take(name);
+	else if ((cut_suffix(name, SUFFIX_VOLUME) || cut_suffix(name, SUFFIX_TREE)) && volume_check_name("volume", name, &err) == 0)
+		*vec_push(&listing->names->items) = take(name);
 }
 
 int place_list(struct place *place, struct volume_names *ret_names, struct err *err)
 {
+	auto_names struct volume_names files = { 0 };
 	struct volume_names names = { 0 };
-	struct dirent *entry;
-	DIR *dir;
-	int fd = openat(place->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct listing listing = { .names = &names };
+	int r;
 
-	if (fd < 0 || !(dir = fdopendir(fd)))
-		return err_set(err, -errno, "read '%s': %m", shown(place->directory));
 	pthread_mutex_lock(&place->lock);
-	while ((entry = readdir(dir)))
-		look_at(place, entry->d_name, &names);
+	r = place_names(place->fd, &files, err);
+	for (size_t i = 0; i < files.items.count; i++)
+		look_at(place, files.items.items[i], &listing);
 	pthread_mutex_unlock(&place->lock);
-	closedir(dir);
-	*ret_names = names;
-	return 0;
+	remove_abandoned(place, &listing);
+	if (r == 0)
+		*ret_names = names;
+	return r < 0 ? err_prefix(err, "'%s'", shown(place->directory)) : 0;
 }
 
 static int open_layer(const struct place *place, const char *volume, int flags, struct err *err)
@@ -212,22 +299,38 @@ void chain_close(struct chain *chain)
 		close(chain->fds[--chain->count]);
 }
 
-/* A new file of that volume's, locked before place_list() can see it unlocked. */
-static int create_locked(struct place *place, const char *volume, struct building *building, struct err *err)
+static int name_building(const char *volume, struct building *building, struct err *err)
 {
 	char suffix[16];
 	uint32_t random;
-	int r = 0;
 
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return err_set(err, -errno, "getrandom: %m");
 	snprintf(suffix, sizeof(suffix), SUFFIX_BUILDING "%08x", random);
 	file_name(volume, suffix, building->name);
+	return 0;
+}
 
+static int open_building(struct place *place, const char *name, bool is_folder)
+{
+	if (!is_folder)
+		return openat(place->fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (mkdirat(place->fd, name, 0700) < 0)
+		return -1;
+	return openat(place->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* A new file or folder of that volume's, locked before place_list() can see it unlocked. */
+static int create_locked(struct place *place, const char *volume, struct building *building, struct err *err)
+{
+	int r = name_building(volume, building, err);
+
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&place->lock);
-	building->fd = openat(place->fd, building->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	building->fd = open_building(place, building->name, building->is_folder);
 	if (building->fd < 0 || flock(building->fd, LOCK_EX | LOCK_NB) < 0)
-		r = err_set(err, -errno, "create '%s/%s': %m", shown(place->directory), building->name);
+		r = err_set(err, -errno, "create '%s/%s': %m%s", shown(place->directory), building->name, place_remedy(errno));
 	pthread_mutex_unlock(&place->lock);
 	return r;
 }
@@ -249,10 +352,17 @@ static int link_parent(const struct place *place, const char *volume, const char
 {
 	char link[PLACE_FILE_NAME_SIZE], target[PLACE_FILE_NAME_SIZE];
 
+	char present[PLACE_FILE_NAME_SIZE] = "";
+
 	file_name(volume, SUFFIX_PARENT, link);
+	if (parent[0])
+		file_name(parent, SUFFIX_VOLUME, target);
+	/* A volume that is replaced keeps its parent: it must not be without its link for a moment. */
+	if (readlinkat(place->fd, link, present, sizeof(present) - 1) > 0 && parent[0] && text_equal(present, target))
+		return 0;
 	if (unlinkat(place->fd, link, 0) < 0 && errno != ENOENT)
 		return err_set(err, -errno, "remove '%s/%s': %m", shown(place->directory), link);
-	if (parent[0] && symlinkat(file_name(parent, SUFFIX_VOLUME, target), place->fd, link) < 0)
+	if (parent[0] && symlinkat(target, place->fd, link) < 0)
 		return err_set(err, -errno, "link '%s/%s': %m", shown(place->directory), link);
 	return 0;
 }
@@ -286,10 +396,62 @@ int building_finish(struct building *building, const char *volume, const char *p
 	return r;
 }
 
+int building_begin_folder(struct place *place, const char *volume, struct building *building, struct err *err)
+{
+	*building = (struct building){ .place = place, .fd = -1, .is_folder = true };
+	return create_locked(place, volume, building, err);
+}
+
+int building_finish_folder(struct building *building, const char *volume, struct err *err)
+{
+	struct place *place = building->place;
+	char name[PLACE_FILE_NAME_SIZE];
+	int r = 0;
+
+	if (fsync(building->fd) < 0)
+		return err_set(err, -errno, "write '%s/%s' to disk: %m", shown(place->directory), building->name);
+	pthread_mutex_lock(&place->lock);
+	if (renameat2(place->fd, building->name, place->fd, file_name(volume, SUFFIX_TREE, name), RENAME_NOREPLACE) < 0)
+		r = err_set(err, -errno, "rename '%s/%s': %m", shown(place->directory), building->name);
+	pthread_mutex_unlock(&place->lock);
+	if (r < 0)
+		return r;
+	close(take_fd(building->fd));
+	if (fsync(place->fd) < 0)
+		return err_set(err, -errno, "write '%s' to disk: %m", shown(place->directory));
+	return 0;
+}
+
+int building_from_tree(struct place *place, const char *volume, struct building *building, struct err *err)
+{
+	char name[PLACE_FILE_NAME_SIZE];
+	int r;
+
+	*building = (struct building){ .place = place, .fd = -1, .is_folder = true };
+	if ((r = name_building(volume, building, err)) < 0)
+		return r;
+	pthread_mutex_lock(&place->lock);
+	building->fd = openat(place->fd, file_name(volume, SUFFIX_TREE, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (building->fd < 0 && errno != ENOENT)
+		r = err_set(err, -errno, "open '%s/%s': %m", shown(place->directory), name);
+	if (building->fd >= 0 && (flock(building->fd, LOCK_EX | LOCK_NB) < 0 ||
+				  renameat(place->fd, name, place->fd, building->name) < 0)) {
+		r = err_set(err, -errno, "rename '%s/%s': %m%s", shown(place->directory), name, place_remedy(errno));
+		close(take_fd(building->fd));
+	}
+	pthread_mutex_unlock(&place->lock);
+	return r;
+}
+
 void building_drop(struct building *building)
 {
+	struct err ignored;		/* place_list() tries again. */
+
 	if (building->fd < 0)
 		return;
-	unlinkat(building->place->fd, building->name, 0);
+	if (building->is_folder)
+		place_remove_folder(building->place, building->name, &ignored);
+	else
+		unlinkat(building->place->fd, building->name, 0);
 	close(take_fd(building->fd));
 }

@@ -238,8 +238,22 @@ int qcow2_check_foreign(int fd, const struct qcow2_header *header, struct err *e
 	return check_l1(fd, header, err);
 }
 
+/* The disk's size stands in the extra data, but not in that of very old images: then it is what it is now. */
+static int read_extra(int fd, uint64_t offset, uint32_t size, uint64_t *size_bytes, struct err *err)
+{
+	unsigned char extra[16];
+	int r;
+
+	if (size < sizeof(extra))
+		return 0;
+	if ((r = read_exactly(fd, extra, sizeof(extra), offset, "snapshot table", err)) < 0)
+		return r;
+	*size_bytes = get64(extra + 8);
+	return 0;
+}
+
 /* Reads one entry at '*offset', moves behind it; its name is the caller's. */
-static int read_snapshot(int fd, uint64_t *offset, char **ret_name, struct err *err)
+static int read_snapshot(int fd, uint64_t *offset, char **ret_name, struct qcow2_snapshot *snapshot, struct err *err)
 {
 	unsigned char entry[SNAPSHOT_ENTRY_BYTES];
 	uint16_t id_length, name_length;
@@ -259,6 +273,10 @@ static int read_snapshot(int fd, uint64_t *offset, char **ret_name, struct err *
 	r = read_exactly(fd, name, name_length, *offset + sizeof(entry) + extra + id_length, "snapshot table", err);
 	if (r < 0)
 		return r;
+	snapshot->l1_offset = get64(entry);
+	snapshot->l1_count = get32(entry + 8);
+	if ((r = read_extra(fd, *offset + sizeof(entry), extra, &snapshot->size_bytes, err)) < 0)
+		return r;
 	*offset += (sizeof(entry) + extra + id_length + name_length + 7) & ~UINT64_C(7);
 	*ret_name = take(name);
 	return 0;
@@ -269,12 +287,33 @@ int qcow2_read_snapshots(int fd, const struct qcow2_header *header, struct volum
 	uint64_t offset = header->snapshots_offset;
 
 	for (uint32_t i = 0; i < header->snapshot_count; i++) {
+		struct qcow2_snapshot snapshot;
 		char *name = NULL;
-		int r = read_snapshot(fd, &offset, &name, err);
+		int r = read_snapshot(fd, &offset, &name, &snapshot, err);
 
 		if (r < 0)
 			return r;
 		*vec_push(&info->snapshots) = name;
 	}
 	return 0;
+}
+
+int qcow2_find_snapshot(int fd, const struct qcow2_header *header, const char *name, struct qcow2_snapshot *ret_snapshot,
+			struct err *err)
+{
+	uint64_t offset = header->snapshots_offset;
+
+	for (uint32_t i = 0; i < header->snapshot_count; i++) {
+		struct qcow2_snapshot snapshot = { .size_bytes = header->size_bytes };
+		auto_free char *found = NULL;
+		int r = read_snapshot(fd, &offset, &found, &snapshot, err);
+
+		if (r < 0)
+			return r;
+		if (text_equal(found, name)) {
+			*ret_snapshot = snapshot;
+			return 0;
+		}
+	}
+	return err_set(err, -ENOENT, "snapshot '%s' does not exist", shown(name));
 }

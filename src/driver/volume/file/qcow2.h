@@ -44,6 +44,16 @@ int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct err *err);
  * features) and what is too short for its own tables. */
 int qcow2_check_foreign(int fd, const struct qcow2_header *header, struct err *err);
 
+struct qcow2_snapshot {			/* Where an internal snapshot has its table. */
+	uint64_t l1_offset;
+	uint32_t l1_count;
+	uint64_t size_bytes;		/* Of the disk when it was taken. */
+};
+
+/* -ENOENT when there is no such snapshot. */
+int qcow2_find_snapshot(int fd, const struct qcow2_header *header, const char *name, struct qcow2_snapshot *ret_snapshot,
+			struct err *err);
+
 /* Appends the names of the internal snapshots, oldest first. */
 int qcow2_read_snapshots(int fd, const struct qcow2_header *header, struct volume_info *info, struct err *err);
 

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/spawn.h"
 #include "base/str.h"
+#include "driver/volume/file/tree_fixture.h"
 #include "port/volume_conformance.h"
 
 enum { MIB = 1 << 20 };
@@ -93,16 +94,18 @@ static int check_content(void *data, struct volume_driver *driver, const char *v
 	return guest_io(driver, volume, "read", content, err);
 }
 
-/* One abandoned file, one link without a volume, and one file that somebody still builds. */
+/* One abandoned file, one abandoned tree, one link without a volume, and one file that somebody still builds. */
 static int leave_half_built(void *data, struct volume_driver *driver, struct err *err)
 {
 	const struct fixture *fixture = data;
 	auto_free char *abandoned = text_format("%s/half.tmp-00000001", fixture->place);
 	auto_free char *link = text_format("%s/half.parent", fixture->place);
+	auto_free char *tree = text_format("%s/t.tmp-00000002/root/deep", fixture->place);
 
 	(void)driver;
 	(void)err;
 	assert_int_equal(symlink("a.qcow2", link), 0);
+	assert_int_equal(file_make_dirs(tree, 0700, err), 0);
 	return file_write_atomic(abandoned, "x", 1, 0600, err);
 }
 
@@ -112,6 +115,7 @@ static void test_conformance(void **state)
 	struct volume_conformance conformance = {
 		.ops = &volume_file, .params = fixture->params, .scratch = fixture->directory, .data = fixture,
 		.write = write_content, .check = check_content, .leave_half_built = leave_half_built,
+		.write_tree = tree_fixture_write, .check_tree = tree_fixture_check,
 	};
 	struct err err;
 

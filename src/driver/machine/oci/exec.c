@@ -26,7 +26,7 @@
 
 enum { CANCEL_POLL_MS = 100, PROCESS_FD = 3, LOG_FD = 4, PID_FD = 5, ARGS_MAX = 16, LOG_MAX_BYTES = 2048, SIGNAL_BASE = 128 };
 
-bool exec_is_cancelled(const struct session *session)
+bool oci_exec_is_cancelled(const struct session *session)
 {
 	return session->exec->is_cancelled && __atomic_load_n(session->exec->is_cancelled, __ATOMIC_RELAXED);
 }
@@ -41,7 +41,7 @@ static int memory_file(const char *name, struct err *err)
 static int open_files(struct session *session, struct err *err)
 {
 	auto_str struct str text = { 0 };
-	int r = exec_describe(session, &text, err);
+	int r = oci_exec_describe(session, &text, err);
 
 	if (r < 0)
 		return r;
@@ -60,7 +60,7 @@ static void add_stdio(const struct machine_exec *exec, struct spawn_fd *fds, siz
 			fds[(*count)++] = (struct spawn_fd){ ours[i], i };
 }
 
-int exec_start(struct session *session, const char *console, struct err *err)
+int oci_exec_start(struct session *session, const char *console, struct err *err)
 {
 	auto_free char *root = text_format("--root=%s", session->oci->state);
 	auto_free char *socket = console ? text_format("--console-socket=%s", console) : NULL;
@@ -87,7 +87,7 @@ int exec_start(struct session *session, const char *console, struct err *err)
 }
 
 /* The command leads a session and so a group of its own. crun has not reaped it yet, so the number is still its. */
-void exec_kill(const struct session *session)
+void oci_exec_kill(const struct session *session)
 {
 	auto_free char *group = layout_group(&session->oci->layout, session->uid, "container");
 	char text[32] = "";
@@ -116,7 +116,7 @@ static int explain(const struct session *session, struct err *err)
 	return err_set(err, program_error(text), "%s", words);
 }
 
-int exec_finish(struct session *session, int *ret_exit_code, struct err *err)
+int oci_exec_finish(struct session *session, int *ret_exit_code, struct err *err)
 {
 	siginfo_t info = { 0 };
 
@@ -135,7 +135,7 @@ int exec_finish(struct session *session, int *ret_exit_code, struct err *err)
 static int run(struct session *session, int *ret_exit_code, struct err *err)
 {
 	bool was_cancelled = false;
-	int r = exec_start(session, NULL, err);
+	int r = oci_exec_start(session, NULL, err);
 
 	if (r < 0)
 		return r;
@@ -144,12 +144,12 @@ static int run(struct session *session, int *ret_exit_code, struct err *err)
 
 		if (poll(&waiting, 1, session->exec->is_cancelled ? CANCEL_POLL_MS : -1) > 0)
 			break;
-		if (exec_is_cancelled(session)) {
+		if (oci_exec_is_cancelled(session)) {
 			was_cancelled = true;
-			exec_kill(session);
+			oci_exec_kill(session);
 		}
 	}
-	r = exec_finish(session, ret_exit_code, err);
+	r = oci_exec_finish(session, ret_exit_code, err);
 	return was_cancelled ? err_set(err, -ECANCELED, "the caller went away") : r;
 }
 
@@ -170,14 +170,14 @@ int oci_exec(struct machine_driver *driver, const char *uid, const struct machin
 	};
 	int r;
 
-	session.run_dir = state_open(oci->directory_fd, uid, err);
+	session.run_dir = oci_state_open(oci->directory_fd, uid, err);
 	if (session.run_dir < 0)
 		return session.run_dir;
 	r = oci_find(oci, uid, &session.container, err);
 	if (r == 0 && oci_is_frozen(oci, uid))
 		r = err_set(err, -EBUSY, "machine '%s' is paused: resume it first", shown(uid));
 	if (r == 0)
-		r = exec->has_terminal ? exec_in_terminal(&session, ret_exit_code, err) : run(&session, ret_exit_code, err);
+		r = exec->has_terminal ? oci_exec_in_terminal(&session, ret_exit_code, err) : run(&session, ret_exit_code, err);
 	session_done(&session);
 	return r;
 }

@@ -20,15 +20,15 @@ struct session {
 };
 
 /* What the command needs, as JSON for crun: that of the container with what 'exec' changes. */
-int exec_describe(const struct session *session, struct str *out, struct err *err);
+int oci_exec_describe(const struct session *session, struct str *out, struct err *err);
 
-bool exec_is_cancelled(const struct session *session);
+bool oci_exec_is_cancelled(const struct session *session);
 /* Starts crun; 'console' is null, or the socket to which it sends the terminal. */
-int exec_start(struct session *session, const char *console, struct err *err);
-void exec_kill(const struct session *session);
+int oci_exec_start(struct session *session, const char *console, struct err *err);
+void oci_exec_kill(const struct session *session);
 /* It has ended. */
-int exec_finish(struct session *session, int *ret_exit_code, struct err *err);
+int oci_exec_finish(struct session *session, int *ret_exit_code, struct err *err);
 
-int exec_in_terminal(struct session *session, int *ret_exit_code, struct err *err);
+int oci_exec_in_terminal(struct session *session, int *ret_exit_code, struct err *err);
 
 #endif

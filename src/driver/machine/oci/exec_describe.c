@@ -104,7 +104,7 @@ static int write_description(const struct session *session, const struct json *b
 	return 0;
 }
 
-int exec_describe(const struct session *session, struct str *out, struct err *err)
+int oci_exec_describe(const struct session *session, struct str *out, struct err *err)
 {
 	auto_json struct json *bundle = NULL;
 	int r = read_bundle(session, &bundle, err);

@@ -181,7 +181,7 @@ static int carry(struct terminal *terminal, struct err *err)
 
 	while (r == 0 && !(terminal->has_ended && (terminal->master < 0 || !terminal->has_output))) {
 		r = turn(terminal, terminal->has_ended ? 0 : TURN_MS, err);
-		if (r == 0 && !terminal->has_ended && exec_is_cancelled(terminal->session))
+		if (r == 0 && !terminal->has_ended && oci_exec_is_cancelled(terminal->session))
 			r = err_set(err, -ECANCELED, "the caller went away");
 	}
 	return r;
@@ -192,17 +192,17 @@ static int run(struct terminal *terminal, int *ret_exit_code, struct err *err)
 	struct session *session = terminal->session;
 	auto_free char *path = text_format("%s/%s/%s", session->oci->directory, session->uid, terminal->name);
 	struct err ignored;
-	int r = exec_start(session, path, err);
+	int r = oci_exec_start(session, path, err);
 
 	if (r < 0)
 		return r;
 	r = carry(terminal, err);
 	if (r < 0)			/* As when a terminal is unplugged, but surely. */
-		exec_kill(session);
-	return r < 0 ? exec_finish(session, ret_exit_code, &ignored), r : exec_finish(session, ret_exit_code, err);
+		oci_exec_kill(session);
+	return r < 0 ? oci_exec_finish(session, ret_exit_code, &ignored), r : oci_exec_finish(session, ret_exit_code, err);
 }
 
-int exec_in_terminal(struct session *session, int *ret_exit_code, struct err *err)
+int oci_exec_in_terminal(struct session *session, int *ret_exit_code, struct err *err)
 {
 	struct terminal terminal = {
 		.session = session, .listener = -1, .master = -1, .has_output = true,

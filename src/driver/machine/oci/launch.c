@@ -25,6 +25,7 @@
 #include "base/spawn.h"
 #include "driver/machine/common/deadline.h"
 #include "driver/machine/oci/bundle.h"
+#include "driver/machine/oci/latency.h"
 #include "driver/machine/oci/limits.h"
 #include "driver/machine/oci/oci.h"
 #include "driver/machine/oci/program.h"
@@ -168,14 +169,14 @@ static int write_facts(struct launch *launch, struct err *err)
 	char number[16];
 
 	if (container->is_init)
-		state_mark(launch->run_dir, "init");
+		oci_state_mark(launch->run_dir, "init");
 	if (container->has_input || bundle_has_terminal(container))
-		state_mark(launch->run_dir, "input");
+		oci_state_mark(launch->run_dir, "input");
 	snprintf(number, sizeof(number), "%d", container->stop_signal);
-	if (container->stop_signal && state_write(launch->run_dir, "signal", number, err) < 0)
+	if (container->stop_signal && oci_state_write(launch->run_dir, "signal", number, err) < 0)
 		return err->code;
 	snprintf(number, sizeof(number), "%d", (int)launch->monitor);
-	return state_write(launch->run_dir, "monitor", number, err);
+	return oci_state_write(launch->run_dir, "monitor", number, err);
 }
 
 static int write_bundle(struct launch *launch, struct err *err)
@@ -193,7 +194,7 @@ static int write_bundle(struct launch *launch, struct err *err)
 	if (r == 0)
 		r = bundle_write(&launch->bundle, &text, err);
 	if (r == 0)
-		r = state_write(launch->run_dir, "config.json", str_text(&text), err);
+		r = oci_state_write(launch->run_dir, "config.json", str_text(&text), err);
 	return r < 0 ? r : write_facts(launch, err);
 }
 
@@ -203,7 +204,7 @@ static int explain_end(struct launch *launch, struct err *err)
 {
 	char words[300];
 
-	state_last_words(launch->run_dir, words, sizeof(words));
+	oci_state_last_words(launch->run_dir, words, sizeof(words));
 	return err_set(err, -EIO, "%s", words[0] ? words : "conmon ended without a word");
 }
 
@@ -301,7 +302,8 @@ static int make_ready(struct launch *launch, struct err *err)
 		r = delegate(launch, err);
 	if (r == 0 && container->network_ready)
 		r = container->network_ready(container->network_data, launch->pid, err);
-	/* Here: latency_apply(launch->pid, container->latency, container->cpu_weight, err). */
+	if (r == 0 && container->latency != MACHINE_LATENCY_NORMAL)
+		r = latency_apply(launch->pid, container->latency, err);
 	return r;
 }
 
@@ -347,7 +349,7 @@ static int prepare(struct launch *launch, struct err *err)
 		r = layout_check(&launch->oci->layout, err);
 	if (r < 0)
 		return r;
-	launch->run_dir = state_create(launch->oci->directory_fd, config->uid, err);
+	launch->run_dir = oci_state_create(launch->oci->directory_fd, config->uid, err);
 	if (launch->run_dir < 0)
 		return launch->run_dir;
 	r = rootfs_prepare(&launch->rootfs, config->container, avoid, err);

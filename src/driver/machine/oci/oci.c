@@ -85,7 +85,7 @@ int oci_destroy(const struct oci *oci, const char *uid, struct err *err)
 	int r;
 
 	if (run_dir >= 0)
-		state_mark(run_dir, "killed");
+		oci_state_mark(run_dir, "killed");
 	r = layout_destroy(&oci->layout, uid, err);
 	if (r == 0)
 		r = file_remove_tree(state, err);
@@ -100,14 +100,14 @@ static int oci_kill(struct machine_driver *driver, const char *uid, struct err *
 
 int oci_find(const struct oci *oci, const char *uid, pid_t *ret_pid, struct err *err)
 {
-	auto_close int run_dir = state_open(oci->directory_fd, uid, err);
+	auto_close int run_dir = oci_state_open(oci->directory_fd, uid, err);
 	auto_free char *group = layout_group(&oci->layout, uid, "container");
 	auto_free char *fifo = oci_fifo(oci, uid);
 	long pid;
 
 	if (run_dir < 0)
 		return run_dir;
-	pid = state_number(run_dir, "pid", 0);
+	pid = oci_state_number(run_dir, "pid", 0);
 	/* The number could be another process by now; what is in the cgroup is ours. */
 	if (pid <= 0 || access(fifo, F_OK) == 0 || !cgroup_has_pid(group, (pid_t)pid))
 		return err_set(err, -ENOENT, "machine '%s' does not run", shown(uid));
@@ -158,13 +158,13 @@ static int signal_for_init(pid_t pid)
 
 static bool has_init(int run_dir)
 {
-	return state_is_marked(run_dir, "init");
+	return oci_state_is_marked(run_dir, "init");
 }
 
 static int oci_shutdown(struct machine_driver *driver, const char *uid, struct err *err)
 {
 	const struct oci *oci = oci_of(driver);
-	auto_close int run_dir = state_open(oci->directory_fd, uid, err);
+	auto_close int run_dir = oci_state_open(oci->directory_fd, uid, err);
 	auto_close int pidfd = -1;
 	int signal;
 	pid_t pid;
@@ -175,11 +175,11 @@ static int oci_shutdown(struct machine_driver *driver, const char *uid, struct e
 	r = oci_find(oci, uid, &pid, err);
 	if (r < 0)
 		return r;
-	signal = (int)state_number(run_dir, "signal", 0);
+	signal = (int)oci_state_number(run_dir, "signal", 0);
 	if (!signal)
 		signal = has_init(run_dir) ? signal_for_init(pid) : SIGTERM;
 	pidfd = pidfd_open(pid, 0);
-	state_mark(run_dir, "stopping");
+	oci_state_mark(run_dir, "stopping");
 	if (pidfd < 0 || pidfd_send_signal(pidfd, signal, NULL, 0) < 0)
 		return err_set(err, errno == ESRCH ? -ENOENT : -errno, "signal machine '%s': %m", shown(uid));
 	return 0;
@@ -191,7 +191,7 @@ static bool read_events(const struct oci *oci, const char *uid, char *text, size
 {
 	auto_free char *path = layout_file2(&oci->layout, uid, "cgroup.events");
 
-	return state_read(AT_FDCWD, path, text, size);
+	return oci_state_read(AT_FDCWD, path, text, size);
 }
 
 bool oci_is_frozen(const struct oci *oci, const char *uid)

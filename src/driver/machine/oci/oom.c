@@ -17,7 +17,7 @@ unsigned long oom_count(const struct layout *layout, const char *uid)
 	char text[512];
 	const char *at;
 
-	if (!state_read(AT_FDCWD, path1 ? path1 : path2, text, sizeof(text)))
+	if (!oci_state_read(AT_FDCWD, path1 ? path1 : path2, text, sizeof(text)))
 		return 0;
 	at = strstr(text, "\noom_kill ");
 	return at ? strtoul(at + strlen("\noom_kill "), NULL, 10) : 0;

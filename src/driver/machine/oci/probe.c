@@ -6,6 +6,7 @@
 
 #include "base/spawn.h"
 #include "driver/machine/oci/idmap.h"
+#include "driver/machine/oci/latency.h"
 #include "driver/machine/oci/oci.h"
 
 enum { VERSION_TIMEOUT_MS = 10000, PROBE_UID = 100000, PROBE_COUNT = 65536 };
@@ -79,7 +80,7 @@ int oci_probe(struct machine_driver *driver, struct machine_capabilities *ret_ca
 	if (r < 0)
 		return r;
 	add_warnings(oci, &capabilities);
-	/* Here: has_latency = latency_probe(capabilities.latency_reason, sizeof(capabilities.latency_reason)) == 0. */
+	capabilities.has_latency = latency_probe(capabilities.latency_reason, sizeof(capabilities.latency_reason)) == 0;
 	*ret_capabilities = capabilities;
 	return 0;
 }

@@ -12,14 +12,14 @@
 
 enum { LOG_TAIL_BYTES = 4096 };
 
-int state_create(int parent_fd, const char *uid, struct err *err)
+int oci_state_create(int parent_fd, const char *uid, struct err *err)
 {
 	if (mkdirat(parent_fd, uid, 0700) < 0)
 		return err_set(err, -errno, "make run directory '%s': %m", shown(uid));
-	return state_open(parent_fd, uid, err);
+	return oci_state_open(parent_fd, uid, err);
 }
 
-int state_open(int parent_fd, const char *uid, struct err *err)
+int oci_state_open(int parent_fd, const char *uid, struct err *err)
 {
 	int fd = openat(parent_fd, uid, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -30,7 +30,7 @@ int state_open(int parent_fd, const char *uid, struct err *err)
 	return fd;
 }
 
-int state_write(int dir_fd, const char *name, const char *text, struct err *err)
+int oci_state_write(int dir_fd, const char *name, const char *text, struct err *err)
 {
 	auto_close int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
@@ -39,7 +39,7 @@ int state_write(int dir_fd, const char *name, const char *text, struct err *err)
 	return file_write_at(fd, text, strlen(text), 0, err);
 }
 
-bool state_read(int dir_fd, const char *name, char *text, size_t size)
+bool oci_state_read(int dir_fd, const char *name, char *text, size_t size)
 {
 	auto_close int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	ssize_t count = fd < 0 ? -1 : read(fd, text, size - 1);
@@ -48,37 +48,37 @@ bool state_read(int dir_fd, const char *name, char *text, size_t size)
 	return count >= 0;
 }
 
-long state_number(int dir_fd, const char *name, long fallback)
+long oci_state_number(int dir_fd, const char *name, long fallback)
 {
 	char text[32], *end;
 	long number;
 
-	if (!state_read(dir_fd, name, text, sizeof(text)))
+	if (!oci_state_read(dir_fd, name, text, sizeof(text)))
 		return fallback;
 	number = strtol(text, &end, 10);
 	return end == text ? fallback : number;
 }
 
-void state_mark(int dir_fd, const char *name)
+void oci_state_mark(int dir_fd, const char *name)
 {
 	auto_close int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
 	(void)fd;			/* Without the mark the end is reported as a failure, which is safe. */
 }
 
-bool state_is_marked(int dir_fd, const char *name)
+bool oci_state_is_marked(int dir_fd, const char *name)
 {
 	return faccessat(dir_fd, name, F_OK, 0) == 0;
 }
 
-bool state_is_killed(int dir_fd)
+bool oci_state_is_killed(int dir_fd)
 {
 	struct stat st;
 
-	return state_is_marked(dir_fd, "killed") || (fstat(dir_fd, &st) == 0 && st.st_nlink == 0);
+	return oci_state_is_marked(dir_fd, "killed") || (fstat(dir_fd, &st) == 0 && st.st_nlink == 0);
 }
 
-void state_last_words(int dir_fd, char *words, size_t size)
+void oci_state_last_words(int dir_fd, char *words, size_t size)
 {
 	auto_close int fd = openat(dir_fd, "log", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	char tail[LOG_TAIL_BYTES + 1];

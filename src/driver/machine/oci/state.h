@@ -24,20 +24,20 @@
 #include "base/str.h"
 
 /* Each returns an fd (O_CLOEXEC) or -errno. */
-int state_create(int parent_fd, const char *uid, struct err *err);
-int state_open(int parent_fd, const char *uid, struct err *err);
+int oci_state_create(int parent_fd, const char *uid, struct err *err);
+int oci_state_open(int parent_fd, const char *uid, struct err *err);
 
-int state_write(int dir_fd, const char *name, const char *text, struct err *err);
+int oci_state_write(int dir_fd, const char *name, const char *text, struct err *err);
 /* False: there is no such file. At most 'size' - 1 bytes. */
-bool state_read(int dir_fd, const char *name, char *text, size_t size);
+bool oci_state_read(int dir_fd, const char *name, char *text, size_t size);
 /* A number at the beginning of a file; 'fallback' when there is none. */
-long state_number(int dir_fd, const char *name, long fallback);
+long oci_state_number(int dir_fd, const char *name, long fallback);
 
-void state_mark(int dir_fd, const char *name);
-bool state_is_marked(int dir_fd, const char *name);
-bool state_is_killed(int dir_fd);		/* Also when the directory is gone. */
+void oci_state_mark(int dir_fd, const char *name);
+bool oci_state_is_marked(int dir_fd, const char *name);
+bool oci_state_is_killed(int dir_fd);		/* Also when the directory is gone. */
 
 /* What conmon or crun said last, for people; empty when they said nothing. */
-void state_last_words(int dir_fd, char *words, size_t size);
+void oci_state_last_words(int dir_fd, char *words, size_t size);
 
 #endif

@@ -35,7 +35,7 @@ static bool read_counter(const struct layout *layout, const char *uid, const cha
 	auto_free char *path1 = layout_file1(layout, uid, controller, file1);
 	auto_free char *path2 = path1 ? NULL : layout_file2(layout, uid, file2);
 
-	state_read(AT_FDCWD, path1 ? path1 : path2, text, size);
+	oci_state_read(AT_FDCWD, path1 ? path1 : path2, text, size);
 	return path1 != NULL;
 }
 
@@ -66,7 +66,7 @@ static void read_network(pid_t pid, struct machine_usage *usage)
 	char path[64], text[8192], *rest = text, *line;
 
 	snprintf(path, sizeof(path), "/proc/%d/net/dev", (int)pid);
-	state_read(AT_FDCWD, path, text, sizeof(text));
+	oci_state_read(AT_FDCWD, path, text, sizeof(text));
 	while ((line = strsep(&rest, "\n"))) {
 		char *colon = strchr(line, ':');
 		unsigned long long received, sent;
@@ -92,7 +92,7 @@ int oci_usage(struct machine_driver *driver, const char *uid, struct machine_usa
 	if (r < 0)
 		return r;
 	/* Counted in version 2 whatever holds the controllers. */
-	state_read(AT_FDCWD, cpu, text, sizeof(text));
+	oci_state_read(AT_FDCWD, cpu, text, sizeof(text));
 	usage.cpu_ns = number_after(text, "usage_usec ") * 1000;
 	read_memory(&oci->layout, uid, &usage);
 	read_disk(&oci->layout, uid, &usage);

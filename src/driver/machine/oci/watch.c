@@ -73,14 +73,14 @@ static void report(struct machine_watch *watch, enum machine_event_kind kind, co
 static void look_at_memory(struct machine_watch *watch)
 {
 	unsigned long count = oom_count(&watch->oci->layout, watch->uid);
-	unsigned long reported = (unsigned long)state_number(watch->run_dir, "oom", 0);
+	unsigned long reported = (unsigned long)oci_state_number(watch->run_dir, "oom", 0);
 	char number[32];
 	struct err err;
 
 	if (count <= reported)
 		return;
 	snprintf(number, sizeof(number), "%lu", count);
-	state_write(watch->run_dir, "oom", number, &err);
+	oci_state_write(watch->run_dir, "oom", number, &err);
 	report(watch, MACHINE_EVENT_OUT_OF_MEMORY, "the kernel killed a process of it at its memory limit");
 }
 
@@ -142,9 +142,9 @@ static void on_events(void *data, int fd, uint32_t events)
 
 static enum machine_exit cause_of(const struct machine_watch *watch, long code)
 {
-	bool is_init = state_is_marked(watch->run_dir, "init");
+	bool is_init = oci_state_is_marked(watch->run_dir, "init");
 
-	if (state_is_killed(watch->run_dir))
+	if (oci_state_is_killed(watch->run_dir))
 		return MACHINE_EXIT_HOST_OFF;
 	/* reboot(2) in a pid namespace ends its init by these signals. */
 	if (is_init && code == SIGNAL_BASE + SIGHUP)
@@ -152,7 +152,7 @@ static enum machine_exit cause_of(const struct machine_watch *watch, long code)
 	if (is_init && code == SIGNAL_BASE + SIGINT)
 		return MACHINE_EXIT_GUEST_OFF;
 	/* Asked to end, it may say so with any code. */
-	if (code == 0 || (code > 0 && state_is_marked(watch->run_dir, "stopping")))
+	if (code == 0 || (code > 0 && oci_state_is_marked(watch->run_dir, "stopping")))
 		return MACHINE_EXIT_GUEST_OFF;
 	return MACHINE_EXIT_FAILED;
 }
@@ -160,7 +160,7 @@ static enum machine_exit cause_of(const struct machine_watch *watch, long code)
 static void describe(const struct machine_watch *watch, long code, char *text, size_t size)
 {
 	bool is_signal = code > SIGNAL_BASE && code <= SIGNAL_BASE + SIGNAL_MAX;
-	bool has_oom = state_number(watch->run_dir, "oom", 0) > 0;
+	bool has_oom = oci_state_number(watch->run_dir, "oom", 0) > 0;
 
 	if (code < 0)
 		snprintf(text, size, "ended, and so did its monitor: the exit code is not known");
@@ -174,7 +174,7 @@ static void describe(const struct machine_watch *watch, long code, char *text, s
 static void end(struct machine_watch *watch)
 {
 	struct machine_event event = { .kind = MACHINE_EVENT_EXITED };
-	long code = state_number(watch->run_dir, watch->uid, -1);
+	long code = oci_state_number(watch->run_dir, watch->uid, -1);
 
 	look_at_memory(watch);
 	event.exit_code = (int)code;
@@ -196,7 +196,7 @@ static void on_process_end(void *data, int status)
 	watch->is_in_callback = true;
 	closep(&watch->pidfd);
 	watch->pidfd = -1;
-	if (state_is_killed(watch->run_dir) || state_is_marked(watch->run_dir, watch->uid) || watch_process(watch, &err) < 0)
+	if (oci_state_is_killed(watch->run_dir) || oci_state_is_marked(watch->run_dir, watch->uid) || watch_process(watch, &err) < 0)
 		end(watch);
 	leave(watch);
 }
@@ -207,7 +207,7 @@ static void on_process_end(void *data, int status)
 static int watch_process(struct machine_watch *watch, struct err *err)
 {
 	auto_free char *group = layout_group(&watch->oci->layout, watch->uid, "monitor");
-	pid_t pid = (pid_t)state_number(watch->run_dir, "monitor", 0);
+	pid_t pid = (pid_t)oci_state_number(watch->run_dir, "monitor", 0);
 	int r = 0;
 
 	if (pid <= 0 || !cgroup_has_pid(group, pid)) {
@@ -259,12 +259,12 @@ static int begin(struct machine_watch *watch, struct err *err)
 {
 	int r;
 
-	watch->run_dir = state_open(watch->oci->directory_fd, watch->uid, err);
+	watch->run_dir = oci_state_open(watch->oci->directory_fd, watch->uid, err);
 	if (watch->run_dir < 0)
 		return watch->run_dir;
 	r = watch_process(watch, err);
 	/* It has ended while nobody looked. */
-	if (r == -ENOENT && state_is_marked(watch->run_dir, watch->uid))
+	if (r == -ENOENT && oci_state_is_marked(watch->run_dir, watch->uid))
 		r = 0;
 	else if (r == 0)
 		r = watch_groups(watch, err);

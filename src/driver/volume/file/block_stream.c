@@ -44,7 +44,7 @@ static void sending_done(struct sending *sending)
 	for (size_t i = 0; i < sending->layer_count; i++)
 		qcow2_map_close(&sending->layers[i]);
 	qcow2_map_close(&sending->base);
-	stream_writer_done(&sending->writer);
+	backup_writer_done(&sending->writer);
 	free(sending->buffer);
 }
 #define auto_sending __attribute__((cleanup(sending_done)))
@@ -80,7 +80,7 @@ static int send_run(struct sending *sending, const struct run *run, struct err *
 		return r;
 	volume_report(sending->writer.progress, offset, sending->layers[0].size_bytes);
 	stream_pack64(head, offset);
-	return stream_put(&sending->writer, STREAM_DATA, head, sizeof(head), sending->buffer, size, err);
+	return backup_put(&sending->writer, STREAM_DATA, head, sizeof(head), sending->buffer, size, err);
 }
 
 static int send_zeros(struct sending *sending, struct err *err)
@@ -94,7 +94,7 @@ static int send_zeros(struct sending *sending, struct err *err)
 	sending->zero_count = 0;
 	stream_pack64(head, offset);
 	stream_pack64(head + 8, length < left ? length : left);
-	return stream_put(&sending->writer, STREAM_ZERO, head, sizeof(head), NULL, 0, err);
+	return backup_put(&sending->writer, STREAM_ZERO, head, sizeof(head), NULL, 0, err);
 }
 
 static int send_runs(struct sending *sending, struct err *err)
@@ -245,9 +245,9 @@ int block_send(struct place *place, const char *volume, const char *snapshot, co
 	header.size_bytes = sending.layers[0].size_bytes;
 	strcpy(header.snapshot, snapshot);
 	strcpy(header.base, base ? base : "");
-	if ((r = stream_begin(&sending.writer, to_fd, &header, progress, err)) < 0 || (r = send_clusters(&sending, err)) < 0)
+	if ((r = backup_begin(&sending.writer, to_fd, &header, progress, err)) < 0 || (r = send_clusters(&sending, err)) < 0)
 		return r;
-	return stream_end(&sending.writer, err);
+	return backup_end(&sending.writer, err);
 }
 
 /* Receiving */
@@ -267,11 +267,11 @@ static int write_record(const struct stream_header *header, struct stream_reader
 	uint64_t offset, length;
 
 	if (!is_data && !is_zero)
-		return stream_damaged(reader, err);
+		return backup_damaged(reader, err);
 	offset = stream_unpack64(reader->payload);
 	length = is_data ? reader->size - 8 : stream_unpack64(reader->payload + 8);
 	if (!is_range(header, offset, length, *at))
-		return stream_damaged(reader, err);
+		return backup_damaged(reader, err);
 	*at = offset + length;
 	if (is_data)
 		return qcow2_write_data(writer, offset / QCOW2_CLUSTER, reader->payload + 8, length, err);
@@ -287,7 +287,7 @@ int block_stream_write(const struct stream_header *header, struct stream_reader 
 	if (r < 0)
 		return r;
 	qcow2_write_begin(&writer, fd, header->size_bytes);
-	while ((r = stream_next(reader, err)) == 0 && !reader->has_ended)
+	while ((r = backup_next(reader, err)) == 0 && !reader->has_ended)
 		if ((r = write_record(header, reader, &writer, &at, err)) < 0)
 			break;
 	if (r < 0)

@@ -205,7 +205,7 @@ static int receive_again(struct volume_driver *driver, const char *volume, const
 		return err_set(err, -EEXIST, "volume '%s' exists already: remove it first or choose another name", volume);
 	if (!*ret_is_done)
 		return 0;
-	r = stream_drain(reader, err);
+	r = backup_drain(reader, err);
 	return r < 0 || !header->base[0] ? r : folder_snapshot_restore(driver, volume, header->snapshot, err);
 }
 
@@ -218,7 +218,7 @@ int folder_receive(struct volume_driver *driver, const char *volume, int from_fd
 	bool is_done = false, is_block;
 	int r;
 
-	if ((r = volume_check_name("volume", volume, err)) < 0 || (r = stream_open(&reader, from_fd, progress, &header, err)) < 0)
+	if ((r = volume_check_name("volume", volume, err)) < 0 || (r = backup_open(&reader, from_fd, progress, &header, err)) < 0)
 		return r;
 	is_block = text_equal(header.kind, BLOCK_STREAM_KIND);
 	if (!is_block && !text_equal(header.kind, place->ways->kind))

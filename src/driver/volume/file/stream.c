@@ -107,7 +107,7 @@ static int flush(struct stream_writer *writer, const void *body, size_t body_siz
 	return r;
 }
 
-int stream_put(struct stream_writer *writer, enum stream_type type, const void *head, size_t head_size, const void *body,
+int backup_put(struct stream_writer *writer, enum stream_type type, const void *head, size_t head_size, const void *body,
 	       size_t body_size, struct err *err)
 {
 	unsigned char frame[FRAME_BYTES];
@@ -126,7 +126,7 @@ int stream_put(struct stream_writer *writer, enum stream_type type, const void *
 	return writer->buffer.size < BUFFERED_MAX ? 0 : flush(writer, NULL, 0, err);
 }
 
-int stream_begin(struct stream_writer *writer, int fd, const struct stream_header *header, const struct volume_progress *progress,
+int backup_begin(struct stream_writer *writer, int fd, const struct stream_header *header, const struct volume_progress *progress,
 		 struct err *err)
 {
 	auto_str struct str text = { 0 };
@@ -141,10 +141,10 @@ int stream_begin(struct stream_writer *writer, int fd, const struct stream_heade
 		json_write_string(&json, "base", header->base);
 	json_write_end_object(&json);
 	str_append_bytes(&writer->buffer, magic, sizeof(magic));
-	return stream_put(writer, STREAM_HEADER, text.data, text.size, NULL, 0, err);
+	return backup_put(writer, STREAM_HEADER, text.data, text.size, NULL, 0, err);
 }
 
-int stream_end(struct stream_writer *writer, struct err *err)
+int backup_end(struct stream_writer *writer, struct err *err)
 {
 	unsigned char end[END_BYTES];
 	int r = flush(writer, NULL, 0, err);
@@ -153,12 +153,12 @@ int stream_end(struct stream_writer *writer, struct err *err)
 		return r;
 	stream_pack64(end, writer->records);
 	stream_pack32(end + 8, writer->crc);
-	if ((r = stream_put(writer, STREAM_END, end, sizeof(end), NULL, 0, err)) < 0)
+	if ((r = backup_put(writer, STREAM_END, end, sizeof(end), NULL, 0, err)) < 0)
 		return r;
 	return flush(writer, NULL, 0, err);
 }
 
-void stream_writer_done(struct stream_writer *writer)
+void backup_writer_done(struct stream_writer *writer)
 {
 	str_done(&writer->buffer);
 }
@@ -189,7 +189,7 @@ static int read_exactly(struct stream_reader *reader, void *buffer, size_t size,
 	return 0;
 }
 
-int stream_damaged(const struct stream_reader *reader, struct err *err)
+int backup_damaged(const struct stream_reader *reader, struct err *err)
 {
 	return err_set(err, -EINVAL, "the stream is damaged before byte %llu: send or copy it again", (unsigned long long)reader->bytes);
 }
@@ -198,12 +198,12 @@ static int check_end(struct stream_reader *reader, struct err *err)
 {
 	if (reader->size != END_BYTES || stream_unpack64(reader->payload) != reader->records ||
 	    stream_unpack32(reader->payload + 8) != reader->crc)
-		return stream_damaged(reader, err);
+		return backup_damaged(reader, err);
 	reader->has_ended = true;
 	return 0;
 }
 
-int stream_next(struct stream_reader *reader, struct err *err)
+int backup_next(struct stream_reader *reader, struct err *err)
 {
 	unsigned char frame[FRAME_BYTES];
 	int r;
@@ -214,7 +214,7 @@ int stream_next(struct stream_reader *reader, struct err *err)
 	reader->type = stream_unpack32(frame);
 	reader->size = stream_unpack32(frame + 4);
 	if (reader->size > STREAM_PAYLOAD_MAX || (reader->records == 0) != (reader->type == STREAM_HEADER))
-		return stream_damaged(reader, err);
+		return backup_damaged(reader, err);
 	if ((r = read_exactly(reader, reader->payload, reader->size, err)) < 0)
 		return r;
 	if (reader->type == STREAM_END)
@@ -225,12 +225,12 @@ int stream_next(struct stream_reader *reader, struct err *err)
 	return 0;
 }
 
-int stream_drain(struct stream_reader *reader, struct err *err)
+int backup_drain(struct stream_reader *reader, struct err *err)
 {
 	int r = 0;
 
 	while (r == 0 && !reader->has_ended)
-		r = stream_next(reader, err);
+		r = backup_next(reader, err);
 	return r;
 }
 
@@ -260,7 +260,7 @@ static int parse_header(const struct json *json, struct stream_header *header, s
 	return json_get(json, "base") ? copy_name(json, "base", header->base, err) : 0;
 }
 
-int stream_open(struct stream_reader *reader, int fd, const struct volume_progress *progress, struct stream_header *ret_header,
+int backup_open(struct stream_reader *reader, int fd, const struct volume_progress *progress, struct stream_header *ret_header,
 		struct err *err)
 {
 	struct stream_header header = { 0 };
@@ -275,10 +275,10 @@ int stream_open(struct stream_reader *reader, int fd, const struct volume_progre
 	if (memcmp(start, magic, sizeof(magic)) != 0)
 		return err_set(err, -EINVAL, "this is no stream of a volume, or one of a later version: give what send wrote");
 	reader->crc = crc32c(0, start, sizeof(start));
-	if ((r = stream_next(reader, err)) < 0)
+	if ((r = backup_next(reader, err)) < 0)
 		return r;
 	if (reader->size > HEADER_MAX)
-		return stream_damaged(reader, err);
+		return backup_damaged(reader, err);
 	if ((r = json_parse((char *)reader->payload, reader->size, &json, err)) < 0)
 		return err_prefix(err, "the stream's header");
 	if ((r = parse_header(json, &header, err)) < 0)
@@ -287,7 +287,7 @@ int stream_open(struct stream_reader *reader, int fd, const struct volume_progre
 	return 0;
 }
 
-void stream_reader_done(struct stream_reader *reader)
+void backup_reader_done(struct stream_reader *reader)
 {
 	free(reader->payload);
 	reader->payload = NULL;

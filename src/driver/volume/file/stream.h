@@ -57,14 +57,14 @@ struct stream_writer {
 	struct str buffer;		/* Small records on their way. */
 };
 
-int stream_begin(struct stream_writer *writer, int fd, const struct stream_header *header, const struct volume_progress *progress,
+int backup_begin(struct stream_writer *writer, int fd, const struct stream_header *header, const struct volume_progress *progress,
 		 struct err *err);
 /* One record, its payload in two pieces. */
-int stream_put(struct stream_writer *writer, enum stream_type type, const void *head, size_t head_size, const void *body,
+int backup_put(struct stream_writer *writer, enum stream_type type, const void *head, size_t head_size, const void *body,
 	       size_t body_size, struct err *err);
-int stream_end(struct stream_writer *writer, struct err *err);
-void stream_writer_done(struct stream_writer *writer);
-#define auto_stream_writer __attribute__((cleanup(stream_writer_done)))
+int backup_end(struct stream_writer *writer, struct err *err);
+void backup_writer_done(struct stream_writer *writer);
+#define auto_stream_writer __attribute__((cleanup(backup_writer_done)))
 
 struct stream_reader {
 	int fd;				/* Borrowed. */
@@ -78,16 +78,16 @@ struct stream_reader {
 };
 
 /* Reads up to the end of the header. */
-int stream_open(struct stream_reader *reader, int fd, const struct volume_progress *progress, struct stream_header *ret_header,
+int backup_open(struct stream_reader *reader, int fd, const struct volume_progress *progress, struct stream_header *ret_header,
 		struct err *err);
 /* The next record goes to 'type', 'size' and 'payload'; at the end, after its check, 'has_ended' is set. */
-int stream_next(struct stream_reader *reader, struct err *err);
+int backup_next(struct stream_reader *reader, struct err *err);
 /* Reads on to the end for its check. */
-int stream_drain(struct stream_reader *reader, struct err *err);
+int backup_drain(struct stream_reader *reader, struct err *err);
 /* What a payload holds is not what its type says. */
-int stream_damaged(const struct stream_reader *reader, struct err *err);
-void stream_reader_done(struct stream_reader *reader);
-#define auto_stream_reader __attribute__((cleanup(stream_reader_done)))
+int backup_damaged(const struct stream_reader *reader, struct err *err);
+void backup_reader_done(struct stream_reader *reader);
+#define auto_stream_reader __attribute__((cleanup(backup_reader_done)))
 
 /* Little-endian numbers within payloads. */
 void stream_pack64(unsigned char *bytes, uint64_t value);

@@ -263,10 +263,10 @@ int tree_send(struct place *place, const char *volume, const char *snapshot, con
 	strcpy(header.kind, place->ways->kind);
 	strcpy(header.snapshot, snapshot);
 	strcpy(header.base, base ? base : "");
-	if ((r = stream_begin(&writer, to_fd, &header, progress, err)) < 0 ||
+	if ((r = backup_begin(&writer, to_fd, &header, progress, err)) < 0 ||
 	    (r = place->ways->send(place, snapshot_fd, base_fd, &writer, err)) < 0)
 		return r;
-	return stream_end(&writer, err);
+	return backup_end(&writer, err);
 }
 
 /* What is received becomes the snapshot 'name' in the folder being built, and 'root' a copy of it. */

@@ -42,7 +42,7 @@ struct receiving {
 
 static int damaged(const struct receiving *receiving, struct err *err)
 {
-	return stream_damaged(receiving->reader, err);
+	return backup_damaged(receiving->reader, err);
 }
 
 static void end_entry(struct receiving *receiving)
@@ -295,7 +295,7 @@ int tree_stream_apply(struct stream_reader *reader, int root_fd, struct err *err
 	struct receiving receiving = { .reader = reader, .root_fd = root_fd, .at.dir_fd = -1, .fd = -1 };
 	int r;
 
-	while ((r = stream_next(reader, err)) == 0 && !reader->has_ended)
+	while ((r = backup_next(reader, err)) == 0 && !reader->has_ended)
 		if ((r = take_record(&receiving, err)) < 0)
 			break;
 	if (r == 0 && receiving.is_in_entry)

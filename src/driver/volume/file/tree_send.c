@@ -144,7 +144,7 @@ static int put_path(struct sending *sending, enum stream_type type, const char *
 {
 	auto_free char *path = text_format("%s%s", str_text(&sending->path), name);
 
-	return stream_put(sending->writer, type, path, strlen(path), NULL, 0, err);
+	return backup_put(sending->writer, type, path, strlen(path), NULL, 0, err);
 }
 
 static int put_entry(struct sending *sending, const struct node *node, const char *path, const char *target, mode_t mode, uint32_t flags,
@@ -164,7 +164,7 @@ static int put_entry(struct sending *sending, const struct node *node, const cha
 	stream_pack32(entry + 44, flags);
 	str_append_bytes(&names, path, strlen(path) + 1);
 	str_append_bytes(&names, target, strlen(target) + 1);
-	return stream_put(sending->writer, STREAM_ENTRY, entry, sizeof(entry), names.data, names.size, err);
+	return backup_put(sending->writer, STREAM_ENTRY, entry, sizeof(entry), names.data, names.size, err);
 }
 
 static int put_xattrs(struct sending *sending, const struct node *node, struct err *err)
@@ -175,7 +175,7 @@ static int put_xattrs(struct sending *sending, const struct node *node, struct e
 	for (size_t i = 0; i < xattrs.items.count && r == 0; i++) {
 		const struct tree_xattr *xattr = &xattrs.items.items[i];
 
-		r = stream_put(sending->writer, STREAM_XATTR, xattr->name, strlen(xattr->name) + 1, xattr->value, xattr->size, err);
+		r = backup_put(sending->writer, STREAM_XATTR, xattr->name, strlen(xattr->name) + 1, xattr->value, xattr->size, err);
 	}
 	return r;
 }
@@ -193,7 +193,7 @@ static int put_extent(struct sending *sending, int fd, off_t start, off_t end, s
 		if (n == 0)
 			return 0;
 		stream_pack64(head, (uint64_t)start);
-		if ((r = stream_put(sending->writer, STREAM_CONTENT, head, sizeof(head), sending->buffer, (size_t)n, err)) < 0)
+		if ((r = backup_put(sending->writer, STREAM_CONTENT, head, sizeof(head), sending->buffer, (size_t)n, err)) < 0)
 			return r;
 		volume_report(sending->writer->progress, sending->writer->bytes, 0);
 		start += n;
@@ -241,7 +241,7 @@ static int put_name(struct sending *sending, const struct node *node, const char
 	*ret_done = true;
 	if ((r = put_entry(sending, node, path, first, 0, 0, err)) < 0)
 		return r;
-	return stream_put(sending->writer, STREAM_DONE, NULL, 0, NULL, 0, err);
+	return backup_put(sending->writer, STREAM_DONE, NULL, 0, NULL, 0, err);
 }
 
 /* All of it, or all but the content when that is the base's. */
@@ -259,7 +259,7 @@ static int put_node(struct sending *sending, const struct node *node, const char
 	    (r = put_xattrs(sending, node, err)) < 0 ||
 	    (S_ISREG(node->st.st_mode) && !is_same_content && (r = put_content(sending, node, err)) < 0))
 		return r;
-	return stream_put(sending->writer, STREAM_DONE, NULL, 0, NULL, 0, err);
+	return backup_put(sending->writer, STREAM_DONE, NULL, 0, NULL, 0, err);
 }
 
 /* 'base' is null when there is none, or it has gone. */

@@ -209,6 +209,9 @@ struct transfer {
 	struct store *store;
 	char *uid, *path, *upload;
 	char *snapshot, *base;			/* Of a volume; base may be null. */
+	const struct image_source *images;	/* Of a container image: */
+	char *layers, *scratch, *manifest_digest, *name;
+	bool is_docker;
 	struct str manifest;
 	int fd;
 	struct err err;
@@ -223,6 +226,10 @@ static void transfer_free(void *data)
 	free(transfer->upload);
 	free(transfer->snapshot);
 	free(transfer->base);
+	free(transfer->layers);
+	free(transfer->scratch);
+	free(transfer->manifest_digest);
+	free(transfer->name);
 	str_done(&transfer->manifest);
 	closep(&transfer->fd);
 	free(transfer);
@@ -255,6 +262,49 @@ static void image_run(void *data)
 		unlink(transfer->path);
 	else
 		transfer->err.code = 0;
+}
+
+/* ---- Container images ---- */
+
+static void layers_export_run(void *data)
+{
+	struct transfer *transfer = data;
+	int r = transfer->images->export(transfer->layers, transfer->scratch, transfer->manifest_digest, transfer->name,
+					 transfer->is_docker, transfer->path, &transfer->err);
+	struct err ignored;
+
+	file_remove_tree(transfer->scratch, &ignored);
+	if (r == 0)
+		r = open_and_unlink(transfer->path, &transfer->fd, &transfer->err);
+	if (r < 0)
+		unlink(transfer->path);
+	else
+		transfer->err.code = 0;
+}
+
+static void export_layers(struct core *core, struct call *call, const struct image *image)
+{
+	const char *form = json_string(json_get(call->body, "form"), "oci");
+	struct transfer *transfer;
+	struct err err = { 0 };
+
+	if (image->status.state != IMAGE_READY)
+		err_set(&err, -EBUSY, "image '%s' is %s: wait until it is ready", image->meta.name, image_state_names[image->status.state]);
+	else if (!text_equal(form, "oci") && !text_equal(form, "docker"))
+		err_set(&err, -EINVAL, "form: '%s' is no form of archive: use oci or docker", shown(form));
+	if (err.code < 0) {
+		answer_err(call, &err);
+		return;
+	}
+	transfer = transfer_new(core, call);
+	transfer->images = core->params.images;
+	transfer->layers = agent_layers_folder(core->agent);
+	transfer->scratch = staging_name(core, ".image-export.d");
+	transfer->path = staging_name(core, ".image-export");
+	transfer->manifest_digest = text_copy(image->status.manifest);
+	transfer->name = text_copy(image->meta.name);
+	transfer->is_docker = text_equal(form, "docker");
+	work_submit(core->params.work, layers_export_run, file_done, transfer_free, transfer);
 }
 
 /* Boot files lie ready: they are sent as they are. */
@@ -297,7 +347,11 @@ void transfer_image_export(struct core *core, struct call *call)
 	struct err err = { 0 };
 	void *found;
 
-	if (find_object(core, KIND_IMAGE, call->name, &found, &err) < 0 || check_part(found, part, &err) < 0) {
+	if (find_object(core, KIND_IMAGE, call->name, &found, &err) == 0 && ((struct image *)found)->spec.kind == IMAGE_CONTAINER) {
+		export_layers(core, call, found);
+		return;
+	}
+	if (err.code < 0 || check_part(found, part, &err) < 0) {
 		answer_err(call, &err);
 		return;
 	}

@@ -245,6 +245,7 @@ FIELD_TABLE(instance_usage_table, instance_usage, "What it uses, sampled every f
 	FIELD(SIZE, instance_usage, disk_write_bytes, .unit = "bytes", .doc = "Written to its disks."),
 	FIELD(SIZE, instance_usage, net_receive_bytes, .unit = "bytes", .doc = "Received by it."),
 	FIELD(SIZE, instance_usage, net_transmit_bytes, .unit = "bytes", .doc = "Sent by it."),
+	FIELD(INT, instance_usage, pids, .flags = FIELD_OMIT_EMPTY, .doc = "Containers: processes and threads."),
 	FIELD(TIME, instance_usage, sampled_at, .doc = "When."),
 );
 

@@ -143,6 +143,7 @@ struct instance_usage {			/* Kept by the agent in memory, never stored. */
 	int64_t cpu_permille;		/* Of one cpu, over the last sampling period. */
 	uint64_t memory_bytes;
 	uint64_t disk_read_bytes, disk_write_bytes, net_receive_bytes, net_transmit_bytes;
+	int64_t pids;			/* Containers. */
 	int64_t sampled_at;
 };
 

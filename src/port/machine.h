@@ -141,6 +141,7 @@ struct machine_usage {
 	uint64_t cpu_ns;		/* Consumed since start. */
 	uint64_t memory_bytes;		/* Resident on the host. */
 	uint64_t disk_read_bytes, disk_write_bytes;
+	uint64_t pids;			/* Processes and threads of a container; 0: not counted. */
 	uint64_t net_receive_bytes, net_transmit_bytes;	/* As the guest sees them; summed over nics. */
 };
 

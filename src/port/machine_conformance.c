@@ -422,6 +422,9 @@ static void disk_snapshots(void **state)
 	ok(ops->snapshot_remove(bench->driver, uid_of(bench), "one", err));
 	ok(ops->snapshot_remove(bench->driver, uid_of(bench), "one", err));
 	ok(ops->snapshot_remove(bench->driver, uid_of(bench), "two", err));
+	ok(ops->disk_snapshot(bench->driver, uid_of(bench), "root", "three", err));
+	fails(-ENOENT, ops->disk_snapshot(bench->driver, uid_of(bench), "nothing", "three", err));
+	ok(ops->snapshot_remove(bench->driver, uid_of(bench), "three", err));
 	assert_int_equal(get_status(bench).state, MACHINE_RUNNING);
 }
 

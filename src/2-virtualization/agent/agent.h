@@ -55,6 +55,9 @@ struct image_source {
 		     const struct volume_progress *progress, char ret_sha256[65], struct err *err);
 	int (*container)(const struct container_request *request, const struct volume_progress *progress, struct oci_image *ret_image,
 			 struct err *err);
+	/* An image of the store as an archive, at the new file 'path'. */
+	int (*export)(const char *folder, const char *scratch, const char *manifest, const char *name, bool is_docker, const char *path,
+		      struct err *err);
 	/* Removes all layers that none of the manifests needs. */
 	int (*collect)(const char *folder, const char *const *manifests, size_t count, uint64_t *ret_bytes, struct err *err);
 };

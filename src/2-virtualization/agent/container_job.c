@@ -278,7 +278,10 @@ int container_update(struct instance_job *job, struct err *err)
 	if (!job->machine->ops->update)
 		return job->machine->ops->resize(job->machine, job->instance->meta.uid, (unsigned)spec->cpus, spec->memory, err);
 	fill_limits(job, &parts);
-	r = job->machine->ops->update(job->machine, &parts.config, err);
+	r = job->volume->ops->info(job->volume, job->instance->meta.uid, &parts.root, err);
+	parts.container.root = parts.root.tree;		/* Its device is the one that I/O is limited on. */
+	if (r == 0)
+		r = job->machine->ops->update(job->machine, &parts.config, err);
 	parts_done(&parts);
 	return r;
 }

@@ -329,6 +329,7 @@ static void machine_is_gone(struct item *item)
 	status->usage = (struct instance_usage){ 0 };
 	clear_texts(&status->attached);
 	clear_texts(&status->pending);
+	clear_texts(&status->isolation);
 }
 
 static bool policy_revives(const struct instance_spec *spec, bool is_failure)
@@ -443,7 +444,10 @@ static void machine_event(void *data, const struct machine_event *event)
 	case MACHINE_EVENT_AGENT_UP:
 	case MACHINE_EVENT_AGENT_DOWN:
 		status->agent = event->kind == MACHINE_EVENT_AGENT_UP;
-		item_save(item, status->agent ? "agent-up" : "agent-down", false, "the guest agent of '%s' is %s", instance->meta.name,
+		if (instance->spec.kind == INSTANCE_CONTAINER)
+			item_save(item, NULL, false, "%s", "");		/* It needs none: nothing has happened. */
+		else
+			item_save(item, status->agent ? "agent-up" : "agent-down", false, "the guest agent of '%s' is %s", instance->meta.name,
 			  status->agent ? "there" : "gone");
 		break;
 	case MACHINE_EVENT_OUT_OF_MEMORY:
@@ -460,6 +464,13 @@ static void machine_event(void *data, const struct machine_event *event)
 
 /* ---- Results of steps ---- */
 
+static void take_isolation(struct instance_status *status, const struct instance_job *job)
+{
+	clear_texts(&status->isolation);
+	for (size_t i = 0; i < job->isolation.count; i++)
+		push_text(&status->isolation, *field_list_at(&job->isolation, char *, i));
+}
+
 /* A machine was found by a daemon that did not start it, or not found though it was running. */
 static void inspected(struct item *item, const struct instance *instance, const struct instance_job *job)
 {
@@ -474,6 +485,7 @@ static void inspected(struct item *item, const struct instance *instance, const 
 		status->pid = job->world.pid;
 		status->started_at = job->world.started_at;
 		status->next_from_memory = false;
+		take_isolation(status, job);
 		if (status->state != INSTANCE_STOPPING && status->state != INSTANCE_DELETING)
 			set_state(item, job->world.state == MACHINE_PAUSED ? INSTANCE_PAUSED : INSTANCE_RUNNING,
 				  job->world.has_io_error ? status->reason : NULL);
@@ -520,12 +532,16 @@ static void started(struct item *item, const struct instance *instance, const st
 	status->started_at = job->world.started_at ? job->world.started_at : wall_ms(item);
 	status->next_start_at = 0;
 	status->next_from_memory = false;
+	take_isolation(status, job);
 	item->world.state = job->world.state == MACHINE_PAUSED ? MACHINE_PAUSED : MACHINE_RUNNING;
 	item->world.nics_generation = job->instance->meta.generation;
 	item->world.limits_generation = job->instance->meta.generation;
 	item->world.tried_generation = 0;
 	set_state(item, INSTANCE_RUNNING, NULL);
-	item_save(item, "started", false, "'%s' runs on %s", instance->meta.name, status->machine);
+	if (instance->spec.kind == INSTANCE_CONTAINER)
+		item_save(item, "started", false, "'%s' runs", instance->meta.name);
+	else
+		item_save(item, "started", false, "'%s' runs on %s", instance->meta.name, status->machine);
 	watch(item, instance);
 	health_start(item, instance);
 	sampler_wake(item->agent->sampler);

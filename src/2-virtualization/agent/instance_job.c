@@ -405,6 +405,15 @@ static int start_machine(struct instance_job *job, const struct machine_nic *nic
 	return r;
 }
 
+static int inspect(struct instance_job *job, struct err *err)
+{
+	int r = job->machine->ops->status(job->machine, job->instance->meta.uid, &job->world, err);
+
+	if (r == 0 && job->instance->spec.kind == INSTANCE_CONTAINER)
+		isolation_read(job->world.pid, &job->isolation);
+	return r;
+}
+
 static int start(struct instance_job *job, struct err *err)
 {
 	struct machine_nic nics[LIMIT_NICS_PER_INSTANCE] = { 0 };
@@ -419,9 +428,7 @@ static int start(struct instance_job *job, struct err *err)
 		r = nics_up(job, nics, err);
 	if (r == 0)
 		r = job->instance->spec.kind == INSTANCE_CONTAINER ? container_start(job, err) : start_machine(job, nics, err);
-	if (r == 0)
-		r = job->machine->ops->status(job->machine, job->instance->meta.uid, &job->world, err);
-	return r;
+	return r < 0 ? r : inspect(job, err);
 }
 
 /* ---- Restoring and deleting ---- */
@@ -509,7 +516,7 @@ static int run_step(struct instance_job *job, struct err *err)
 	const char *uid = job->instance->meta.uid;
 
 	switch (job->step) {
-	case STEP_INSPECT: return machine->ops->status(machine, uid, &job->world, err);
+	case STEP_INSPECT: return inspect(job, err);
 	case STEP_CREATE: return create(job, err);
 	case STEP_START: return start(job, err);
 	case STEP_SHUTDOWN: return machine->ops->shutdown(machine, uid, err);
@@ -571,5 +578,8 @@ void instance_job_free(struct job *base)
 	volume_refs_done(&job->volumes);
 	volume_refs_done(&job->mounts);
 	volume_refs_done(&job->restore_volumes);
+	for (size_t i = 0; i < job->isolation.count; i++)
+		free(*field_list_at(&job->isolation, char *, i));
+	free(job->isolation.items);
 	free(job);
 }

@@ -43,6 +43,7 @@ struct instance_job {
 	enum machine_type type;
 	/* Results. */
 	struct machine_status world;
+	struct field_list isolation;		/* char *: of a container that runs. */
 	bool is_live_refused;			/* Only at the next start; err says why. */
 };
 
@@ -52,6 +53,9 @@ int container_start(struct instance_job *job, struct err *err);
 int container_update(struct instance_job *job, struct err *err);
 /* Nic 'index' as the fabric wants it; 'publish' has room for LIMIT_PUBLISHED_PORTS and must outlive it. */
 void instance_fabric_nic(const struct instance_job *job, unsigned index, struct fabric_publish *publish, struct fabric_nic *ret_nic);
+
+/* What keeps the process apart from the host, a line each; nothing when it is not there. */
+void isolation_read(pid_t pid, struct field_list *out);
 
 void instance_job_run(struct job *job);
 void instance_job_free(struct job *job);

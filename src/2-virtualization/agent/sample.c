@@ -78,6 +78,7 @@ static void take_sample(struct agent *agent, const struct sample *sample)
 	status->usage.disk_write_bytes = sample->usage.disk_write_bytes;
 	status->usage.net_receive_bytes = sample->usage.net_receive_bytes;
 	status->usage.net_transmit_bytes = sample->usage.net_transmit_bytes;
+	status->usage.pids = (int64_t)sample->usage.pids;
 	status->usage.sampled_at = now;
 	/* Shown, not saved; a state that is just being written is shown when it is durable. */
 	if (!item->is_busy) {

@@ -77,7 +77,22 @@ static int container(const struct container_request *request, const struct volum
 	return err_set(err, -EINVAL, "there is no such way to get an image");
 }
 
-const struct image_source image_source_real = { .build = build, .fetch = fetch, .container = container, .collect = oci_collect };
+static int export_archive(const char *folder, const char *scratch, const char *manifest, const char *name, bool is_docker,
+			  const char *path, struct err *err)
+{
+	struct oci_image image = { 0 };
+	int r = file_make_dirs(scratch, 0700, err);
+
+	if (r == 0)
+		r = oci_load(folder, scratch, manifest, NULL, &image, err);
+	if (r == 0)
+		r = oci_export(folder, scratch, &image, name, is_docker ? OCI_ARCHIVE_DOCKER : OCI_ARCHIVE_OCI, path, NULL, err);
+	oci_image_done(&image);
+	return r;
+}
+
+const struct image_source image_source_real = { .build = build, .fetch = fetch, .container = container, .export = export_archive,
+	.collect = oci_collect };
 
 static int sim_build(const char *recipe, const char *folder, const struct volume_progress *progress, struct image_files *ret_files,
 		     struct err *err)
@@ -129,6 +144,17 @@ static int sim_container(const struct container_request *request, const struct v
 	return 0;
 }
 
+static int sim_export(const char *folder, const char *scratch, const char *manifest, const char *name, bool is_docker, const char *path,
+		      struct err *err)
+{
+	(void)folder;
+	(void)scratch;
+	(void)manifest;
+	(void)is_docker;
+	(void)path;
+	return err_set(err, -EOPNOTSUPP, "image '%s': the simulation has no layers to export", name);
+}
+
 static int sim_collect(const char *folder, const char *const *manifests, size_t count, uint64_t *ret_bytes, struct err *err)
 {
 	(void)folder;
@@ -140,4 +166,5 @@ static int sim_collect(const char *folder, const char *const *manifests, size_t 
 	return 0;
 }
 
-const struct image_source image_source_sim = { .build = sim_build, .fetch = sim_fetch, .container = sim_container, .collect = sim_collect };
+const struct image_source image_source_sim = { .build = sim_build, .fetch = sim_fetch, .container = sim_container,
+	.export = sim_export, .collect = sim_collect };

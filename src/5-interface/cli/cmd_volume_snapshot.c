@@ -38,7 +38,7 @@ static int wait_for_volume(struct cli *cli, const char *name, const struct json 
 
 	if (cli_has(cli, "no-wait"))
 		return 0;
-	return wait_for(cli, &(struct wait){ .kind = kind, .path = path, .name = name, .look = wait_until_ready,
+	return wait_for(cli, &(struct wait){ .kind = kind, .path = path, .name = name, .look = wait_until_restored_volume,
 			.data = (void *)(uintptr_t)kind, .revision = answer_revision(answer) }, err);
 }
 

@@ -33,7 +33,7 @@ int wait_for(struct cli *cli, const struct wait *wait, struct err *err);
 
 /* Looks that many commands share. Only wait_until_ready() uses its data: the kind. */
 wait_look_fn wait_until_running, wait_until_stopped, wait_until_paused, wait_until_created, wait_until_gone,
-	wait_until_ready, wait_until_restored, wait_until_agent;
+	wait_until_ready, wait_until_restored, wait_until_restored_volume, wait_until_agent;
 
 /* What the object is doing, for the progress line. */
 void wait_describe(const struct kind *kind, const void *object, struct progress *progress);

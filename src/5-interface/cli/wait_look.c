@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "model/image.h"
 #include "model/instance.h"
+#include "model/volume.h"
 
 static int is_gone(struct err *err)
 {
@@ -102,6 +103,18 @@ int wait_until_restored(void *data, const void *object, struct err *err)
 		return WAIT_MORE;
 	has_ended = instance->status.state == INSTANCE_STOPPED && instance->status.ended_serial >= instance->spec.start_serial;
 	return instance->spec.power == POWER_RUNNING && !has_ended ? wait_until_running(data, object, err) : WAIT_DONE;
+}
+
+/* A restore that could not be done leaves the volume ready, and the reason beside. */
+int wait_until_restored_volume(void *data, const void *object, struct err *err)
+{
+	const struct volume *volume = object;
+
+	if (volume && volume->status.restore_serial < volume->spec.restore.serial && !volume->meta.deleted_at)
+		return WAIT_MORE;
+	if (volume && volume->spec.restore.serial && volume->status.reason)
+		return failed(volume->status.reason, err);
+	return wait_until_ready(data, object, err);
 }
 
 int wait_until_agent(void *data, const void *object, struct err *err)

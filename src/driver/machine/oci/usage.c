@@ -95,6 +95,8 @@ int oci_usage(struct machine_driver *driver, const char *uid, struct machine_usa
 	oci_state_read(AT_FDCWD, cpu, text, sizeof(text));
 	usage.cpu_ns = number_after(text, "usage_usec ") * 1000;
 	read_memory(&oci->layout, uid, &usage);
+	read_counter(&oci->layout, uid, "pids", "pids.current", "pids.current", text, sizeof(text));
+	usage.pids = strtoull(text, NULL, 10);
 	read_disk(&oci->layout, uid, &usage);
 	read_network(pid, &usage);
 	*ret_usage = usage;

@@ -179,7 +179,7 @@ static int ask_status(const struct qemu *qemu, const char *uid, struct machine_s
 
 static int qemu_status(struct machine_driver *driver, const char *uid, struct machine_status *ret_status, struct err *err)
 {
-	const struct qemu *qemu = qemu_of(driver);
+	struct qemu *qemu = qemu_of(driver);
 	auto_free char *cgroup = qemu_cgroup(qemu, uid);
 	struct machine_status status = { .pid = cgroup_first_pid(cgroup) };
 	int r;
@@ -189,6 +189,8 @@ static int qemu_status(struct machine_driver *driver, const char *uid, struct ma
 		r = ask_status(qemu, uid, &status, err);
 		if (r < 0 && cgroup_first_pid(cgroup))
 			return r;
+		if (r == 0)
+			qemu_thaw(qemu, uid);	/* When a daemon died in the middle of a snapshot. */
 	}
 	*ret_status = status.state != MACHINE_ABSENT ? status : (struct machine_status){ .state = MACHINE_ABSENT };
 	return 0;
@@ -279,6 +281,7 @@ const struct machine_ops machine_qemu = {
 	.disk_detach = qemu_disk_detach,
 	.disk_resize = qemu_disk_resize,
 	.snapshot_create = qemu_snapshot_create,
+	.disk_snapshot = qemu_disk_snapshot,
 	.snapshot_remove = qemu_snapshot_remove,
 	.exec = qemu_exec,
 	.file_read = qemu_file_read,

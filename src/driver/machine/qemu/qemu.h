@@ -61,6 +61,9 @@ int qemu_disk_attach(struct machine_driver *driver, const char *uid, const struc
 int qemu_disk_detach(struct machine_driver *driver, const char *uid, const char *disk, struct err *err);
 int qemu_disk_resize(struct machine_driver *driver, const char *uid, const char *disk, uint64_t size_bytes, struct err *err);
 int qemu_snapshot_create(struct machine_driver *driver, const char *uid, const char *snapshot, bool has_memory, struct err *err);
+int qemu_disk_snapshot(struct machine_driver *driver, const char *uid, const char *disk, const char *snapshot, struct err *err);
+/* Lets the guest's file systems go on, when they were frozen. 0, or -errno: try again later. */
+int qemu_thaw(struct qemu *qemu, const char *uid);
 int qemu_snapshot_remove(struct machine_driver *driver, const char *uid, const char *snapshot, struct err *err);
 int qemu_exec(struct machine_driver *driver, const char *uid, const struct machine_exec *exec, int *ret_exit_code, struct err *err);
 int qemu_file_read(struct machine_driver *driver, const char *uid, const char *path, int to_fd, struct err *err);

@@ -156,3 +156,17 @@ bool run_dir_is_killed(int dir_fd)
 
 	return faccessat(dir_fd, "killed", F_OK, 0) == 0 || (fstat(dir_fd, &st) == 0 && st.st_nlink == 0);
 }
+
+int run_dir_mark_frozen(int dir_fd, bool is_frozen, struct err *err)
+{
+	auto_close int fd = is_frozen ? openat(dir_fd, "frozen", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
+
+	if (is_frozen ? fd < 0 : unlinkat(dir_fd, "frozen", 0) < 0 && errno != ENOENT)
+		return err_set(err, -errno, "mark the machine as frozen: %m");
+	return 0;
+}
+
+bool run_dir_is_frozen(int dir_fd)
+{
+	return faccessat(dir_fd, "frozen", F_OK, 0) == 0;
+}

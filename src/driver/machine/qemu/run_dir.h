@@ -7,6 +7,7 @@
  *	log			what QEMU wrote to stderr
  *	nics			names of its taps, one per line
  *	killed			exists: we ended it
+ *	frozen			exists: we asked the guest to hold its file systems still
  *
  * Sockets are bound and connected to as /proc/self/fd/<dir>/<name>: state folders may have long
  * paths, socket addresses may not (108 bytes, unix(7)).
@@ -41,5 +42,8 @@ void run_dir_read_nics(int dir_fd, struct str *out);
 
 void run_dir_mark_killed(int dir_fd);
 bool run_dir_is_killed(int dir_fd);	/* Also when the directory is gone. */
+
+int run_dir_mark_frozen(int dir_fd, bool is_frozen, struct err *err);
+bool run_dir_is_frozen(int dir_fd);
 
 #endif

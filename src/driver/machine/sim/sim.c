@@ -309,6 +309,29 @@ static int sim_snapshot_create(struct machine_driver *driver, const char *uid, c
 	return end(sim(driver), r, "snapshot created", err);
 }
 
+/* Of one disk only: the volume alone remembers it. */
+static int sim_disk_snapshot(struct machine_driver *driver, const char *uid, const char *disk, const char *snapshot, struct err *err)
+{
+	struct sim_machine *machine = begin_running(driver, uid, "disk snapshot", err);
+	const struct sim_machines *world = sim(driver)->world;
+	int r = -ENOENT;
+
+	if (!machine)
+		return err->code;
+	for (size_t i = 0; i < machine->config->disks.count && r < 0; i++) {
+		const struct machine_disk *other = &machine->config->disks.items[i];
+
+		if (!text_equal(other->id, disk))
+			continue;
+		r = 0;
+		if (world->on_snapshot && other->layer_count)
+			world->on_snapshot(world->snapshot_data, other->layers[0].path, snapshot, false);
+	}
+	if (r < 0)
+		err_set(err, r, "machine '%s' has no disk '%s'", shown(uid), shown(disk));
+	return end(sim(driver), r, "disk snapshot taken", err);
+}
+
 static int sim_snapshot_remove(struct machine_driver *driver, const char *uid, const char *snapshot, struct err *err)
 {
 	struct sim_machine *machine = begin_running(driver, uid, "snapshot remove", err);
@@ -321,8 +344,8 @@ static int sim_snapshot_remove(struct machine_driver *driver, const char *uid, c
 	if (sim_snapshot_find(history, snapshot, &index)) {
 		free(history->snapshots.items[index].name);
 		vec_remove(&history->snapshots, index);
-		tell_snapshot(sim(driver)->world, machine, snapshot, true);
 	}
+	tell_snapshot(sim(driver)->world, machine, snapshot, true);	/* Also one of a single disk. */
 	return end(sim(driver), 0, "snapshot removed", err);
 }
 
@@ -514,6 +537,7 @@ const struct machine_ops machine_sim = {
 	.disk_detach = sim_disk_detach,
 	.disk_resize = sim_disk_resize,
 	.snapshot_create = sim_snapshot_create,
+	.disk_snapshot = sim_disk_snapshot,
 	.snapshot_remove = sim_snapshot_remove,
 	.exec = sim_exec,
 	.file_read = sim_file_read,

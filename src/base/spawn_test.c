@@ -15,9 +15,11 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clone.h"
 #include "base/mem.h"
 
 /* The shell is a convenient test program: what it sees is what every child sees. */
@@ -245,6 +247,30 @@ static void *start_tied(void *data)
 	return NULL;
 }
 
+CHILD_CODE static int change_root(void *data)
+{
+	return syscall(SYS_chroot, data) < 0 ? errno : 0;
+}
+
+static void test_child_is_prepared_before_it_runs(void **state)
+{
+	const char *argv[] = { "true", NULL };
+	struct err err;
+	struct spawn_params params = { .argv = argv, .prepare = change_root, .prepare_data = (char *)"/no/such/folder" };
+
+	(void)state;
+	assert_int_equal(spawn_start(&params, NULL, NULL, &err), -ENOENT);
+	assert_non_null(strstr(err.msg, "prepare"));
+	if (geteuid() != 0)
+		skip();
+	/* It really happens in the child, and only there: in /proc there is no such program. */
+	params.prepare_data = (char *)"/proc";
+	assert_int_equal(spawn_start(&params, NULL, NULL, &err), -ENOENT);
+	assert_non_null(strstr(err.msg, "execute"));
+	params.prepare_data = (char *)"/";
+	assert_int_equal(spawn_run(&params, NULL, &err), 0);
+}
+
 static void test_tied_child_ends_with_the_thread(void **state)
 {
 	int pidfd = -1;
@@ -413,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_user_and_groups_are_dropped_for_good),
 		cmocka_unit_test(test_cgroup_is_joined_before_the_program_runs),
 		cmocka_unit_test(test_child_is_born_in_its_cgroup),
+		cmocka_unit_test(test_child_is_prepared_before_it_runs),
 		cmocka_unit_test(test_tied_child_ends_with_the_thread),
 		cmocka_unit_test(test_input_goes_in_and_output_comes_out),
 		cmocka_unit_test(test_failure_shows_the_last_line),

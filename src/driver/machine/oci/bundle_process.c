@@ -61,6 +61,7 @@ static void write_user(struct json_writer *writer, const struct user *user)
 	json_write_uint(writer, "uid", user->uid);
 	json_write_uint(writer, "gid", user->gid);
 	json_write_array(writer, "additionalGids");
+	json_write_uint(writer, NULL, user->gid);
 	for (size_t i = 0; i < user->group_count; i++)
 		json_write_uint(writer, NULL, user->groups[i]);
 	json_write_end_array(writer);

@@ -106,14 +106,11 @@ void oci_exec_kill(const struct session *session)
 /* What crun said, when it could not run the command. */
 static int explain(const struct session *session, struct err *err)
 {
-	char text[LOG_MAX_BYTES + 1], words[300];
+	char text[LOG_MAX_BYTES + 1];
 	ssize_t count = pread(session->log, text, LOG_MAX_BYTES, 0);
 
 	text[count > 0 ? count : 0] = '\0';
-	if (count <= 0)
-		return 0;
-	program_words(text, words, sizeof(words));
-	return err_set(err, program_error(text), "%s", words);
+	return count <= 0 ? 0 : program_explain(text, session->exec->argv[0], err);
 }
 
 int oci_exec_finish(struct session *session, int *ret_exit_code, struct err *err)

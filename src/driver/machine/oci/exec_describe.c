@@ -40,7 +40,8 @@ static void read_user(const struct json *process, struct user *user)
 
 	user->uid = (uid_t)json_uint(json_path(process, "user.uid"), 0);
 	user->gid = (gid_t)json_uint(json_path(process, "user.gid"), 0);
-	for (size_t i = 0; i < json_count(groups) && i < USER_GROUPS_MAX; i++)
+	/* The first is 'gid' once more. */
+	for (size_t i = 1; i < json_count(groups) && i <= USER_GROUPS_MAX; i++)
 		user->groups[user->group_count++] = (gid_t)json_uint(json_at(groups, i), 0);
 }
 

@@ -212,12 +212,10 @@ static int explain_end(struct launch *launch, struct err *err)
 static int explain_create(struct launch *launch, const struct json *answer, struct err *err)
 {
 	const char *message = json_string(json_get(answer, "message"), "");
-	char words[300];
 
 	if (!message[0])
 		return explain_end(launch, err);
-	program_words(message, words, sizeof(words));
-	return err_set(err, program_error(message), "%s", words);
+	return program_explain(message, launch->config->container->argv[0], err);
 }
 
 static int read_answer(struct launch *launch, struct str *answer, struct err *err)

@@ -2,9 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -48,7 +49,8 @@ static void take_mount(struct layout *layout, char *line, const char *cgroup)
 	options = rest;
 	if (!path || !type || !options)
 		return;
-	if (text_equal(type, "cgroup2") && is_below(cgroup, path))
+	/* The deepest: systemd's hybrid layout has one at /sys/fs/cgroup/unified. */
+	if (text_equal(type, "cgroup2") && is_below(cgroup, path) && (!layout->unified || is_below(path, layout->unified)))
 		text_replace(&layout->unified, path);
 	if (text_equal(type, "cgroup"))
 		add_hierarchy(layout, path, options);
@@ -71,20 +73,40 @@ int layout_parse(struct layout *layout, const char *mountinfo, const char *cgrou
 	return 0;
 }
 
+/* Something may be mounted over the folder it is in. */
+static bool is_in_sight(const char *path)
+{
+	struct statfs fs;
+
+	return statfs(path, &fs) == 0 && fs.f_type == CGROUP_SUPER_MAGIC;
+}
+
+static void hierarchy_done(struct hierarchy *hierarchy)
+{
+	free(hierarchy->path);
+	free(hierarchy->controllers);
+}
+
 int layout_init(struct layout *layout, const char *cgroup, struct err *err)
 {
 	auto_str struct str text = { 0 };
 	int r = file_read_all("/proc/self/mountinfo", MOUNTINFO_MAX_BYTES, &text, err);
 
-	return r < 0 ? r : layout_parse(layout, str_text(&text), cgroup, err);
+	if (r == 0)
+		r = layout_parse(layout, str_text(&text), cgroup, err);
+	for (size_t i = r < 0 ? 0 : layout->hierarchies.count; i-- > 0;) {
+		if (is_in_sight(layout->hierarchies.items[i].path))
+			continue;
+		hierarchy_done(&layout->hierarchies.items[i]);
+		vec_remove(&layout->hierarchies, i);
+	}
+	return r;
 }
 
 void layout_done(struct layout *layout)
 {
-	for (size_t i = 0; i < layout->hierarchies.count; i++) {
-		free(layout->hierarchies.items[i].path);
-		free(layout->hierarchies.items[i].controllers);
-	}
+	for (size_t i = 0; i < layout->hierarchies.count; i++)
+		hierarchy_done(&layout->hierarchies.items[i]);
 	vec_done(&layout->hierarchies);
 	free(layout->unified);
 	free(layout->relative);

@@ -26,17 +26,7 @@ static const char *without_prefix(const char *text)
 	return text;
 }
 
-void program_words(const char *text, char *words, size_t size)
-{
-	auto_free char *line = text_copy(without_prefix(text));
-	size_t length = strlen(line);
-
-	while (length && strchr("\n\r \\", line[length - 1]))
-		line[--length] = '\0';
-	text_shown(line, size - 4, words, size);
-}
-
-int program_error(const char *text)
+static int code_of(const char *text)
 {
 	static const int known[] = { ENOENT, EACCES, ENOEXEC, ENOTDIR, ELOOP, ENOSPC, EINVAL, EPERM, ENOMEM };
 
@@ -44,4 +34,19 @@ int program_error(const char *text)
 		if (strstr(text, strerrordesc_np(known[i])))
 			return -known[i];
 	return -EIO;
+}
+
+int program_explain(const char *text, const char *command, struct err *err)
+{
+	auto_free char *line = text_copy(without_prefix(text));
+	char words[300];
+	size_t length = strlen(line);
+
+	while (length && strchr("\n\r \\", line[length - 1]))
+		line[--length] = '\0';
+	text_shown(line, sizeof(words) - 4, words, sizeof(words));
+	/* "open executable: Permission denied" */
+	if (strstr(words, "executable") && !strstr(words, command))
+		return err_set(err, code_of(text), "'%s': %s", shown(command), words);
+	return err_set(err, code_of(text), "%s", words);
 }

@@ -45,6 +45,7 @@ enum { EVENT_TIMEOUT_S = 20, TURN_MS = 50, MIB = 1 << 20, UID_BASE = 300000, UID
 
 /* Where the test keeps its things. */
 struct testbed {
+	bool has_limits;		/* This host has the controllers. */
 	char *directory, *run, *cgroup, *relative, *console, *top, *bottom, *volume, *tree;
 	const char *layers[2];
 	struct machine_params params;
@@ -128,6 +129,17 @@ static inline const char *testbed_cgroups(void)
 	return access("/sys/fs/cgroup/unified/cgroup.procs", F_OK) == 0 ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup";
 }
 
+/* In version 1, or in version 2. */
+static inline bool testbed_has_limits(void)
+{
+	auto_str struct str controllers = { 0 };
+	struct err err;
+
+	if (access("/sys/fs/cgroup/memory/cgroup.procs", F_OK) == 0)
+		return true;
+	return file_read_all("/sys/fs/cgroup/cgroup.controllers", 4096, &controllers, &err) == 0 && strstr(str_text(&controllers), "memory");
+}
+
 static inline bool testbed_init(struct testbed *bed)
 {
 	static const char *const argv[] = {
@@ -157,6 +169,11 @@ static inline bool testbed_init(struct testbed *bed)
 		.uid = UID, .name = "test", .cpus = 1, .memory_bytes = 64 * MIB, .console_log = bed->console,
 		.container = &bed->container,
 	};
+	bed->has_limits = testbed_has_limits();
+	if (!bed->has_limits) {
+		bed->config.cpus = 0;
+		bed->config.memory_bytes = 0;
+	}
 	return geteuid() == 0 && spawn_find("crun", &crun, &err) == 0 && spawn_find("conmon", &conmon, &err) == 0 && testbed_fill(bed);
 }
 

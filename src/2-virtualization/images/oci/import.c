@@ -163,7 +163,7 @@ static int import_docker(struct oci_store *store, struct members *members, struc
 
 /* Root file systems */
 
-/* A compression that images do not have: as zstd. */
+/* A compression that images do not have: as gzip. */
 static int repack(struct oci_store *store, int fd, struct oci_blob *ret_blob, char ret_diff_id[SHA256_TEXT_SIZE], struct err *err)
 {
 	auto_stream struct oci_stream *stream = NULL;

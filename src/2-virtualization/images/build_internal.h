@@ -29,6 +29,9 @@ int build_take_kernel(struct build *build, const char *root, char **ret_modules,
 /* <out>/disk.raw: an ext4 file system with the content of the folder 'root'. */
 int build_disk(struct build *build, const char *root, const char *label, uint64_t size_bytes, struct err *err);
 
+/* Three lines of sources.list for "bookworm" or "trixie", the caller's; the last is null where the host has no security updates. */
+int build_debian_sources(const struct build *build, const char *release, char *sources[3], struct err *err);
+
 /* Runs 'make' between preparing and cleaning up; fills the checksums and writes properties.json. */
 int build_run(const char *out_directory, unsigned step_count, int (*make)(struct build *build, const void *argument, struct err *err),
 	      const void *argument, const struct volume_progress *progress, struct build_properties *ret_properties, struct err *err);

@@ -34,7 +34,7 @@ static const char *release_name(const char *number)
 }
 
 /* Three lines of sources.list: the release, its updates, its security updates where the host has those. */
-static int find_sources(const struct build *build, const char *release, char *sources[3], struct err *err)
+int build_debian_sources(const struct build *build, const char *release, char *sources[3], struct err *err)
 {
 	static const char options[] = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]";
 	auto_free char *mirror = NULL, *security = NULL;
@@ -68,7 +68,7 @@ static int debootstrap(const struct build *build, const char *release, const cha
 	char *sources[3] = { NULL };
 	int r;
 
-	if ((r = write_overlay(overlay, err)) < 0 || (r = find_sources(build, release, sources, err)) < 0)
+	if ((r = write_overlay(overlay, err)) < 0 || (r = build_debian_sources(build, release, sources, err)) < 0)
 		return r;
 	const char *const argv[] = {
 		"mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--include=" PACKAGES,

@@ -83,28 +83,36 @@ int oci_image_load(struct oci_store *store, const char *digest, struct oci_image
 	return 0;
 }
 
-int oci_image_make(struct oci_store *store, const struct oci_config *config, const struct oci_blob *layers, const char *comment,
-		   struct oci_image *ret_image, struct err *err)
+int oci_image_finish(struct oci_store *store, const char *config_digest, const struct oci_blob *layers, size_t count,
+		     struct oci_image *ret_image, struct err *err)
 {
 	auto_manifest struct oci_manifest manifest = { 0 };
 	auto_str struct str text = { 0 };
 	char digest[SHA256_TEXT_SIZE];
 	int r;
 
-	for (size_t i = 0; i < config->diff_ids.count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct oci_blob *layer = vec_push(&manifest.layers);
 
 		*layer = layers[i];
 		layer->digest = text_copy(layers[i].digest);
 	}
-	oci_config_write(config, comment, &text);
-	if ((r = oci_blob_put(store, text.data, text.size, digest, err)) < 0)
-		return r;
-	manifest.config = (struct oci_blob){ .digest = text_copy(digest), .size = text.size };
-	str_clear(&text);
+	manifest.config = (struct oci_blob){ .digest = text_copy(config_digest), .size = oci_blob_size(store, config_digest) };
 	oci_manifest_write(&manifest, &text);
 	r = oci_blob_put(store, text.data, text.size, digest, err);
 	return r < 0 ? r : oci_image_load(store, digest, ret_image, err);
+}
+
+int oci_image_make(struct oci_store *store, const struct oci_config *config, const struct oci_blob *layers, const char *comment,
+		   struct oci_image *ret_image, struct err *err)
+{
+	auto_str struct str text = { 0 };
+	char digest[SHA256_TEXT_SIZE];
+	int r;
+
+	oci_config_write(config, comment, &text);
+	r = oci_blob_put(store, text.data, text.size, digest, err);
+	return r < 0 ? r : oci_image_finish(store, digest, layers, config->diff_ids.count, ret_image, err);
 }
 
 int oci_load(const char *folder, const char *scratch, const char *manifest, const struct volume_progress *progress,

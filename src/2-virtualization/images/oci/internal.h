@@ -134,9 +134,30 @@ int oci_layer_ensure(const struct oci_store *store, const char *digest, const ch
 /* image.c */
 
 int oci_image_load(struct oci_store *store, const char *manifest, struct oci_image *ret_image, struct err *err);
+/* A manifest of these layers and that configuration, a blob by now. Then loads. */
+int oci_image_finish(struct oci_store *store, const char *config_digest, const struct oci_blob *layers, size_t count,
+		     struct oci_image *ret_image, struct err *err);
 /* Configuration and manifest of 'config' (whose diff_ids are the layers') become blobs; then loads. */
 int oci_image_make(struct oci_store *store, const struct oci_config *config, const struct oci_blob *layers, const char *comment,
 		   struct oci_image *ret_image, struct err *err);
+
+/* pack.c: a tar stream as a layer's blob. tree.c: a folder as a tar stream. */
+
+struct oci_packer;
+int oci_packer_open(const struct oci_store *store, struct oci_packer **ret_packer, struct err *err);
+int oci_packer_write(struct oci_packer *packer, const void *bytes, size_t size, struct err *err);
+/* The blob is in the store. 'ret_blob' has memory of its own. */
+int oci_packer_finish(struct oci_packer *packer, struct oci_blob *ret_blob, char ret_diff_id[SHA256_TEXT_SIZE], struct err *err);
+void oci_packer_free(struct oci_packer *packer);
+static inline void oci_packer_freep(struct oci_packer **packer) { oci_packer_free(*packer); }
+#define auto_packer __attribute__((cleanup(oci_packer_freep)))
+
+/* With 'is_upper' overlayfs's whiteouts become OCI's. */
+int oci_pack_tree(const struct oci_store *store, const char *folder, bool is_upper, struct oci_blob *ret_blob,
+		  char ret_diff_id[SHA256_TEXT_SIZE], struct err *err);
+/* That, and an image of this one layer. Takes 'settings' over. */
+int oci_image_of_tree(struct oci_store *store, const char *folder, struct image_config *settings, const char *created_by,
+		      struct oci_image *ret_image, struct err *err);
 
 /* pull.c: oci_pull() with another patience than the usual one, for tests. */
 

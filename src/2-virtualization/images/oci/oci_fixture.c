@@ -76,7 +76,7 @@ static void fill_entry(struct archive_entry *entry, const struct tar_entry *from
 		archive_entry_set_rdevminor(entry, from->minor);
 	}
 	if (from->attribute)
-		archive_entry_xattr_add_entry(entry, from->attribute, from->value, strlen(from->value));
+		archive_entry_xattr_add_entry(entry, from->attribute, from->value, from->value_size ? from->value_size : strlen(from->value));
 }
 
 static void write_content(struct archive *archive, const struct tar_entry *from, uint64_t size)
@@ -106,6 +106,8 @@ void oci_fixture_tar(const char *path, const char *filter, const struct tar_entr
 	if (filter)
 		assert_int_equal(archive_write_add_filter_by_name(archive, filter), ARCHIVE_OK);
 	assert_int_equal(archive_write_set_format_pax(archive), ARCHIVE_OK);
+	/* Names are bytes. */
+	assert_int_equal(archive_write_set_options(archive, "hdrcharset=BINARY"), ARCHIVE_OK);
 	assert_int_equal(archive_write_open_filename(archive, path), ARCHIVE_OK);
 	for (size_t i = 0; i < count; i++) {
 		uint64_t size = entries[i].hole + (entries[i].content ? strlen(entries[i].content) : entries[i].size);

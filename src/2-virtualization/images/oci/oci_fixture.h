@@ -26,6 +26,7 @@ struct tar_entry {
 	int64_t user, group;
 	unsigned major, minor;
 	const char *attribute, *value;	/* One extended attribute. */
+	size_t value_size;		/* 0: strlen. */
 	int64_t time;
 	bool has_more;			/* Unused: ENTRY() ends with it. */
 };

@@ -75,10 +75,13 @@ static void expect_refusal(const struct oci_fixture *fixture, const struct tar_e
 
 static void test_every_kind(void **state)
 {
+	/* cap_net_raw, permitted and effective: struct vfs_cap_data, version 2. */
+	static const char capability[20] = { 1, 0, 0, 2, 0, 0x20 };
 	static const struct tar_entry entries[] = {
 		ENTRY("./", S_IFDIR, 0751, .time = 1600000000),
 		ENTRY("bin/", S_IFDIR, 0755, .time = 1600000001),
-		ENTRY("bin/su", S_IFREG, 04755, "suid", .attribute = "security.capability", .value = "\1\0\0\2"),
+		ENTRY("bin/su", S_IFREG, 04755, "suid", .attribute = "security.capability", .value = capability,
+		      .value_size = sizeof(capability)),
 		ENTRY("bin/owned", S_IFREG, 0640, "x", .user = 33, .group = 65535, .time = 1600000002),
 		ENTRY("bin/hard", 0, 0, "bin/su"),
 		ENTRY("bin/sh", S_IFLNK, 0, "/bin/su", .user = 7, .group = 8),
@@ -122,6 +125,7 @@ static void test_every_kind(void **state)
 		assert_int_equal(stat(su, &a), 0);
 		assert_int_equal(stat(hard, &b), 0);
 		assert_int_equal(a.st_ino, b.st_ino);
+		assert_int_equal(getxattr(su, "security.capability", NULL, 0), sizeof(capability));
 		assert_int_equal(stat(gone, &a), 0);
 		assert_int_equal(a.st_rdev, makedev(0, 0));
 		assert_int_equal(getxattr(cache, OCI_OPAQUE_XATTR, value, sizeof(value)), 1);

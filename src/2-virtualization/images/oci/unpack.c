@@ -191,6 +191,8 @@ static int make_hard_link(struct unpack *unpack, struct archive_entry *entry, co
 
 	if (r == 0 && !from.base[0])
 		r = err_set(err, -EINVAL, "it is the root");
+	if (r == -ENOENT)
+		return err_set(err, -EINVAL, "entry '%s' is a hard link to '%s', which is not in its layer", shown(name), shown(target));
 	if (r < 0)
 		return err_prefix(err, "entry '%s' is a hard link to '%s'", shown(name), shown(target));
 	r = oci_node_link(&unpack->confine, &from, place, name, target, err);

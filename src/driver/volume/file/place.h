@@ -35,6 +35,7 @@ struct tree_ways {
 	/* With the content of the folder 'from_fd'. Durable when it returns. */
 	int (*copy)(const struct place *place, int from_fd, int dir_fd, const char *name, bool is_snapshot, uint64_t size_bytes,
 		    const struct volume_progress *progress, struct err *err);
+	bool has_atomic_copies;		/* A copy is there as a whole or not at all, and a snapshot cannot be moved. */
 	int (*drop)(const struct place *place, int dir_fd, const char *name, struct err *err);	/* Absent is fine. */
 	int (*limit)(const struct place *place, int tree_fd, uint64_t size_bytes, struct err *err);
 	int (*usage)(const struct place *place, int tree_fd, uint64_t *ret_limit, uint64_t *ret_used, struct err *err);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -56,6 +57,9 @@ static int btrfs_drop(const struct place *place, int dir_fd, const char *name, s
 static int btrfs_limit(const struct place *place, int tree_fd, uint64_t size_bytes, struct err *err)
 {
 	(void)place;
+	/* What was reserved for writes that met the old limit is given back when the file system commits. That these
+	 * writes failed is theirs to know. */
+	syncfs(tree_fd);
 	return quota_set(tree_fd, size_bytes, err);
 }
 

@@ -291,7 +291,7 @@ int block_stream_write(const struct stream_header *header, struct stream_reader 
 		if ((r = write_record(header, reader, &writer, &at, err)) < 0)
 			break;
 	if (r < 0)
-		return r == -ENOSPC || r == -EDQUOT ? err_set(err, r, "write the volume: %m%s", place_remedy(r)) : r;
+		return place_add_remedy(r, err);
 	return qcow2_write_end(&writer, "", err);
 }
 
@@ -371,7 +371,7 @@ static int receive_changes(struct place *place, const char *volume, const struct
 	    (r = building_begin(place, volume, &changes, err)) < 0 ||
 	    (r = block_stream_write(header, reader, changes.fd, err)) < 0 ||
 	    (r = building_begin(place, volume, &copy, err)) < 0 ||
-	    (r = file_copy_sparse(chain.fds[0], copy.fd, &copying, err)) < 0 ||
+	    (r = place_add_remedy(file_copy_sparse(chain.fds[0], copy.fd, &copying, err), err)) < 0 ||
 	    (r = block_change_snapshot(place, copy.fd, "-a", header->base, err)) < 0 ||
 	    (r = set_size(place, copy.fd, header->size_bytes, err)) < 0 ||
 	    (r = commit(place, changes.fd, copy.fd, &chain, reader, err)) < 0 ||

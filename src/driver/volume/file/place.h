@@ -64,6 +64,8 @@ bool place_has_tree(const struct place *place, const char *volume);
 bool place_has(const struct place *place, const char *volume);		/* Either. */
 /* What to do about an error of the file system, to be put at the end of a message; "" when there is nothing to say. */
 const char *place_remedy(int error);
+/* Appends it to the message of 'r', the code of a failed operation; returns 'r'. */
+int place_add_remedy(int r, struct err *err);
 /* The name of the volume's parent, or "" when it has none. */
 int place_parent(const struct place *place, const char *volume, char ret_parent[VOLUME_NAME_LENGTH + 1], struct err *err);
 int place_remove(const struct place *place, const char *volume, struct err *err);	/* A block volume. */

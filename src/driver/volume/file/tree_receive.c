@@ -318,8 +318,8 @@ int tree_stream_receive(const struct place *place, int base_fd, struct stream_re
 	if (mkdirat(dir_fd, name, 0700) < 0 || (fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
 		return err_set(err, -errno, "make a folder in '%s': %m%s", shown(place->directory), place_remedy(errno));
 	if (base_fd >= 0 && (r = tree_copy(base_fd, dir_fd, name, fd, false, reader->progress, err)) < 0)
-		return r;
+		return place_add_remedy(r, err);
 	if ((r = tree_stream_apply(reader, fd, err)) < 0)
-		return r;
+		return place_add_remedy(r, err);
 	return syncfs(fd) < 0 ? err_set(err, -errno, "write what was received to disk: %m") : 0;
 }

@@ -118,18 +118,18 @@ static int make_group(int fd, uint64_t id, struct err *err)
 	return 0;
 }
 
-int quota_set(int tree_fd, uint64_t size_bytes, struct err *err)
+int quota_set(int fd, int tree_fd, uint64_t size_bytes, struct err *err)
 {
 	struct subvolume_info info;
 	int r;
 
-	if ((r = quota_enable(tree_fd, err)) < 0 || (r = subvolume_get_info(tree_fd, &info, err)) < 0)
+	if ((r = quota_enable(fd, err)) < 0 || (r = subvolume_get_info(tree_fd, &info, err)) < 0)
 		return r;
-	if (!is_simple(tree_fd))
-		return set_limit(tree_fd, info.id, size_bytes, err);
-	if ((r = make_group(tree_fd, info.id, err)) < 0)
+	if (!is_simple(fd))
+		return set_limit(fd, info.id, size_bytes, err);
+	if ((r = make_group(fd, info.id, err)) < 0)
 		return r;
-	return set_limit(tree_fd, GROUP_OF(info.id), size_bytes, err);
+	return set_limit(fd, GROUP_OF(info.id), size_bytes, err);
 }
 
 int quota_get(int tree_fd, uint64_t *ret_limit, uint64_t *ret_used, struct err *err)

@@ -18,7 +18,8 @@
 
 /* Repeatable. Also removes the groups of trees that have gone. */
 int quota_enable(int fd, struct err *err);
-int quota_set(int tree_fd, uint64_t size_bytes, struct err *err);
+/* Through 'fd', a folder outside of the tree: in a tree that is full even this would be refused. */
+int quota_set(int fd, int tree_fd, uint64_t size_bytes, struct err *err);
 /* As of the last commit, which is some seconds ago; 0 and 0 without quotas. */
 int quota_get(int tree_fd, uint64_t *ret_limit, uint64_t *ret_used, struct err *err);
 

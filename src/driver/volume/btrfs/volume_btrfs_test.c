@@ -279,7 +279,8 @@ static void test_limit_holds(void **state)
 	assert_int_equal(run((const char *const[]){ "btrfs", "-q", "subvolume", "create", inner, NULL }, &err), 0);
 	assert_int_equal(fill(inner, "b", 64 * MIB), -EDQUOT);
 	assert_int_equal(fill(info.tree, "c", 64 * MIB), -EDQUOT);
-	assert_int_equal(volume_btrfs.resize(fixture->driver, "t", 64 * MIB, &err), 0);
+	if (volume_btrfs.resize(fixture->driver, "t", 64 * MIB, &err) < 0)
+		fail_msg("%s", err.msg);
 	assert_int_equal(fill(info.tree, "d", 8 * MIB), 0);
 	volume_info_done(&info);
 	assert_int_equal(volume_btrfs.info(fixture->driver, "t", &info, &err), 0);

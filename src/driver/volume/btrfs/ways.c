@@ -17,25 +17,24 @@ static int open_tree(int dir_fd, const char *name, struct err *err)
 	return fd < 0 ? err_set(err, -errno, "open subvolume '%s': %m", shown(name)) : fd;
 }
 
-static int limit_new(int dir_fd, const char *name, uint64_t size_bytes, struct err *err)
+static int limit_new(const struct place *place, int dir_fd, const char *name, uint64_t size_bytes, struct err *err)
 {
 	auto_close int fd = size_bytes ? open_tree(dir_fd, name, err) : -1;
 
 	if (size_bytes == 0)
 		return 0;
-	return fd < 0 ? fd : quota_set(fd, size_bytes, err);
+	return fd < 0 ? fd : quota_set(place->fd, fd, size_bytes, err);
 }
 
 static int btrfs_make(const struct place *place, int dir_fd, const char *name, uint64_t size_bytes, struct err *err)
 {
 	int r = subvolume_create(dir_fd, name, err);
 
-	(void)place;
 	if (r < 0)
 		return r;
 	if (fchmodat(dir_fd, name, 0755, 0) < 0)
 		return err_set(err, -errno, "set the mode of a subvolume: %m%s", place_remedy(errno));
-	return limit_new(dir_fd, name, size_bytes, err);
+	return limit_new(place, dir_fd, name, size_bytes, err);
 }
 
 static int btrfs_copy(const struct place *place, int from_fd, int dir_fd, const char *name, bool is_snapshot, uint64_t size_bytes,
@@ -43,9 +42,8 @@ static int btrfs_copy(const struct place *place, int from_fd, int dir_fd, const 
 {
 	int r = subvolume_snapshot(from_fd, dir_fd, name, is_snapshot, err);
 
-	(void)place;
 	(void)progress;
-	return r < 0 ? r : limit_new(dir_fd, name, size_bytes, err);
+	return r < 0 ? r : limit_new(place, dir_fd, name, size_bytes, err);
 }
 
 static int btrfs_drop(const struct place *place, int dir_fd, const char *name, struct err *err)
@@ -56,11 +54,10 @@ static int btrfs_drop(const struct place *place, int dir_fd, const char *name, s
 
 static int btrfs_limit(const struct place *place, int tree_fd, uint64_t size_bytes, struct err *err)
 {
-	(void)place;
 	/* What was reserved for writes that met the old limit is given back when the file system commits. That these
 	 * writes failed is theirs to know. */
 	syncfs(tree_fd);
-	return quota_set(tree_fd, size_bytes, err);
+	return quota_set(place->fd, tree_fd, size_bytes, err);
 }
 
 static int btrfs_usage(const struct place *place, int tree_fd, uint64_t *ret_limit, uint64_t *ret_used, struct err *err)

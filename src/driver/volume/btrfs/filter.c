@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "driver/volume/file/crc32c.h"
-#include "driver/volume/file/stream.h"
+#include "driver/volume/file/frames.h"
 
 enum {
 	MAGIC_BYTES = 13, START_BYTES = MAGIC_BYTES + 4, VERSION = 1,
@@ -123,12 +123,12 @@ static int take_clone(struct filter *filter, struct found *found, struct err *er
 
 static int take_command(struct filter *filter, unsigned char *bytes, size_t size, struct err *err)
 {
-	uint32_t sum = stream_unpack32(bytes + 6);
+	uint32_t sum = frames_unpack32(bytes + 6);
 	enum command command = get16(bytes + 4);
 	struct found found = { 0 };
 	int r = 0;
 
-	stream_pack32(bytes + 6, 0);
+	frames_pack32(bytes + 6, 0);
 	if (crc32c_raw(0, bytes, size) != sum || filter->has_ended ||
 	    !find_attributes(bytes + COMMAND_HEAD_BYTES, size - COMMAND_HEAD_BYTES, &found))
 		return refuse("is damaged", err);
@@ -139,7 +139,7 @@ static int take_command(struct filter *filter, unsigned char *bytes, size_t size
 	else if (command == CLONE)
 		r = take_clone(filter, &found, err);
 	filter->has_ended = command == END;
-	stream_pack32(bytes + 6, crc32c_raw(0, bytes, size));
+	frames_pack32(bytes + 6, crc32c_raw(0, bytes, size));
 	return r;
 }
 
@@ -151,13 +151,13 @@ static ssize_t take_commands(struct filter *filter, unsigned char *bytes, size_t
 	if (!filter->has_begun) {
 		if (size < START_BYTES)
 			return 0;
-		if (memcmp(bytes, magic, MAGIC_BYTES) != 0 || stream_unpack32(bytes + MAGIC_BYTES) != VERSION)
+		if (memcmp(bytes, magic, MAGIC_BYTES) != 0 || frames_unpack32(bytes + MAGIC_BYTES) != VERSION)
 			return refuse("is of another version", err);
 		filter->has_begun = true;
 		at = START_BYTES;
 	}
 	while (size - at >= COMMAND_HEAD_BYTES) {
-		size_t length = stream_unpack32(bytes + at);
+		size_t length = frames_unpack32(bytes + at);
 		int r;
 
 		if (length > COMMAND_MAX)

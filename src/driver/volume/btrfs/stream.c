@@ -106,9 +106,9 @@ static int path_of(int fd, char path[PATH_MAX], struct err *err)
 }
 
 /* Until the program closes its end. */
-static int send_output(struct tool *tool, struct stream_writer *writer, struct err *err)
+static int send_output(struct tool *tool, struct frames_writer *writer, struct err *err)
 {
-	auto_free unsigned char *buffer = alloc(STREAM_DATA_MAX);
+	auto_free unsigned char *buffer = alloc(FRAMES_DATA_MAX);
 
 	for (;;) {
 		struct pollfd poll_fd = { .fd = tool->fd, .events = POLLIN };
@@ -119,20 +119,20 @@ static int send_output(struct tool *tool, struct stream_writer *writer, struct e
 			return err_set(err, -ECANCELED, "cancelled");
 		if (poll(&poll_fd, 1, CANCEL_POLL_MS) <= 0)
 			continue;
-		n = read(tool->fd, buffer, STREAM_DATA_MAX);
+		n = read(tool->fd, buffer, FRAMES_DATA_MAX);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return err_set(err, -errno, "read from btrfs send: %m");
 		if (n == 0)
 			return 0;
-		if ((r = stream_put(writer, STREAM_RAW, NULL, 0, buffer, (size_t)n, err)) < 0)
+		if ((r = frames_put(writer, FRAMES_RAW, NULL, 0, buffer, (size_t)n, err)) < 0)
 			return r;
 		volume_report(writer->progress, writer->bytes, 0);
 	}
 }
 
-int btrfs_stream_send(const struct place *place, int snapshot_fd, int base_fd, struct stream_writer *writer, struct err *err)
+int btrfs_stream_send(const struct place *place, int snapshot_fd, int base_fd, struct frames_writer *writer, struct err *err)
 {
 	char snapshot[PATH_MAX], base[PATH_MAX];
 	const char *const whole[] = { "btrfs", "send", "-q", snapshot, NULL };
@@ -165,14 +165,14 @@ static int write_all(struct tool *tool, const struct str *bytes, struct err *err
 	return 0;
 }
 
-static int pass_on(struct tool *tool, struct filter *filter, struct stream_reader *reader, struct err *err)
+static int pass_on(struct tool *tool, struct filter *filter, struct frames_reader *reader, struct err *err)
 {
 	auto_str struct str passed = { 0 };
 	int r;
 
-	while ((r = stream_next(reader, err)) == 0 && !reader->has_ended) {
-		if (reader->type != STREAM_RAW)
-			return stream_damaged(reader, err);
+	while ((r = frames_next(reader, err)) == 0 && !reader->has_ended) {
+		if (reader->type != FRAMES_RAW)
+			return frames_damaged(reader, err);
 		str_clear(&passed);
 		if ((r = filter_feed(filter, reader->payload, reader->size, &passed, err)) < 0 ||
 		    (r = write_all(tool, &passed, err)) < 0)
@@ -195,7 +195,7 @@ static int check_parent(int dir_fd, const struct filter *filter, struct err *err
 	return 0;
 }
 
-static int receive_into(int dir_fd, struct filter *filter, struct stream_reader *reader, struct err *err)
+static int receive_into(int dir_fd, struct filter *filter, struct frames_reader *reader, struct err *err)
 {
 	char directory[PATH_MAX];
 	const char *const argv[] = { "btrfs", "-q", "receive", "-C", "-e", directory, NULL };
@@ -208,7 +208,7 @@ static int receive_into(int dir_fd, struct filter *filter, struct stream_reader 
 	return check_parent(dir_fd, filter, err);
 }
 
-int btrfs_stream_receive(const struct place *place, int base_fd, struct stream_reader *reader, int dir_fd, const char *name,
+int btrfs_stream_receive(const struct place *place, int base_fd, struct frames_reader *reader, int dir_fd, const char *name,
 			 struct err *err)
 {
 	struct filter filter;

@@ -8,9 +8,9 @@
 
 extern const struct tree_ways tree_ways_btrfs;
 
-/* stream.c: by `btrfs send` and `btrfs receive`, wrapped into the records of file/stream.h. */
-int btrfs_stream_send(const struct place *place, int snapshot_fd, int base_fd, struct stream_writer *writer, struct err *err);
-int btrfs_stream_receive(const struct place *place, int base_fd, struct stream_reader *reader, int dir_fd, const char *name,
+/* stream.c: by `btrfs send` and `btrfs receive`, wrapped into the records of file/frames.h. */
+int btrfs_stream_send(const struct place *place, int snapshot_fd, int base_fd, struct frames_writer *writer, struct err *err);
+int btrfs_stream_receive(const struct place *place, int base_fd, struct frames_reader *reader, int dir_fd, const char *name,
 			 struct err *err);
 
 #endif

@@ -21,7 +21,7 @@
 #include <pthread.h>
 
 #include "driver/volume/file/qcow2.h"
-#include "driver/volume/file/stream.h"
+#include "driver/volume/file/frames.h"
 #include "port/volume.h"
 
 enum { PLACE_FILE_NAME_SIZE = VOLUME_NAME_LENGTH + 16 };
@@ -41,9 +41,9 @@ struct tree_ways {
 	int (*usage)(const struct place *place, int tree_fd, uint64_t *ret_limit, uint64_t *ret_used, struct err *err);
 	/* What changed from 'base_fd' (-1: everything), as records between those of a stream; its header says 'kind'. */
 	const char *kind;
-	int (*send)(const struct place *place, int snapshot_fd, int base_fd, struct stream_writer *writer, struct err *err);
+	int (*send)(const struct place *place, int snapshot_fd, int base_fd, struct frames_writer *writer, struct err *err);
 	/* The other way: 'dir_fd'/'name' becomes what is sent; 'base_fd' is what it refers to, or -1. */
-	int (*receive)(const struct place *place, int base_fd, struct stream_reader *reader, int dir_fd, const char *name,
+	int (*receive)(const struct place *place, int base_fd, struct frames_reader *reader, int dir_fd, const char *name,
 		       struct err *err);
 };
 

@@ -270,8 +270,8 @@ int tree_send(struct place *place, const char *volume, const char *snapshot, con
 {
 	auto_tree struct tree tree = TREE_CLOSED;
 	auto_close int snapshot_fd = -1, base_fd = -1;
-	auto_stream_writer struct stream_writer writer = { 0 };
-	struct stream_header header = { 0 };
+	auto_frames_writer struct frames_writer writer = { 0 };
+	struct frames_header header = { 0 };
 	int r;
 
 	if ((r = tree_open(place, volume, &tree, err)) < 0 || (r = snapshot_fd = open_snapshot(&tree, snapshot, err)) < 0 ||
@@ -280,15 +280,15 @@ int tree_send(struct place *place, const char *volume, const char *snapshot, con
 	strcpy(header.kind, place->ways->kind);
 	strcpy(header.snapshot, snapshot);
 	strcpy(header.base, base ? base : "");
-	if ((r = stream_begin(&writer, to_fd, &header, progress, err)) < 0 ||
+	if ((r = frames_begin(&writer, to_fd, &header, progress, err)) < 0 ||
 	    (r = place->ways->send(place, snapshot_fd, base_fd, &writer, err)) < 0)
 		return r;
-	return stream_end(&writer, err);
+	return frames_end(&writer, err);
 }
 
 /* What is received becomes the snapshot 'name' in the folder being built, and 'root' a copy of it. */
 static int receive_pair(const struct place *place, const struct building *building, int base_fd, uint64_t limit, const char *name,
-			struct stream_reader *reader, struct err *err)
+			struct frames_reader *reader, struct err *err)
 {
 	auto_close int received_fd = -1;
 	int r = place->ways->receive(place, base_fd, reader, building->fd, name, err);
@@ -301,7 +301,7 @@ static int receive_pair(const struct place *place, const struct building *buildi
 	return place->ways->copy(place, received_fd, building->fd, ROOT, false, limit, reader->progress, err);
 }
 
-static int receive_whole(struct place *place, const char *volume, const struct stream_header *header, struct stream_reader *reader,
+static int receive_whole(struct place *place, const char *volume, const struct frames_header *header, struct frames_reader *reader,
 			 struct err *err)
 {
 	const struct tree none = TREE_CLOSED;
@@ -317,7 +317,7 @@ static int receive_whole(struct place *place, const char *volume, const struct s
 }
 
 /* The snapshot first, then the content: after a crash between the two, receiving again finds the snapshot and restores it. */
-static int receive_changes(struct place *place, const char *volume, const struct stream_header *header, struct stream_reader *reader,
+static int receive_changes(struct place *place, const char *volume, const struct frames_header *header, struct frames_reader *reader,
 			   struct err *err)
 {
 	auto_building struct building building = { .fd = -1 };
@@ -339,7 +339,7 @@ static int receive_changes(struct place *place, const char *volume, const struct
 	return r < 0 ? r : swap_root(&tree, &building, ROOT, err);
 }
 
-int tree_receive(struct place *place, const char *volume, const struct stream_header *header, struct stream_reader *reader,
+int tree_receive(struct place *place, const char *volume, const struct frames_header *header, struct frames_reader *reader,
 		 struct err *err)
 {
 	return header->base[0] ? receive_changes(place, volume, header, reader, err) :

@@ -13,13 +13,16 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "model/schedule.h"
 
 enum doctor_state { DOCTOR_OK, DOCTOR_WARNING, DOCTOR_FAILED };
 
 struct doctor {
 	struct call *call;
 	struct fabric_driver *fabric;
-	struct machine_driver *machine;
+	struct machine_driver *machine, *containers;
+	VEC(char *) broken;		/* Promises of volumes that are not kept, in words. */
+	size_t promises;
 	char *directory;
 	struct str out;
 	struct json_writer writer;
@@ -63,6 +66,10 @@ static void check_programs(struct doctor *doctor)
 		{ "mkfs.ext4", "e2fsprogs", "to build images", DOCTOR_WARNING },
 		{ "cpio", "cpio", "to build the image tiny", DOCTOR_WARNING },
 		{ "mmdebstrap", "mmdebstrap", "to build Debian images", DOCTOR_WARNING },
+		{ "crun", "crun", "to run containers", DOCTOR_WARNING },
+		{ "conmon", "conmon", "to run containers", DOCTOR_WARNING },
+		{ "skopeo", "skopeo", "to pull images of containers", DOCTOR_WARNING },
+		{ "mkfs.btrfs", "btrfs-progs", "for pools of the driver btrfs", DOCTOR_WARNING },
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(needed); i++) {
@@ -105,6 +112,39 @@ static void check_machines(struct doctor *doctor)
 		say(doctor, "vsock", DOCTOR_WARNING, "/dev/vhost-vsock is not there: machines cannot have a vsock device",
 		    "modprobe vhost_vsock");
 	machine_capabilities_done(&found);
+}
+
+static void check_containers(struct doctor *doctor)
+{
+	struct machine_capabilities found = { 0 };
+	struct err err = { 0 };
+
+	if (doctor->containers == doctor->machine)
+		return;				/* Simulated. */
+	if (doctor->containers->ops->probe(doctor->containers, &found, &err) < 0) {
+		say(doctor, "containers", DOCTOR_WARNING, err.msg, "see the text; virtual machines do not need it");
+		return;
+	}
+	auto_free char *text = text_format("%s %s", found.driver, found.version);
+	say(doctor, "containers", DOCTOR_OK, text, NULL);
+	for (size_t i = 0; i < found.warnings.count; i++)
+		say(doctor, "containers", DOCTOR_WARNING, found.warnings.items[i], NULL);
+	if (found.has_latency)
+		say(doctor, "latency", DOCTOR_OK, "the kernel keeps latency classes", NULL);
+	else
+		say(doctor, "latency", DOCTOR_WARNING, found.latency_reason, "run Linux 6.12 or newer; until then all instances are 'normal'");
+	machine_capabilities_done(&found);
+}
+
+/* What was looked at in the loop: is the newest snapshot of each volume young enough? */
+static void check_promises(struct doctor *doctor)
+{
+	auto_free char *text = text_format("%zu volumes have a schedule of snapshots, and it is kept", doctor->promises);
+
+	for (size_t i = 0; i < doctor->broken.count; i++)
+		say(doctor, "snapshots", DOCTOR_WARNING, doctor->broken.items[i], "see 'strata events' for why none was taken, and 'strata pool show'");
+	if (doctor->promises && !doctor->broken.count)
+		say(doctor, "snapshots", DOCTOR_OK, text, NULL);
 }
 
 static void check_network(struct doctor *doctor)
@@ -166,11 +206,13 @@ static void run(void *data)
 	doctor->writer.out = &doctor->out;
 	json_write_array(&doctor->writer, NULL);
 	check_machines(doctor);
+	check_containers(doctor);
 	check_programs(doctor);
 	check_network(doctor);
 	check_cgroups(doctor);
 	check_users(doctor);
 	check_disk(doctor);
+	check_promises(doctor);
 	json_write_end_array(&doctor->writer);
 }
 
@@ -179,6 +221,9 @@ static void doctor_free(void *data)
 	struct doctor *doctor = data;
 
 	str_done(&doctor->out);
+	for (size_t i = 0; i < doctor->broken.count; i++)
+		free(doctor->broken.items[i]);
+	vec_done(&doctor->broken);
 	free(doctor->directory);
 	free(doctor);
 }
@@ -191,11 +236,34 @@ static void done(void *data)
 	doctor_free(doctor);
 }
 
+static void look_at_promises(struct core *core, struct doctor *doctor)
+{
+	const struct map *all = objects_all(core->objects, KIND_VOLUME);
+	int64_t now_ms = loop_wall_ms(core->params.loop);
+
+	for (size_t i = 0; i < all->count; i++) {
+		const struct volume *volume = all->entries[i].value;
+		int64_t period_ms = schedule_period_ms(volume->spec.snapshots), taken_ms = volume->status.snapshot_at;
+		char period[UNITS_TEXT_SIZE], age[UNITS_TEXT_SIZE];
+
+		doctor->promises += period_ms != 0;
+		if (schedule_look(period_ms, volume->meta.created_at, taken_ms, now_ms) != SCHEDULE_BROKEN)
+			continue;
+		units_format_duration(period_ms, period);
+		*vec_push(&doctor->broken) = taken_ms ?
+			text_format("volume '%s' may lose %s at most, but its newest snapshot is %s old", volume->meta.name, period,
+				    units_format_duration((now_ms - taken_ms) / 1000 * 1000, age)) :
+			text_format("volume '%s' may lose %s at most, but has no snapshot", volume->meta.name, period);
+	}
+}
+
 void doctor_run(struct core *core, struct call *call)
 {
 	struct doctor *doctor = alloc(sizeof(*doctor));
 
 	*doctor = (struct doctor){ .call = call, .fabric = core->params.fabric, .machine = core->params.machines[INSTANCE_VM],
+				   .containers = core->params.machines[INSTANCE_CONTAINER],
 				   .directory = text_copy(core->directory) };
+	look_at_promises(core, doctor);
 	work_submit(core->params.work, run, done, doctor_free, doctor);
 }

@@ -7,7 +7,7 @@
 #define VOLUME_FILE_BLOCK_H
 
 #include "driver/volume/file/place.h"
-#include "driver/volume/file/stream.h"
+#include "driver/volume/file/frames.h"
 
 int block_create(struct place *place, const char *volume, const char *parent, uint64_t size_bytes, struct err *err);
 int block_clone(struct place *place, const char *volume, const char *from, const char *snapshot,
@@ -25,11 +25,11 @@ int block_info(struct place *place, const char *volume, struct volume_info *ret_
 /* block_stream.c; the reader is behind the header. */
 int block_send(struct place *place, const char *volume, const char *snapshot, const char *base, int to_fd,
 	       const struct volume_progress *progress, struct err *err);
-int block_receive(struct place *place, const char *volume, const struct stream_header *header, struct stream_reader *reader,
+int block_receive(struct place *place, const char *volume, const struct frames_header *header, struct frames_reader *reader,
 		  struct err *err);
 #define BLOCK_STREAM_KIND "qcow2"
 /* Makes an image in the empty file 'fd' of the stream's records, up to the end. */
-int block_stream_write(const struct stream_header *header, struct stream_reader *reader, int fd, struct err *err);
+int block_stream_write(const struct frames_header *header, struct frames_reader *reader, int fd, struct err *err);
 
 /* What block_stream.c needs of block.c: one run of qemu-img snapshot with 'option' (-c, -a or -d). */
 int block_change_snapshot(const struct place *place, int fd, const char *option, const char *snapshot, struct err *err);

@@ -23,12 +23,12 @@
 #include "driver/volume/file/qcow2_write.h"
 #include "driver/volume/file/qemu_img.h"
 
-enum { RUN_CLUSTERS = STREAM_DATA_MAX / QCOW2_CLUSTER, RUNS_MAX = 64 };
+enum { RUN_CLUSTERS = FRAMES_DATA_MAX / QCOW2_CLUSTER, RUNS_MAX = 64 };
 
 struct run { int fd; uint64_t cluster, offset, count; };	/* Neighbours, on the disk and in the file. */
 
 struct sending {
-	struct stream_writer writer;
+	struct frames_writer writer;
 	struct qcow2_map layers[VOLUME_LAYERS_MAX];	/* The snapshot, then the parents as they are. */
 	size_t layer_count;
 	struct qcow2_map base;
@@ -44,7 +44,7 @@ static void sending_done(struct sending *sending)
 	for (size_t i = 0; i < sending->layer_count; i++)
 		qcow2_map_close(&sending->layers[i]);
 	qcow2_map_close(&sending->base);
-	backup_writer_done(&sending->writer);
+	frames_writer_done(&sending->writer);
 	free(sending->buffer);
 }
 #define auto_sending __attribute__((cleanup(sending_done)))
@@ -79,8 +79,8 @@ static int send_run(struct sending *sending, const struct run *run, struct err *
 	if (r < 0)
 		return r;
 	volume_report(sending->writer.progress, offset, sending->layers[0].size_bytes);
-	stream_pack64(head, offset);
-	return backup_put(&sending->writer, STREAM_DATA, head, sizeof(head), sending->buffer, size, err);
+	frames_pack64(head, offset);
+	return frames_put(&sending->writer, FRAMES_DATA, head, sizeof(head), sending->buffer, size, err);
 }
 
 static int send_zeros(struct sending *sending, struct err *err)
@@ -92,9 +92,9 @@ static int send_zeros(struct sending *sending, struct err *err)
 	if (sending->zero_count == 0)
 		return 0;
 	sending->zero_count = 0;
-	stream_pack64(head, offset);
-	stream_pack64(head + 8, length < left ? length : left);
-	return backup_put(&sending->writer, STREAM_ZERO, head, sizeof(head), NULL, 0, err);
+	frames_pack64(head, offset);
+	frames_pack64(head + 8, length < left ? length : left);
+	return frames_put(&sending->writer, FRAMES_ZERO, head, sizeof(head), NULL, 0, err);
 }
 
 static int send_runs(struct sending *sending, struct err *err)
@@ -234,51 +234,51 @@ int block_send(struct place *place, const char *volume, const char *snapshot, co
 {
 	auto_sending struct sending sending = { 0 };
 	auto_chain struct chain chain = { 0 };
-	struct stream_header header = { .kind = BLOCK_STREAM_KIND };
+	struct frames_header header = { .kind = BLOCK_STREAM_KIND };
 	int r;
 
 	if ((r = chain_open(place, volume, O_RDONLY, &chain, err)) < 0)
 		return r;
 	if ((r = open_layers(&sending, &chain, snapshot, base, err)) < 0)
 		return err_prefix(err, "volume '%s'", volume);
-	sending.buffer = alloc(STREAM_DATA_MAX);
+	sending.buffer = alloc(FRAMES_DATA_MAX);
 	header.size_bytes = sending.layers[0].size_bytes;
 	strcpy(header.snapshot, snapshot);
 	strcpy(header.base, base ? base : "");
-	if ((r = backup_begin(&sending.writer, to_fd, &header, progress, err)) < 0 || (r = send_clusters(&sending, err)) < 0)
+	if ((r = frames_begin(&sending.writer, to_fd, &header, progress, err)) < 0 || (r = send_clusters(&sending, err)) < 0)
 		return r;
-	return backup_end(&sending.writer, err);
+	return frames_end(&sending.writer, err);
 }
 
 /* Receiving */
 
 /* A record's clusters: they begin where one begins, end where one does or the disk, and rise. */
-static bool is_range(const struct stream_header *header, uint64_t offset, uint64_t length, uint64_t at)
+static bool is_range(const struct frames_header *header, uint64_t offset, uint64_t length, uint64_t at)
 {
 	return offset % QCOW2_CLUSTER == 0 && offset >= at && length > 0 && offset <= header->size_bytes &&
 	       length <= header->size_bytes - offset && (length % QCOW2_CLUSTER == 0 || offset + length == header->size_bytes);
 }
 
-static int write_record(const struct stream_header *header, struct stream_reader *reader, struct qcow2_writer *writer, uint64_t *at,
+static int write_record(const struct frames_header *header, struct frames_reader *reader, struct qcow2_writer *writer, uint64_t *at,
 			struct err *err)
 {
-	bool is_data = reader->type == STREAM_DATA && reader->size > 8;
-	bool is_zero = reader->type == STREAM_ZERO && reader->size == 16 && header->base[0];
+	bool is_data = reader->type == FRAMES_DATA && reader->size > 8;
+	bool is_zero = reader->type == FRAMES_ZERO && reader->size == 16 && header->base[0];
 	uint64_t offset, length;
 
 	if (!is_data && !is_zero)
-		return backup_damaged(reader, err);
-	offset = stream_unpack64(reader->payload);
-	length = is_data ? reader->size - 8 : stream_unpack64(reader->payload + 8);
+		return frames_damaged(reader, err);
+	offset = frames_unpack64(reader->payload);
+	length = is_data ? reader->size - 8 : frames_unpack64(reader->payload + 8);
 	if (!is_range(header, offset, length, *at))
-		return backup_damaged(reader, err);
+		return frames_damaged(reader, err);
 	*at = offset + length;
 	if (is_data)
 		return qcow2_write_data(writer, offset / QCOW2_CLUSTER, reader->payload + 8, length, err);
 	return qcow2_write_zeros(writer, offset / QCOW2_CLUSTER, (length + QCOW2_CLUSTER - 1) / QCOW2_CLUSTER, err);
 }
 
-int block_stream_write(const struct stream_header *header, struct stream_reader *reader, int fd, struct err *err)
+int block_stream_write(const struct frames_header *header, struct frames_reader *reader, int fd, struct err *err)
 {
 	auto_qcow2_writer struct qcow2_writer writer = { 0 };
 	uint64_t at = 0;
@@ -287,15 +287,15 @@ int block_stream_write(const struct stream_header *header, struct stream_reader 
 	if (r < 0)
 		return r;
 	qcow2_write_begin(&writer, fd, header->size_bytes);
-	while ((r = backup_next(reader, err)) == 0 && !reader->has_ended)
+	while ((r = frames_next(reader, err)) == 0 && !reader->has_ended)
 		if ((r = write_record(header, reader, &writer, &at, err)) < 0)
 			break;
 	if (r < 0)
-		return r == -ENOSPC || r == -EDQUOT ? err_set(err, r, "write the volume: %m%s", place_remedy(r)) : r;
+		return place_add_remedy(r, err);
 	return qcow2_write_end(&writer, "", err);
 }
 
-static int receive_whole(struct place *place, const char *volume, const struct stream_header *header, struct stream_reader *reader,
+static int receive_whole(struct place *place, const char *volume, const struct frames_header *header, struct frames_reader *reader,
 			 struct err *err)
 {
 	auto_building struct building building = { .fd = -1 };
@@ -339,7 +339,7 @@ static int set_size(const struct place *place, int fd, uint64_t size_bytes, stru
 }
 
 /* Brings 'changes' into the file under it; below that are the parents of 'chain'. */
-static int commit(const struct place *place, int changes_fd, int fd, const struct chain *chain, const struct stream_reader *reader,
+static int commit(const struct place *place, int changes_fd, int fd, const struct chain *chain, const struct frames_reader *reader,
 		  struct err *err)
 {
 	int fds[VOLUME_LAYERS_MAX + 1] = { changes_fd, fd };
@@ -358,8 +358,8 @@ static int commit(const struct place *place, int changes_fd, int fd, const struc
 	return qemu_img_run(&run, NULL, err);
 }
 
-static int receive_changes(struct place *place, const char *volume, const struct stream_header *header,
-			   struct stream_reader *reader, struct err *err)
+static int receive_changes(struct place *place, const char *volume, const struct frames_header *header,
+			   struct frames_reader *reader, struct err *err)
 {
 	const struct file_progress copying = { .is_cancelled = reader->progress ? reader->progress->is_cancelled : NULL };
 	auto_building struct building changes = { .fd = -1 }, copy = { .fd = -1 };
@@ -371,7 +371,7 @@ static int receive_changes(struct place *place, const char *volume, const struct
 	    (r = building_begin(place, volume, &changes, err)) < 0 ||
 	    (r = block_stream_write(header, reader, changes.fd, err)) < 0 ||
 	    (r = building_begin(place, volume, &copy, err)) < 0 ||
-	    (r = file_copy_sparse(chain.fds[0], copy.fd, &copying, err)) < 0 ||
+	    (r = place_add_remedy(file_copy_sparse(chain.fds[0], copy.fd, &copying, err), err)) < 0 ||
 	    (r = block_change_snapshot(place, copy.fd, "-a", header->base, err)) < 0 ||
 	    (r = set_size(place, copy.fd, header->size_bytes, err)) < 0 ||
 	    (r = commit(place, changes.fd, copy.fd, &chain, reader, err)) < 0 ||
@@ -380,7 +380,7 @@ static int receive_changes(struct place *place, const char *volume, const struct
 	return building_finish(&copy, volume, chain.count > 1 ? chain.names[1] : "", err);
 }
 
-int block_receive(struct place *place, const char *volume, const struct stream_header *header, struct stream_reader *reader,
+int block_receive(struct place *place, const char *volume, const struct frames_header *header, struct frames_reader *reader,
 		  struct err *err)
 {
 	return header->base[0] ? receive_changes(place, volume, header, reader, err) :

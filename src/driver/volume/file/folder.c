@@ -192,8 +192,8 @@ static bool has_snapshot(const struct volume_info *info, const char *snapshot)
 }
 
 /* The volume is there: has this stream been received before? A crash may have left the last step, the restore. */
-static int receive_again(struct volume_driver *driver, const char *volume, const struct stream_header *header, bool *ret_is_done,
-			 struct stream_reader *reader, struct err *err)
+static int receive_again(struct volume_driver *driver, const char *volume, const struct frames_header *header, bool *ret_is_done,
+			 struct frames_reader *reader, struct err *err)
 {
 	auto_info struct volume_info info = { 0 };
 	int r = folder_info(driver, volume, &info, err);
@@ -205,7 +205,7 @@ static int receive_again(struct volume_driver *driver, const char *volume, const
 		return err_set(err, -EEXIST, "volume '%s' exists already: remove it first or choose another name", volume);
 	if (!*ret_is_done)
 		return 0;
-	r = backup_drain(reader, err);
+	r = frames_drain(reader, err);
 	return r < 0 || !header->base[0] ? r : folder_snapshot_restore(driver, volume, header->snapshot, err);
 }
 
@@ -213,12 +213,12 @@ int folder_receive(struct volume_driver *driver, const char *volume, int from_fd
 		   struct err *err)
 {
 	struct place *place = place_of(driver);
-	auto_stream_reader struct stream_reader reader = { 0 };
-	struct stream_header header;
+	auto_frames_reader struct frames_reader reader = { 0 };
+	struct frames_header header;
 	bool is_done = false, is_block;
 	int r;
 
-	if ((r = volume_check_name("volume", volume, err)) < 0 || (r = backup_open(&reader, from_fd, progress, &header, err)) < 0)
+	if ((r = volume_check_name("volume", volume, err)) < 0 || (r = frames_open(&reader, from_fd, progress, &header, err)) < 0)
 		return r;
 	is_block = text_equal(header.kind, BLOCK_STREAM_KIND);
 	if (!is_block && !text_equal(header.kind, place->ways->kind))

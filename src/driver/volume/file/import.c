@@ -143,7 +143,7 @@ int import_convert(struct place *place, const char *volume, int file_fd, int exp
 	if (is_readable(place, file_fd))
 		return check_and_convert(place, file_fd, format, size_bytes, to_fd, progress, err);
 	if ((r = building_begin(place, volume, &copy, err)) < 0 ||
-	    (r = file_copy_sparse(file_fd, copy.fd, &copying, err)) < 0)
+	    (r = place_add_remedy(file_copy_sparse(file_fd, copy.fd, &copying, err), err)) < 0)
 		return r;
 	return check_and_convert(place, copy.fd, format, size_bytes, to_fd, progress, err);
 }

@@ -87,6 +87,15 @@ const char *place_remedy(int error)
 	}
 }
 
+int place_add_remedy(int r, struct err *err)
+{
+	size_t length = strlen(err->msg);
+
+	if (r < 0)
+		snprintf(err->msg + length, sizeof(err->msg) - length, "%s", place_remedy(r));
+	return r;
+}
+
 /* Cuts a file name down to its volume's; false when it has another suffix. */
 static bool cut_suffix(char *name, const char *suffix)
 {

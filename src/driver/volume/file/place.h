@@ -21,7 +21,7 @@
 #include <pthread.h>
 
 #include "driver/volume/file/qcow2.h"
-#include "driver/volume/file/stream.h"
+#include "driver/volume/file/frames.h"
 #include "port/volume.h"
 
 enum { PLACE_FILE_NAME_SIZE = VOLUME_NAME_LENGTH + 16 };
@@ -35,14 +35,15 @@ struct tree_ways {
 	/* With the content of the folder 'from_fd'. Durable when it returns. */
 	int (*copy)(const struct place *place, int from_fd, int dir_fd, const char *name, bool is_snapshot, uint64_t size_bytes,
 		    const struct volume_progress *progress, struct err *err);
+	bool has_atomic_copies;		/* A copy is there as a whole or not at all, and a snapshot cannot be moved. */
 	int (*drop)(const struct place *place, int dir_fd, const char *name, struct err *err);	/* Absent is fine. */
 	int (*limit)(const struct place *place, int tree_fd, uint64_t size_bytes, struct err *err);
 	int (*usage)(const struct place *place, int tree_fd, uint64_t *ret_limit, uint64_t *ret_used, struct err *err);
 	/* What changed from 'base_fd' (-1: everything), as records between those of a stream; its header says 'kind'. */
 	const char *kind;
-	int (*send)(const struct place *place, int snapshot_fd, int base_fd, struct stream_writer *writer, struct err *err);
+	int (*send)(const struct place *place, int snapshot_fd, int base_fd, struct frames_writer *writer, struct err *err);
 	/* The other way: 'dir_fd'/'name' becomes what is sent; 'base_fd' is what it refers to, or -1. */
-	int (*receive)(const struct place *place, int base_fd, struct stream_reader *reader, int dir_fd, const char *name,
+	int (*receive)(const struct place *place, int base_fd, struct frames_reader *reader, int dir_fd, const char *name,
 		       struct err *err);
 };
 
@@ -63,6 +64,8 @@ bool place_has_tree(const struct place *place, const char *volume);
 bool place_has(const struct place *place, const char *volume);		/* Either. */
 /* What to do about an error of the file system, to be put at the end of a message; "" when there is nothing to say. */
 const char *place_remedy(int error);
+/* Appends it to the message of 'r', the code of a failed operation; returns 'r'. */
+int place_add_remedy(int r, struct err *err);
 /* The name of the volume's parent, or "" when it has none. */
 int place_parent(const struct place *place, const char *volume, char ret_parent[VOLUME_NAME_LENGTH + 1], struct err *err);
 int place_remove(const struct place *place, const char *volume, struct err *err);	/* A block volume. */

@@ -168,9 +168,29 @@ static int sync_folder(const struct tree *tree, struct err *err)
 	return 0;
 }
 
-int tree_snapshot_create(struct place *place, const char *volume, const char *snapshot, struct err *err)
+static int move_snapshot(const struct tree *tree, const struct building *building, const char *name, struct err *err)
+{
+	if (renameat(building->fd, name, tree->fd, name) < 0)
+		return err_set(err, -errno, "keep '%s' of volume '%s': %m%s", name, tree->volume, place_remedy(errno));
+	return sync_folder(tree, err);
+}
+
+/* A snapshot appears in the volume: 'from_fd' is copied there, by way of the folder being built where that takes its time. */
+static int put_snapshot(const struct tree *tree, struct place *place, int from_fd, const char *name, struct err *err)
 {
 	auto_building struct building building = { .fd = -1 };
+	int r;
+
+	if (place->ways->has_atomic_copies)
+		return place->ways->copy(place, from_fd, tree->fd, name, true, 0, NULL, err);
+	if ((r = building_begin_folder(place, tree->volume, &building, err)) < 0 ||
+	    (r = place->ways->copy(place, from_fd, building.fd, name, true, 0, NULL, err)) < 0)
+		return r;
+	return move_snapshot(tree, &building, name, err);
+}
+
+int tree_snapshot_create(struct place *place, const char *volume, const char *snapshot, struct err *err)
+{
 	auto_tree struct tree tree = TREE_CLOSED;
 	char name[SNAPSHOT_NAME_SIZE];
 	int r;
@@ -180,12 +200,7 @@ int tree_snapshot_create(struct place *place, const char *volume, const char *sn
 	if (find_snapshot(&tree, snapshot))
 		return err_set(err, -EEXIST, "snapshot '%s' of volume '%s' exists already: choose another name", snapshot, volume);
 	name_snapshot(&tree, snapshot, name);
-	if ((r = building_begin_folder(place, volume, &building, err)) < 0 ||
-	    (r = place->ways->copy(place, tree.root_fd, building.fd, name, true, 0, NULL, err)) < 0)
-		return r;
-	if (renameat(building.fd, name, tree.fd, name) < 0)
-		return err_set(err, -errno, "keep snapshot '%s' of volume '%s': %m%s", snapshot, volume, place_remedy(errno));
-	return sync_folder(&tree, err);
+	return put_snapshot(&tree, place, tree.root_fd, name, err);
 }
 
 /* 'name' in the folder being built becomes the volume's content; what was that goes when the building is dropped. */
@@ -223,6 +238,8 @@ int tree_snapshot_remove(struct place *place, const char *volume, const char *sn
 	folder = find_snapshot(&tree, snapshot);
 	if (!folder)
 		return 0;
+	if (place->ways->has_atomic_copies)
+		return place->ways->drop(place, tree.fd, folder, err);
 	if ((r = building_begin_folder(place, volume, &building, err)) < 0)
 		return r;
 	if (renameat(tree.fd, folder, building.fd, folder) < 0)
@@ -253,8 +270,8 @@ int tree_send(struct place *place, const char *volume, const char *snapshot, con
 {
 	auto_tree struct tree tree = TREE_CLOSED;
 	auto_close int snapshot_fd = -1, base_fd = -1;
-	auto_stream_writer struct stream_writer writer = { 0 };
-	struct stream_header header = { 0 };
+	auto_frames_writer struct frames_writer writer = { 0 };
+	struct frames_header header = { 0 };
 	int r;
 
 	if ((r = tree_open(place, volume, &tree, err)) < 0 || (r = snapshot_fd = open_snapshot(&tree, snapshot, err)) < 0 ||
@@ -263,15 +280,15 @@ int tree_send(struct place *place, const char *volume, const char *snapshot, con
 	strcpy(header.kind, place->ways->kind);
 	strcpy(header.snapshot, snapshot);
 	strcpy(header.base, base ? base : "");
-	if ((r = backup_begin(&writer, to_fd, &header, progress, err)) < 0 ||
+	if ((r = frames_begin(&writer, to_fd, &header, progress, err)) < 0 ||
 	    (r = place->ways->send(place, snapshot_fd, base_fd, &writer, err)) < 0)
 		return r;
-	return backup_end(&writer, err);
+	return frames_end(&writer, err);
 }
 
 /* What is received becomes the snapshot 'name' in the folder being built, and 'root' a copy of it. */
 static int receive_pair(const struct place *place, const struct building *building, int base_fd, uint64_t limit, const char *name,
-			struct stream_reader *reader, struct err *err)
+			struct frames_reader *reader, struct err *err)
 {
 	auto_close int received_fd = -1;
 	int r = place->ways->receive(place, base_fd, reader, building->fd, name, err);
@@ -284,7 +301,7 @@ static int receive_pair(const struct place *place, const struct building *buildi
 	return place->ways->copy(place, received_fd, building->fd, ROOT, false, limit, reader->progress, err);
 }
 
-static int receive_whole(struct place *place, const char *volume, const struct stream_header *header, struct stream_reader *reader,
+static int receive_whole(struct place *place, const char *volume, const struct frames_header *header, struct frames_reader *reader,
 			 struct err *err)
 {
 	const struct tree none = TREE_CLOSED;
@@ -300,12 +317,12 @@ static int receive_whole(struct place *place, const char *volume, const struct s
 }
 
 /* The snapshot first, then the content: after a crash between the two, receiving again finds the snapshot and restores it. */
-static int receive_changes(struct place *place, const char *volume, const struct stream_header *header, struct stream_reader *reader,
+static int receive_changes(struct place *place, const char *volume, const struct frames_header *header, struct frames_reader *reader,
 			   struct err *err)
 {
 	auto_building struct building building = { .fd = -1 };
 	auto_tree struct tree tree = TREE_CLOSED;
-	auto_close int base_fd = -1;
+	auto_close int base_fd = -1, received_fd = -1;
 	char name[SNAPSHOT_NAME_SIZE];
 	int r;
 
@@ -315,12 +332,14 @@ static int receive_changes(struct place *place, const char *volume, const struct
 	if ((r = building_begin_folder(place, volume, &building, err)) < 0 ||
 	    (r = receive_pair(place, &building, base_fd, header->size_bytes, name, reader, err)) < 0)
 		return r;
-	if (renameat(building.fd, name, tree.fd, name) < 0)
-		return err_set(err, -errno, "keep snapshot '%s' of volume '%s': %m%s", header->snapshot, volume, place_remedy(errno));
-	return swap_root(&tree, &building, ROOT, err);
+	received_fd = open_folder(building.fd, name);
+	if (received_fd < 0)
+		return err_set(err, -errno, "open what was received: %m");
+	r = place->ways->has_atomic_copies ? put_snapshot(&tree, place, received_fd, name, err) : move_snapshot(&tree, &building, name, err);
+	return r < 0 ? r : swap_root(&tree, &building, ROOT, err);
 }
 
-int tree_receive(struct place *place, const char *volume, const struct stream_header *header, struct stream_reader *reader,
+int tree_receive(struct place *place, const char *volume, const struct frames_header *header, struct frames_reader *reader,
 		 struct err *err)
 {
 	return header->base[0] ? receive_changes(place, volume, header, reader, err) :

@@ -23,7 +23,7 @@ int tree_snapshot_remove(struct place *place, const char *volume, const char *sn
 int tree_info(struct place *place, const char *volume, struct volume_info *ret_info, struct err *err);
 int tree_send(struct place *place, const char *volume, const char *snapshot, const char *base, int to_fd,
 	      const struct volume_progress *progress, struct err *err);
-int tree_receive(struct place *place, const char *volume, const struct stream_header *header, struct stream_reader *reader,
+int tree_receive(struct place *place, const char *volume, const struct frames_header *header, struct frames_reader *reader,
 		 struct err *err);
 
 /* The ways of any file system: plain folders, copied with reflinks where it has them. */

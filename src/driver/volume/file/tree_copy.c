@@ -17,7 +17,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "driver/volume/file/stream.h"
+#include "driver/volume/file/frames.h"
 #include "driver/volume/file/tree_node.h"
 
 enum {
@@ -45,8 +45,8 @@ static int mark_origin(const struct copying *copying, int dir_fd, const char *na
 
 	if (!copying->has_origins || changed_ns + RACY_NS > copying->begun_ns)
 		return 0;
-	stream_pack64(origin, st->st_ino);
-	stream_pack64(origin + 8, changed_ns);
+	frames_pack64(origin, st->st_ino);
+	frames_pack64(origin + 8, changed_ns);
 	if (lsetxattr(tree_node_path(dir_fd, name, path), TREE_NODE_ORIGIN, origin, sizeof(origin), 0) < 0 && errno != EOPNOTSUPP)
 		return err_set(err, -errno, "mark '%s': %m", shown(name));
 	return 0;

@@ -52,7 +52,7 @@ static int plain_copy(const struct place *place, int from_fd, int dir_fd, const 
 	if (r < 0)
 		return r;
 	if ((r = tree_copy(from_fd, dir_fd, name, fd, is_snapshot, progress, err)) < 0)
-		return r;
+		return place_add_remedy(r, err);
 	if (syncfs(fd) < 0)
 		return err_set(err, -errno, "write the copy to disk: %m");
 	return 0;

@@ -27,7 +27,7 @@ struct place_of_entry {			/* Where a path leads: an open folder and a name in it
 };
 
 struct receiving {
-	struct stream_reader *reader;
+	struct frames_reader *reader;
 	int root_fd;
 	struct map folders;		/* Path -> struct stat *: the times that folders get when all is done. */
 	bool is_in_entry;
@@ -42,7 +42,7 @@ struct receiving {
 
 static int damaged(const struct receiving *receiving, struct err *err)
 {
-	return backup_damaged(receiving->reader, err);
+	return frames_damaged(receiving->reader, err);
 }
 
 static void end_entry(struct receiving *receiving)
@@ -93,7 +93,7 @@ static int remove_at(const struct place_of_entry *at, struct err *err)
 
 static int take_removal(struct receiving *receiving, struct err *err)
 {
-	const struct stream_reader *reader = receiving->reader;
+	const struct frames_reader *reader = receiving->reader;
 	auto_free char *path = text_copy_length((const char *)reader->payload, reader->size);
 	struct place_of_entry at = { .dir_fd = -1 };
 	int r;
@@ -160,16 +160,16 @@ static int read_stat(struct receiving *receiving, struct err *err)
 {
 	const unsigned char *entry = receiving->reader->payload;
 	struct stat *st = &receiving->st;
-	uint64_t size = stream_unpack64(entry + 24);
-	uint32_t ns = stream_unpack32(entry + 40), flags = stream_unpack32(entry + 44);
+	uint64_t size = frames_unpack64(entry + 24);
+	uint32_t ns = frames_unpack32(entry + 40), flags = frames_unpack32(entry + 44);
 
 	*st = (struct stat){ 0 };
-	st->st_mode = stream_unpack32(entry);
-	st->st_uid = stream_unpack32(entry + 4);
-	st->st_gid = stream_unpack32(entry + 8);
-	st->st_rdev = makedev(stream_unpack32(entry + 12), stream_unpack32(entry + 16));
+	st->st_mode = frames_unpack32(entry);
+	st->st_uid = frames_unpack32(entry + 4);
+	st->st_gid = frames_unpack32(entry + 8);
+	st->st_rdev = makedev(frames_unpack32(entry + 12), frames_unpack32(entry + 16));
 	st->st_size = (off_t)size;
-	st->st_mtim = (struct timespec){ .tv_sec = (time_t)stream_unpack64(entry + 32), .tv_nsec = ns };
+	st->st_mtim = (struct timespec){ .tv_sec = (time_t)frames_unpack64(entry + 32), .tv_nsec = ns };
 	st->st_atim = st->st_mtim;
 	receiving->is_name = (st->st_mode & S_IFMT) == 0;
 	receiving->is_same_content = flags & TREE_ENTRY_SAME_CONTENT;
@@ -181,7 +181,7 @@ static int read_stat(struct receiving *receiving, struct err *err)
 
 static int take_entry(struct receiving *receiving, struct err *err)
 {
-	const struct stream_reader *reader = receiving->reader;
+	const struct frames_reader *reader = receiving->reader;
 	const char *path = (const char *)reader->payload + TREE_ENTRY_BYTES, *target;
 	size_t left = reader->size > TREE_ENTRY_BYTES ? reader->size - TREE_ENTRY_BYTES : 0;
 	bool is_there;
@@ -205,7 +205,7 @@ static int take_entry(struct receiving *receiving, struct err *err)
 
 static int take_xattr(struct receiving *receiving, struct err *err)
 {
-	const struct stream_reader *reader = receiving->reader;
+	const struct frames_reader *reader = receiving->reader;
 	const char *name = (const char *)reader->payload;
 	size_t length = strnlen(name, reader->size), size;
 	struct tree_xattr *xattr;
@@ -225,12 +225,12 @@ static int take_xattr(struct receiving *receiving, struct err *err)
 
 static int take_content(struct receiving *receiving, struct err *err)
 {
-	const struct stream_reader *reader = receiving->reader;
+	const struct frames_reader *reader = receiving->reader;
 	uint64_t offset, size = reader->size - 8;
 
 	if (reader->size <= 8 || receiving->fd < 0 || receiving->is_same_content)
 		return damaged(receiving, err);
-	offset = stream_unpack64(reader->payload);
+	offset = frames_unpack64(reader->payload);
 	if (offset < receiving->written || offset > (uint64_t)receiving->st.st_size || size > (uint64_t)receiving->st.st_size - offset)
 		return damaged(receiving, err);
 	receiving->written = offset + size;
@@ -257,17 +257,17 @@ static int take_done(struct receiving *receiving, struct err *err)
 
 static int take_record(struct receiving *receiving, struct err *err)
 {
-	enum stream_type type = receiving->reader->type;
+	enum frames_type type = receiving->reader->type;
 	int r;
 
-	if (receiving->is_in_entry != (type == STREAM_XATTR || type == STREAM_CONTENT || type == STREAM_DONE))
+	if (receiving->is_in_entry != (type == FRAMES_XATTR || type == FRAMES_CONTENT || type == FRAMES_DONE))
 		return damaged(receiving, err);
 	switch (type) {
-	case STREAM_REMOVE: return take_removal(receiving, err);
-	case STREAM_ENTRY: return take_entry(receiving, err);
-	case STREAM_XATTR: return take_xattr(receiving, err);
-	case STREAM_CONTENT: return take_content(receiving, err);
-	case STREAM_DONE:
+	case FRAMES_REMOVE: return take_removal(receiving, err);
+	case FRAMES_ENTRY: return take_entry(receiving, err);
+	case FRAMES_XATTR: return take_xattr(receiving, err);
+	case FRAMES_CONTENT: return take_content(receiving, err);
+	case FRAMES_DONE:
 		r = take_done(receiving, err);
 		end_entry(receiving);
 		return r;
@@ -290,12 +290,12 @@ static int set_folder_times(struct receiving *receiving, struct err *err)
 	return 0;
 }
 
-int tree_stream_apply(struct stream_reader *reader, int root_fd, struct err *err)
+int tree_stream_apply(struct frames_reader *reader, int root_fd, struct err *err)
 {
 	struct receiving receiving = { .reader = reader, .root_fd = root_fd, .at.dir_fd = -1, .fd = -1 };
 	int r;
 
-	while ((r = backup_next(reader, err)) == 0 && !reader->has_ended)
+	while ((r = frames_next(reader, err)) == 0 && !reader->has_ended)
 		if ((r = take_record(&receiving, err)) < 0)
 			break;
 	if (r == 0 && receiving.is_in_entry)
@@ -309,7 +309,7 @@ int tree_stream_apply(struct stream_reader *reader, int root_fd, struct err *err
 	return r;
 }
 
-int tree_stream_receive(const struct place *place, int base_fd, struct stream_reader *reader, int dir_fd, const char *name,
+int tree_stream_receive(const struct place *place, int base_fd, struct frames_reader *reader, int dir_fd, const char *name,
 			struct err *err)
 {
 	auto_close int fd = -1;
@@ -318,8 +318,8 @@ int tree_stream_receive(const struct place *place, int base_fd, struct stream_re
 	if (mkdirat(dir_fd, name, 0700) < 0 || (fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
 		return err_set(err, -errno, "make a folder in '%s': %m%s", shown(place->directory), place_remedy(errno));
 	if (base_fd >= 0 && (r = tree_copy(base_fd, dir_fd, name, fd, false, reader->progress, err)) < 0)
-		return r;
+		return place_add_remedy(r, err);
 	if ((r = tree_stream_apply(reader, fd, err)) < 0)
-		return r;
+		return place_add_remedy(r, err);
 	return syncfs(fd) < 0 ? err_set(err, -errno, "write what was received to disk: %m") : 0;
 }

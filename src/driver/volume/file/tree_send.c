@@ -19,10 +19,10 @@
 enum { COMPARED_AT_ONCE = 256 << 10, LINK_KEY_SIZE = 24 };
 
 struct sending {
-	struct stream_writer *writer;
+	struct frames_writer *writer;
 	struct str path;		/* Of the present folder, ending with a slash unless empty. */
 	struct map links;		/* Inode number -> path of what has been sent and has several names. */
-	unsigned char *buffer;		/* STREAM_DATA_MAX */
+	unsigned char *buffer;		/* FRAMES_DATA_MAX */
 };
 
 /* One thing in a snapshot: 'name' in 'dir_fd'. */
@@ -140,11 +140,11 @@ static bool must_go(const struct node *node, const struct node *base)
 
 /* Writing */
 
-static int put_path(struct sending *sending, enum stream_type type, const char *name, struct err *err)
+static int put_path(struct sending *sending, enum frames_type type, const char *name, struct err *err)
 {
 	auto_free char *path = text_format("%s%s", str_text(&sending->path), name);
 
-	return backup_put(sending->writer, type, path, strlen(path), NULL, 0, err);
+	return frames_put(sending->writer, type, path, strlen(path), NULL, 0, err);
 }
 
 static int put_entry(struct sending *sending, const struct node *node, const char *path, const char *target, mode_t mode, uint32_t flags,
@@ -153,18 +153,18 @@ static int put_entry(struct sending *sending, const struct node *node, const cha
 	unsigned char entry[TREE_ENTRY_BYTES] = { 0 };
 	auto_str struct str names = { 0 };
 
-	stream_pack32(entry, mode);
-	stream_pack32(entry + 4, node->st.st_uid);
-	stream_pack32(entry + 8, node->st.st_gid);
-	stream_pack32(entry + 12, major(node->st.st_rdev));
-	stream_pack32(entry + 16, minor(node->st.st_rdev));
-	stream_pack64(entry + 24, S_ISREG(mode) ? (uint64_t)node->st.st_size : 0);
-	stream_pack64(entry + 32, (uint64_t)node->st.st_mtim.tv_sec);
-	stream_pack32(entry + 40, (uint32_t)node->st.st_mtim.tv_nsec);
-	stream_pack32(entry + 44, flags);
+	frames_pack32(entry, mode);
+	frames_pack32(entry + 4, node->st.st_uid);
+	frames_pack32(entry + 8, node->st.st_gid);
+	frames_pack32(entry + 12, major(node->st.st_rdev));
+	frames_pack32(entry + 16, minor(node->st.st_rdev));
+	frames_pack64(entry + 24, S_ISREG(mode) ? (uint64_t)node->st.st_size : 0);
+	frames_pack64(entry + 32, (uint64_t)node->st.st_mtim.tv_sec);
+	frames_pack32(entry + 40, (uint32_t)node->st.st_mtim.tv_nsec);
+	frames_pack32(entry + 44, flags);
 	str_append_bytes(&names, path, strlen(path) + 1);
 	str_append_bytes(&names, target, strlen(target) + 1);
-	return backup_put(sending->writer, STREAM_ENTRY, entry, sizeof(entry), names.data, names.size, err);
+	return frames_put(sending->writer, FRAMES_ENTRY, entry, sizeof(entry), names.data, names.size, err);
 }
 
 static int put_xattrs(struct sending *sending, const struct node *node, struct err *err)
@@ -175,7 +175,7 @@ static int put_xattrs(struct sending *sending, const struct node *node, struct e
 	for (size_t i = 0; i < xattrs.items.count && r == 0; i++) {
 		const struct tree_xattr *xattr = &xattrs.items.items[i];
 
-		r = backup_put(sending->writer, STREAM_XATTR, xattr->name, strlen(xattr->name) + 1, xattr->value, xattr->size, err);
+		r = frames_put(sending->writer, FRAMES_XATTR, xattr->name, strlen(xattr->name) + 1, xattr->value, xattr->size, err);
 	}
 	return r;
 }
@@ -183,7 +183,7 @@ static int put_xattrs(struct sending *sending, const struct node *node, struct e
 static int put_extent(struct sending *sending, int fd, off_t start, off_t end, struct err *err)
 {
 	while (start < end) {
-		size_t want = end - start < STREAM_DATA_MAX ? (size_t)(end - start) : STREAM_DATA_MAX;
+		size_t want = end - start < FRAMES_DATA_MAX ? (size_t)(end - start) : FRAMES_DATA_MAX;
 		ssize_t n = pread(fd, sending->buffer, want, start);
 		unsigned char head[8];
 		int r;
@@ -192,8 +192,8 @@ static int put_extent(struct sending *sending, int fd, off_t start, off_t end, s
 			return err_set(err, -errno, "read a file: %m");
 		if (n == 0)
 			return 0;
-		stream_pack64(head, (uint64_t)start);
-		if ((r = backup_put(sending->writer, STREAM_CONTENT, head, sizeof(head), sending->buffer, (size_t)n, err)) < 0)
+		frames_pack64(head, (uint64_t)start);
+		if ((r = frames_put(sending->writer, FRAMES_CONTENT, head, sizeof(head), sending->buffer, (size_t)n, err)) < 0)
 			return r;
 		volume_report(sending->writer->progress, sending->writer->bytes, 0);
 		start += n;
@@ -241,7 +241,7 @@ static int put_name(struct sending *sending, const struct node *node, const char
 	*ret_done = true;
 	if ((r = put_entry(sending, node, path, first, 0, 0, err)) < 0)
 		return r;
-	return backup_put(sending->writer, STREAM_DONE, NULL, 0, NULL, 0, err);
+	return frames_put(sending->writer, FRAMES_DONE, NULL, 0, NULL, 0, err);
 }
 
 /* All of it, or all but the content when that is the base's. */
@@ -259,7 +259,7 @@ static int put_node(struct sending *sending, const struct node *node, const char
 	    (r = put_xattrs(sending, node, err)) < 0 ||
 	    (S_ISREG(node->st.st_mode) && !is_same_content && (r = put_content(sending, node, err)) < 0))
 		return r;
-	return backup_put(sending->writer, STREAM_DONE, NULL, 0, NULL, 0, err);
+	return frames_put(sending->writer, FRAMES_DONE, NULL, 0, NULL, 0, err);
 }
 
 /* 'base' is null when there is none, or it has gone. */
@@ -300,7 +300,7 @@ static int send_removals(struct sending *sending, int fd, int base_fd, struct er
 		if ((r = look(base_fd, name, &base, err)) < 0)
 			return r;
 		if (found == -ENOENT || (found == 0 && must_go(&node, &base))) {
-			r = put_path(sending, STREAM_REMOVE, name, err);
+			r = put_path(sending, FRAMES_REMOVE, name, err);
 			continue;
 		}
 		if ((r = found) < 0 || !S_ISDIR(node.st.st_mode))
@@ -361,13 +361,13 @@ static int send_root(struct sending *sending, int fd, int base_fd, struct err *e
 	return r < 0 ? r : send_node(sending, &node, base_fd >= 0 ? &base : NULL, "", err);
 }
 
-int tree_stream_send(const struct place *place, int snapshot_fd, int base_fd, struct stream_writer *writer, struct err *err)
+int tree_stream_send(const struct place *place, int snapshot_fd, int base_fd, struct frames_writer *writer, struct err *err)
 {
 	struct sending sending = { .writer = writer };
 	int r = 0;
 
 	(void)place;
-	sending.buffer = alloc(STREAM_DATA_MAX);
+	sending.buffer = alloc(FRAMES_DATA_MAX);
 	str_append(&sending.path, "");
 	if (base_fd >= 0)
 		r = send_removals(&sending, snapshot_fd, base_fd, err);

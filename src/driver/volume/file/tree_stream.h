@@ -1,5 +1,5 @@
 /*
- * tree_stream.h - trees of plain folders as a stream (see stream.h): between header and end come
+ * tree_stream.h - trees of plain folders as a stream (see frames.h): between header and end come
  *
  *	REMOVE	path				of the base, with all below it; before anything is made
  *	ENTRY	see struct below, then		begins a file, folder, link, device or second name
@@ -21,10 +21,10 @@
 
 enum { TREE_ENTRY_BYTES = 48, TREE_ENTRY_SAME_CONTENT = 1 };
 
-int tree_stream_send(const struct place *place, int snapshot_fd, int base_fd, struct stream_writer *writer, struct err *err);
-int tree_stream_receive(const struct place *place, int base_fd, struct stream_reader *reader, int dir_fd, const char *name,
+int tree_stream_send(const struct place *place, int snapshot_fd, int base_fd, struct frames_writer *writer, struct err *err);
+int tree_stream_receive(const struct place *place, int base_fd, struct frames_reader *reader, int dir_fd, const char *name,
 			struct err *err);
 /* Makes of the stream's records what they say in the folder 'root_fd' (at 'dir_fd'/'name'), which is a copy of the base or empty. */
-int tree_stream_apply(struct stream_reader *reader, int root_fd, struct err *err);
+int tree_stream_apply(struct frames_reader *reader, int root_fd, struct err *err);
 
 #endif

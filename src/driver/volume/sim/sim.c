@@ -10,14 +10,18 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "driver/volume/file/frames.h"
 
 #define SIM_DIRECTORY "/sim/volumes"
 
 enum { SIM_BYTES_PER_CHANGE = 1 << 20 };	/* What a written volume occupies. */
+#define SIM_POOL_BYTES (UINT64_C(1) << 40)
+#define SIM_STREAM_KIND "sim"
 
 struct sim_snapshot { char *name; uint64_t content, size_bytes; };
 
 struct sim_volume {
+	enum volume_content kind;
 	char *parent;			/* Null: none. */
 	uint64_t size_bytes, content;
 	bool is_half_built;
@@ -230,7 +234,7 @@ static int build(struct sim_driver *driver, const char *name, struct sim_volume 
 	return fault_step(driver->fault, what, err);
 }
 
-static int create_locked(struct sim_driver *driver, const char *name, const char *parent, uint64_t size_bytes, struct err *err)
+static int create_locked(struct sim_driver *driver, const char *name, enum volume_content kind, const char *parent, uint64_t size_bytes, struct err *err)
 {
 	struct sim_volume *from = NULL, *volume;
 	int r;
@@ -244,9 +248,10 @@ static int create_locked(struct sim_driver *driver, const char *name, const char
 	if (from && size_bytes < from->size_bytes)
 		return err_set(err, -EINVAL, "volume size %" PRIu64 " is smaller than its image's %" PRIu64 ": use at least that",
 			       size_bytes, from->size_bytes);
-	if ((r = volume_check_size(size_bytes, err)) < 0)
+	if ((kind == VOLUME_BLOCK || size_bytes) && (r = volume_check_size(size_bytes, err)) < 0)
 		return r;
 	volume = alloc(sizeof(*volume));
+	volume->kind = kind;
 	volume->parent = text_copy(parent);
 	volume->size_bytes = size_bytes;
 	volume->content = from ? from->content : 0;
@@ -259,11 +264,12 @@ static int sim_create(struct volume_driver *base, const char *name, enum volume_
 	struct sim_driver *driver = sim_of(base);
 	int r;
 
-	(void)content; if (!size_bytes) size_bytes = 1 << 20;
 	if ((r = volume_check_name("volume", name, err)) < 0 || (parent && (r = volume_check_name("volume", parent, err)) < 0))
 		return r;
+	if (content == VOLUME_TREE && parent)
+		return err_set(err, -EINVAL, "tree '%s' cannot have a parent: clone '%s' instead", name, parent);
 	pthread_mutex_lock(&driver->world->lock);
-	r = create_locked(driver, name, parent, size_bytes, err);
+	r = create_locked(driver, name, content, parent, size_bytes, err);
 	pthread_mutex_unlock(&driver->world->lock);
 	return r;
 }
@@ -289,6 +295,7 @@ static int clone_locked(struct sim_driver *driver, const char *name, const char 
 	    (snapshot && (r = need_snapshot(from, from_name, snapshot, &taken, err)) < 0))
 		return r;
 	volume = alloc(sizeof(*volume));
+	volume->kind = from->kind;
 	volume->parent = text_copy(from->parent);
 	volume->size_bytes = from->size_bytes;
 	volume->content = taken ? taken->content : from->content;
@@ -365,6 +372,8 @@ static int sim_export(struct volume_driver *base, const char *name, const char *
 		return err_set(err, -ECANCELED, "cancelled");
 	pthread_mutex_lock(&driver->world->lock);
 	r = find_volume(driver, name, &volume, err);
+	if (r == 0 && volume->kind == VOLUME_TREE)
+		r = err_set(err, -EOPNOTSUPP, "volume '%s' is a tree and no disk: send a snapshot of it instead", name);
 	if (r == 0)
 		r = fault_step(driver->fault, "export volume", err);
 	if (r == 0)
@@ -484,10 +493,15 @@ static int sim_snapshot_remove(struct volume_driver *base, const char *name, con
 
 static void fill_info(struct sim_volumes *world, const char *name, struct sim_volume *volume, struct volume_info *info)
 {
+	info->content = volume->kind;
 	info->size_bytes = volume->size_bytes;
 	info->allocated_bytes = volume->content ? SIM_BYTES_PER_CHANGE : 0;
 	for (size_t i = 0; i < volume->snapshots.count; i++)
 		*vec_push(&info->snapshots) = text_copy(volume->snapshots.items[i].name);
+	if (volume->kind == VOLUME_TREE) {
+		info->tree = text_format(SIM_DIRECTORY "/%s.tree/root", name);
+		return;
+	}
 	for (; volume; volume = name ? map_get(&world->volumes, name) : NULL) {
 		struct volume_layer *layer = vec_push(&info->layers);
 
@@ -513,6 +527,155 @@ static int sim_info(struct volume_driver *base, const char *name, struct volume_
 	if (r == 0)
 		*ret_info = info;
 	return r;
+}
+
+/* Streams: the frame of the real ones with one record, the number that is the content. Changes are no smaller. */
+
+static int read_snapshot(struct sim_driver *driver, const char *name, const char *snapshot, const char *base,
+			 struct frames_header *header, uint64_t *ret_content, struct err *err)
+{
+	struct sim_snapshot *taken, *base_taken;
+	struct sim_volume *volume;
+	int r;
+
+	if ((r = find_volume(driver, name, &volume, err)) < 0 || (r = need_snapshot(volume, name, snapshot, &taken, err)) < 0 ||
+	    (base && (r = need_snapshot(volume, name, base, &base_taken, err)) < 0) ||
+	    (r = fault_step(driver->fault, "send volume", err)) < 0)
+		return r;
+	snprintf(header->kind, sizeof(header->kind), SIM_STREAM_KIND "%d", volume->kind);
+	header->size_bytes = taken->size_bytes;
+	*ret_content = taken->content;
+	return 0;
+}
+
+static int sim_send(struct volume_driver *base, const char *name, const char *snapshot, const char *from, int to_fd,
+		    const struct volume_progress *progress, struct err *err)
+{
+	struct sim_driver *driver = sim_of(base);
+	auto_frames_writer struct frames_writer writer = { 0 };
+	struct frames_header header = { 0 };
+	unsigned char bytes[8];
+	uint64_t content = 0;
+	int r;
+
+	if ((r = volume_check_name("volume", name, err)) < 0 || (r = volume_check_name("snapshot", snapshot, err)) < 0 ||
+	    (from && (r = volume_check_name("snapshot", from, err)) < 0))
+		return r;
+	strcpy(header.snapshot, snapshot);
+	strcpy(header.base, from ? from : "");
+	pthread_mutex_lock(&driver->world->lock);
+	r = read_snapshot(driver, name, snapshot, from, &header, &content, err);
+	pthread_mutex_unlock(&driver->world->lock);
+	frames_pack64(bytes, content);
+	if (r < 0 || (r = frames_begin(&writer, to_fd, &header, progress, err)) < 0 ||
+	    (r = frames_put(&writer, FRAMES_RAW, bytes, sizeof(bytes), NULL, 0, err)) < 0)
+		return r;
+	return frames_end(&writer, err);
+}
+
+/* What a stream says, read to its end. */
+struct received { struct frames_header header; enum volume_content kind; uint64_t content; };
+
+static int read_stream(int fd, const struct volume_progress *progress, struct received *received, struct err *err)
+{
+	auto_frames_reader struct frames_reader reader = { 0 };
+	int r;
+
+	if ((r = frames_open(&reader, fd, progress, &received->header, err)) < 0)
+		return r;
+	if (text_equal(received->header.kind, SIM_STREAM_KIND "0"))
+		received->kind = VOLUME_BLOCK;
+	else if (text_equal(received->header.kind, SIM_STREAM_KIND "1"))
+		received->kind = VOLUME_TREE;
+	else
+		return err_set(err, -EINVAL, "the stream is of kind '%s', not of a simulated volume", shown(received->header.kind));
+	if ((r = frames_next(&reader, err)) < 0)
+		return r;
+	if (reader.has_ended || reader.type != FRAMES_RAW || reader.size != 8)
+		return frames_damaged(&reader, err);
+	received->content = frames_unpack64(reader.payload);
+	if ((r = frames_next(&reader, err)) < 0)
+		return r;
+	return reader.has_ended ? 0 : frames_damaged(&reader, err);
+}
+
+static int receive_whole(struct sim_driver *driver, const char *name, const struct received *received, struct err *err)
+{
+	struct sim_volume *volume = alloc(sizeof(*volume));
+
+	volume->kind = received->kind;
+	volume->size_bytes = received->header.size_bytes;
+	volume->content = received->content;
+	add_snapshot(volume, received->header.snapshot);
+	return build(driver, name, volume, "receive volume", err);
+}
+
+static int receive_locked(struct sim_driver *driver, const char *name, const struct received *received, struct err *err)
+{
+	const struct frames_header *header = &received->header;
+	struct sim_snapshot *taken, *base;
+	struct sim_volume *volume;
+	int r;
+
+	if (!header->base[0] && !has_volume(driver, name))
+		return receive_whole(driver, name, received, err);
+	if ((r = find_volume(driver, name, &volume, err)) < 0)
+		return r;
+	if (volume->kind != received->kind)
+		return err_set(err, -EINVAL, "the stream is of another kind of volume than '%s': choose another name", name);
+	taken = find_snapshot(volume, header->snapshot);
+	if (!header->base[0])
+		return taken ? 0 : err_set(err, -EEXIST, "volume '%s' exists already: remove it first or choose another name", name);
+	if ((!taken && (r = need_snapshot(volume, name, header->base, &base, err)) < 0) ||
+	    (r = fault_step(driver->fault, "receive volume", err)) < 0)
+		return r;
+	volume->content = taken ? taken->content : received->content;
+	volume->size_bytes = taken ? taken->size_bytes : header->size_bytes;
+	if (!taken)
+		add_snapshot(volume, header->snapshot);
+	return fault_step(driver->fault, "receive volume", err);
+}
+
+static int sim_receive(struct volume_driver *base, const char *name, int from_fd, const struct volume_progress *progress,
+		       struct err *err)
+{
+	struct sim_driver *driver = sim_of(base);
+	struct received received = { 0 };
+	int r;
+
+	if ((r = volume_check_name("volume", name, err)) < 0 || (r = read_stream(from_fd, progress, &received, err)) < 0)
+		return r;
+	pthread_mutex_lock(&driver->world->lock);
+	r = receive_locked(driver, name, &received, err);
+	pthread_mutex_unlock(&driver->world->lock);
+	return r;
+}
+
+static int sim_space(struct volume_driver *base, struct volume_space *ret_space, struct err *err)
+{
+	struct sim_driver *driver = sim_of(base);
+	uint64_t used = 0;
+	int r;
+
+	pthread_mutex_lock(&driver->world->lock);
+	r = fault_step(driver->fault, "ask for space", err);
+	for (size_t i = 0; i < driver->world->volumes.count; i++)
+		used += ((const struct sim_volume *)driver->world->volumes.entries[i].value)->content ? SIM_BYTES_PER_CHANGE : 0;
+	pthread_mutex_unlock(&driver->world->lock);
+	if (r == 0)
+		*ret_space = (struct volume_space){ .size_bytes = SIM_POOL_BYTES, .free_bytes = SIM_POOL_BYTES - used };
+	return r;
+}
+
+/* The world is the test's: it stays, empty. */
+static int sim_destroy(const struct volume_params *params, struct err *err)
+{
+	struct sim_volumes *world = params->world;
+	size_t count = world ? sim_volumes_count(world) : 0;
+
+	if (count)
+		return err_set(err, -EBUSY, "%zu volumes are in the pool: remove them first", count);
+	return fault_step(params->fault, "destroy pool", err);
 }
 
 static void remove_half_built(struct map *volumes)
@@ -549,6 +712,8 @@ const struct volume_ops volume_sim = {
 	.name = "sim",
 	.open = sim_open,
 	.close = sim_close,
+	.destroy = sim_destroy,
+	.space = sim_space,
 	.create = sim_create,
 	.clone = sim_clone,
 	.import = sim_import,
@@ -558,6 +723,8 @@ const struct volume_ops volume_sim = {
 	.snapshot_create = sim_snapshot_create,
 	.snapshot_restore = sim_snapshot_restore,
 	.snapshot_remove = sim_snapshot_remove,
+	.send = sim_send,
+	.receive = sim_receive,
 	.info = sim_info,
 	.list = sim_list,
 };

@@ -54,6 +54,7 @@ static void test_conformance(void **state)
 	struct volume_conformance conformance = {
 		.ops = &volume_sim, .params.world = world, .scratch = mkdtemp(scratch), .data = world,
 		.write = write_content, .check = check_content, .leave_half_built = leave_half_built,
+		.write_tree = write_content, .check_tree = check_content, .has_limits = true,
 	};
 	struct err err;
 
@@ -97,6 +98,53 @@ static void test_crash_at_every_step(void **state)
 	}
 }
 
+/* The host goes down while a stream is received: afterwards the old or the new state is there, and receiving again gives the new. */
+static void test_crash_while_receiving(void **state)
+{
+	char path[] = "/tmp/strata-volume-sim-XXXXXX";
+	auto_close int fd = mkstemp(path);
+	struct sim_volumes *sender = sim_volumes_new();
+	struct volume_params from = { .world = sender };
+	struct volume_driver *driver;
+	bool went_down = true;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(volume_sim.open(&from, &driver, &err), 0);
+	assert_int_equal(volume_sim.create(driver, "a", VOLUME_TREE, NULL, 0, &err), 0);
+	sim_volumes_write(sender, "a", 7);
+	assert_int_equal(volume_sim.snapshot_create(driver, "a", "s", &err), 0);
+	assert_int_equal(volume_sim.send(driver, "a", "s", NULL, fd, NULL, &err), 0);
+	volume_sim.close(driver);
+	sim_volumes_free(sender);
+
+	for (uint64_t step = 1; went_down; step++) {
+		struct sim_volumes *world = sim_volumes_new();
+		struct fault fault = { .crash_at = step };
+		struct volume_params params = { .world = world, .fault = &fault };
+		struct volume_names names;
+
+		driver = NULL;
+		assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+		if (volume_sim.open(&params, &driver, &err) == 0)
+			volume_sim.receive(driver, "b", fd, NULL, &err);
+		went_down = fault.has_crashed;
+		volume_sim.close(driver);
+
+		fault = (struct fault){ 0 };
+		assert_int_equal(volume_sim.open(&params, &driver, &err), 0);
+		assert_int_equal(volume_sim.list(driver, &names, &err), 0);
+		assert_true(names.items.count <= 1);
+		volume_names_done(&names);
+		assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+		assert_int_equal(volume_sim.receive(driver, "b", fd, NULL, &err), 0);
+		assert_int_equal(sim_volumes_read(world, "b"), 7);
+		volume_sim.close(driver);
+		sim_volumes_free(world);
+	}
+	unlink(path);
+}
+
 static void test_machine_snapshot(void **state)
 {
 	struct sim_volumes *world = sim_volumes_new();
@@ -126,6 +174,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_conformance),
 		cmocka_unit_test(test_crash_at_every_step),
+		cmocka_unit_test(test_crash_while_receiving),
 		cmocka_unit_test(test_machine_snapshot),
 	};
 

@@ -1,4 +1,4 @@
-#include "driver/volume/file/stream.h"
+#include "driver/volume/file/frames.h"
 
 #include <assert.h>
 #include <endian.h>
@@ -22,13 +22,13 @@ enum {
 
 static const char magic[16] = "strata-volume\n\0\1";
 
-void stream_pack64(unsigned char *bytes, uint64_t value)
+void frames_pack64(unsigned char *bytes, uint64_t value)
 {
 	value = htole64(value);
 	memcpy(bytes, &value, sizeof(value));
 }
 
-uint64_t stream_unpack64(const unsigned char *bytes)
+uint64_t frames_unpack64(const unsigned char *bytes)
 {
 	uint64_t value;
 
@@ -36,13 +36,13 @@ uint64_t stream_unpack64(const unsigned char *bytes)
 	return le64toh(value);
 }
 
-void stream_pack32(unsigned char *bytes, uint32_t value)
+void frames_pack32(unsigned char *bytes, uint32_t value)
 {
 	value = htole32(value);
 	memcpy(bytes, &value, sizeof(value));
 }
 
-uint32_t stream_unpack32(const unsigned char *bytes)
+uint32_t frames_unpack32(const unsigned char *bytes)
 {
 	uint32_t value;
 
@@ -65,7 +65,7 @@ static int wait_for(int fd, short events, const struct volume_progress *progress
 
 /* Writing */
 
-static int write_all(struct stream_writer *writer, struct iovec *pieces, int count, struct err *err)
+static int write_all(struct frames_writer *writer, struct iovec *pieces, int count, struct err *err)
 {
 	while (count) {
 		ssize_t n = -1;
@@ -92,7 +92,7 @@ static int write_all(struct stream_writer *writer, struct iovec *pieces, int cou
 	return 0;
 }
 
-static int flush(struct stream_writer *writer, const void *body, size_t body_size, struct err *err)
+static int flush(struct frames_writer *writer, const void *body, size_t body_size, struct err *err)
 {
 	struct iovec pieces[] = {
 		{ .iov_base = writer->buffer.data, .iov_len = writer->buffer.size },
@@ -107,14 +107,14 @@ static int flush(struct stream_writer *writer, const void *body, size_t body_siz
 	return r;
 }
 
-int backup_put(struct stream_writer *writer, enum stream_type type, const void *head, size_t head_size, const void *body,
+int frames_put(struct frames_writer *writer, enum frames_type type, const void *head, size_t head_size, const void *body,
 	       size_t body_size, struct err *err)
 {
 	unsigned char frame[FRAME_BYTES];
 
-	assert(head_size + body_size <= STREAM_PAYLOAD_MAX);
-	stream_pack32(frame, type);
-	stream_pack32(frame + 4, (uint32_t)(head_size + body_size));
+	assert(head_size + body_size <= FRAMES_PAYLOAD_MAX);
+	frames_pack32(frame, type);
+	frames_pack32(frame + 4, (uint32_t)(head_size + body_size));
 	str_append_bytes(&writer->buffer, frame, sizeof(frame));
 	if (head_size)
 		str_append_bytes(&writer->buffer, head, head_size);
@@ -126,13 +126,13 @@ int backup_put(struct stream_writer *writer, enum stream_type type, const void *
 	return writer->buffer.size < BUFFERED_MAX ? 0 : flush(writer, NULL, 0, err);
 }
 
-int backup_begin(struct stream_writer *writer, int fd, const struct stream_header *header, const struct volume_progress *progress,
+int frames_begin(struct frames_writer *writer, int fd, const struct frames_header *header, const struct volume_progress *progress,
 		 struct err *err)
 {
 	auto_str struct str text = { 0 };
 	struct json_writer json = { .out = &text };
 
-	*writer = (struct stream_writer){ .fd = fd, .progress = progress };
+	*writer = (struct frames_writer){ .fd = fd, .progress = progress };
 	json_write_object(&json, NULL);
 	json_write_string(&json, "kind", header->kind);
 	json_write_uint(&json, "size", header->size_bytes);
@@ -141,31 +141,31 @@ int backup_begin(struct stream_writer *writer, int fd, const struct stream_heade
 		json_write_string(&json, "base", header->base);
 	json_write_end_object(&json);
 	str_append_bytes(&writer->buffer, magic, sizeof(magic));
-	return backup_put(writer, STREAM_HEADER, text.data, text.size, NULL, 0, err);
+	return frames_put(writer, FRAMES_HEADER, text.data, text.size, NULL, 0, err);
 }
 
-int backup_end(struct stream_writer *writer, struct err *err)
+int frames_end(struct frames_writer *writer, struct err *err)
 {
 	unsigned char end[END_BYTES];
 	int r = flush(writer, NULL, 0, err);
 
 	if (r < 0)
 		return r;
-	stream_pack64(end, writer->records);
-	stream_pack32(end + 8, writer->crc);
-	if ((r = backup_put(writer, STREAM_END, end, sizeof(end), NULL, 0, err)) < 0)
+	frames_pack64(end, writer->records);
+	frames_pack32(end + 8, writer->crc);
+	if ((r = frames_put(writer, FRAMES_END, end, sizeof(end), NULL, 0, err)) < 0)
 		return r;
 	return flush(writer, NULL, 0, err);
 }
 
-void backup_writer_done(struct stream_writer *writer)
+void frames_writer_done(struct frames_writer *writer)
 {
 	str_done(&writer->buffer);
 }
 
 /* Reading */
 
-static int read_exactly(struct stream_reader *reader, void *buffer, size_t size, struct err *err)
+static int read_exactly(struct frames_reader *reader, void *buffer, size_t size, struct err *err)
 {
 	size_t done = 0;
 
@@ -189,21 +189,21 @@ static int read_exactly(struct stream_reader *reader, void *buffer, size_t size,
 	return 0;
 }
 
-int backup_damaged(const struct stream_reader *reader, struct err *err)
+int frames_damaged(const struct frames_reader *reader, struct err *err)
 {
 	return err_set(err, -EINVAL, "the stream is damaged before byte %llu: send or copy it again", (unsigned long long)reader->bytes);
 }
 
-static int check_end(struct stream_reader *reader, struct err *err)
+static int check_end(struct frames_reader *reader, struct err *err)
 {
-	if (reader->size != END_BYTES || stream_unpack64(reader->payload) != reader->records ||
-	    stream_unpack32(reader->payload + 8) != reader->crc)
-		return backup_damaged(reader, err);
+	if (reader->size != END_BYTES || frames_unpack64(reader->payload) != reader->records ||
+	    frames_unpack32(reader->payload + 8) != reader->crc)
+		return frames_damaged(reader, err);
 	reader->has_ended = true;
 	return 0;
 }
 
-int backup_next(struct stream_reader *reader, struct err *err)
+int frames_next(struct frames_reader *reader, struct err *err)
 {
 	unsigned char frame[FRAME_BYTES];
 	int r;
@@ -211,13 +211,13 @@ int backup_next(struct stream_reader *reader, struct err *err)
 	assert(!reader->has_ended);
 	if ((r = read_exactly(reader, frame, sizeof(frame), err)) < 0)
 		return r;
-	reader->type = stream_unpack32(frame);
-	reader->size = stream_unpack32(frame + 4);
-	if (reader->size > STREAM_PAYLOAD_MAX || (reader->records == 0) != (reader->type == STREAM_HEADER))
-		return backup_damaged(reader, err);
+	reader->type = frames_unpack32(frame);
+	reader->size = frames_unpack32(frame + 4);
+	if (reader->size > FRAMES_PAYLOAD_MAX || (reader->records == 0) != (reader->type == FRAMES_HEADER))
+		return frames_damaged(reader, err);
 	if ((r = read_exactly(reader, reader->payload, reader->size, err)) < 0)
 		return r;
-	if (reader->type == STREAM_END)
+	if (reader->type == FRAMES_END)
 		return check_end(reader, err);
 	reader->records++;
 	reader->crc = crc32c(crc32c(reader->crc, frame, sizeof(frame)), reader->payload, reader->size);
@@ -225,12 +225,12 @@ int backup_next(struct stream_reader *reader, struct err *err)
 	return 0;
 }
 
-int backup_drain(struct stream_reader *reader, struct err *err)
+int frames_drain(struct frames_reader *reader, struct err *err)
 {
 	int r = 0;
 
 	while (r == 0 && !reader->has_ended)
-		r = backup_next(reader, err);
+		r = frames_next(reader, err);
 	return r;
 }
 
@@ -244,12 +244,12 @@ static int copy_name(const struct json *header, const char *key, char name[VOLUM
 	return r;
 }
 
-static int parse_header(const struct json *json, struct stream_header *header, struct err *err)
+static int parse_header(const struct json *json, struct frames_header *header, struct err *err)
 {
 	const char *kind = json_string(json_get(json, "kind"), "");
 	int r;
 
-	if (strlen(kind) >= STREAM_KIND_SIZE)
+	if (strlen(kind) >= FRAMES_KIND_SIZE)
 		return err_set(err, -EINVAL, "the stream is of kind '%s', which nobody knows", shown(kind));
 	strcpy(header->kind, kind);
 	header->size_bytes = json_uint(json_get(json, "size"), UINT64_MAX);
@@ -260,25 +260,25 @@ static int parse_header(const struct json *json, struct stream_header *header, s
 	return json_get(json, "base") ? copy_name(json, "base", header->base, err) : 0;
 }
 
-int backup_open(struct stream_reader *reader, int fd, const struct volume_progress *progress, struct stream_header *ret_header,
+int frames_open(struct frames_reader *reader, int fd, const struct volume_progress *progress, struct frames_header *ret_header,
 		struct err *err)
 {
-	struct stream_header header = { 0 };
+	struct frames_header header = { 0 };
 	auto_json struct json *json = NULL;
 	char start[sizeof(magic)];
 	int r;
 
-	*reader = (struct stream_reader){ .fd = fd, .progress = progress };
-	reader->payload = alloc(STREAM_PAYLOAD_MAX);
+	*reader = (struct frames_reader){ .fd = fd, .progress = progress };
+	reader->payload = alloc(FRAMES_PAYLOAD_MAX);
 	if ((r = read_exactly(reader, start, sizeof(start), err)) < 0)
 		return r;
 	if (memcmp(start, magic, sizeof(magic)) != 0)
 		return err_set(err, -EINVAL, "this is no stream of a volume, or one of a later version: give what send wrote");
 	reader->crc = crc32c(0, start, sizeof(start));
-	if ((r = backup_next(reader, err)) < 0)
+	if ((r = frames_next(reader, err)) < 0)
 		return r;
 	if (reader->size > HEADER_MAX)
-		return backup_damaged(reader, err);
+		return frames_damaged(reader, err);
 	if ((r = json_parse((char *)reader->payload, reader->size, &json, err)) < 0)
 		return err_prefix(err, "the stream's header");
 	if ((r = parse_header(json, &header, err)) < 0)
@@ -287,7 +287,7 @@ int backup_open(struct stream_reader *reader, int fd, const struct volume_progre
 	return 0;
 }
 
-void backup_reader_done(struct stream_reader *reader)
+void frames_reader_done(struct frames_reader *reader)
 {
 	free(reader->payload);
 	reader->payload = NULL;

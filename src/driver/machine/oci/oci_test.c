@@ -2,6 +2,7 @@
 #include "driver/machine/oci/testbed.h"
 
 #include <signal.h>
+#include <sys/wait.h>
 
 #include "driver/machine/common/cgroup.h"
 #include "port/machine_conformance.h"
@@ -182,6 +183,8 @@ static void expect_failure(struct bench *bench, int code, const char *words)
 	machine_uids_done(&uids);
 	assert_int_equal(count_mounts(), mounts);
 	assert_false(testbed_has_cgroup(bench->bed, "/" UID));
+	/* Nor a child that nobody collects. */
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
 static void failed_starts_say_why(void **state)
@@ -266,6 +269,16 @@ static void scratch_image_runs(void **state)
 	assert_non_null(strstr(str_text(&log), " stdout F alone\n"));
 }
 
+static void output_may_go_nowhere(void **state)
+{
+	struct bench *bench = *state;
+
+	bench->config.console_log = NULL;
+	bench_start(bench);
+	bench_expect(bench, "echo one", "one");
+	assert_int_equal(access(bench->bed->console, F_OK), -1);
+}
+
 static void probe_tells(void **state)
 {
 	struct bench *bench = *state;
@@ -288,7 +301,7 @@ int main(void)
 		CASE(memory_limit_is_told_at_once), CASE(end_that_nobody_saw_is_told), CASE(monitor_may_die),
 		CASE(stop_signal_is_the_images), CASE(nothing_is_left), CASE(failed_starts_say_why),
 		CASE(network_comes_before_the_first_instruction), CASE(interrupted_start_is_absent),
-		CASE(scratch_image_runs), CASE(probe_tells),
+		CASE(scratch_image_runs), CASE(output_may_go_nowhere), CASE(probe_tells),
 	};
 	struct machine_conformance conformance = {
 		.ops = &machine_oci, .params = bed.params, .config = bed.config, .clock = LOOP_CLOCK_REAL,

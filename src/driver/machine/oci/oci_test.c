@@ -95,6 +95,21 @@ static void end_that_nobody_saw_is_told(void **state)
 	expect_end(bench, MACHINE_EXIT_FAILED, 5, "exited with code 5");
 }
 
+static void quick_end_leaves_no_child(void **state)
+{
+	struct bench *bench = *state;
+	auto_free char *exit_file = text_format("%s/" UID "/" UID, bench->bed->run);
+	auto_free char *monitor = text_format("%s/" UID "/monitor", bench->bed->cgroup);
+
+	bench->container.argv = (const char *const[]){ "true", NULL };
+	ok(machine_oci.start(bench->driver, &bench->config, err));
+	for (int i = 0; i < 1000 && (access(exit_file, F_OK) < 0 || cgroup_first_pid(monitor)); i++)
+		usleep(5000);
+	bench_watch(bench);
+	expect_end(bench, MACHINE_EXIT_GUEST_OFF, 0, "");
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
 static void monitor_may_die(void **state)
 {
 	struct bench *bench = *state;
@@ -298,7 +313,7 @@ int main(void)
 	bool is_possible = testbed_init(&bed);
 	const struct CMUnitTest cases[] = {
 		CASE(exit_codes_are_told), CASE(signals_are_told), CASE(memory_limit_is_told),
-		CASE(memory_limit_is_told_at_once), CASE(end_that_nobody_saw_is_told), CASE(monitor_may_die),
+		CASE(memory_limit_is_told_at_once), CASE(end_that_nobody_saw_is_told), CASE(quick_end_leaves_no_child), CASE(monitor_may_die),
 		CASE(stop_signal_is_the_images), CASE(nothing_is_left), CASE(failed_starts_say_why),
 		CASE(network_comes_before_the_first_instruction), CASE(interrupted_start_is_absent),
 		CASE(scratch_image_runs), CASE(output_may_go_nowhere), CASE(probe_tells),

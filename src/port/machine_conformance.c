@@ -333,7 +333,7 @@ static void exec_can_be_cancelled(void **state)
 static void exec_gives_a_terminal(void **state)
 {
 	struct bench *bench = *state;
-	const char *const argv[] = { "sh", "-c", "tty; stty size; read line; echo got:$line; exit 3", NULL };
+	const char *const argv[] = { "sh", "-c", "tty; read line; stty size; echo got:$line; exit 3", NULL };
 	auto_close int output = file_with("");
 	struct machine_exec exec = {
 		.argv = argv, .has_terminal = true, .rows = 24, .columns = 80, .output = output, .error = -1, .resize = -1,

@@ -3,6 +3,8 @@
  *
  * crun makes a pseudo-terminal inside the container and sends its other end through a socket in the run directory.
  * This thread carries bytes between it and the caller, and the terminal's size, until the command has ended.
+ * crun does not wait until somebody has taken the terminal: a command that asks for its size in its very first instant
+ * may see none, and gets SIGWINCH then. No input comes before the size is set.
  */
 #include <errno.h>
 #include <poll.h>

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/vfs.h>
@@ -11,8 +12,9 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "driver/machine/common/cgroup.h"
+#include "driver/machine/common/deadline.h"
 
-enum { MOUNTINFO_MAX_BYTES = 16 << 20, CONTROLLERS_MAX_BYTES = 4096 };
+enum { MOUNTINFO_MAX_BYTES = 16 << 20, CONTROLLERS_MAX_BYTES = 4096, REMOVE_TIMEOUT_MS = 2000, RETRY_MS = 2 };
 
 /* Reading /proc/self/mountinfo, proc(5) */
 
@@ -188,12 +190,23 @@ int layout_create(const struct layout *layout, const char *uid, struct err *err)
 	return r < 0 ? r : enable_controllers(layout, group, err);
 }
 
+/* A process that is gone from one hierarchy may be on its way out of another. */
+static int remove_patiently(const char *group)
+{
+	struct deadline deadline = deadline_in(REMOVE_TIMEOUT_MS);
+	int r;
+
+	while ((r = cgroup_remove(group)) == -EBUSY && deadline_left_ms(deadline) > 0)
+		poll(NULL, 0, RETRY_MS);
+	return r;
+}
+
 static int destroy1(const struct layout *layout, const char *uid, struct err *err)
 {
 	for (size_t i = 0; i < layout->hierarchies.count; i++) {
 		const char *mount = layout->hierarchies.items[i].path;
 		auto_free char *group = text_format("%s%s/%s", mount, layout->relative, uid);
-		int r = cgroup_remove(group);
+		int r = remove_patiently(group);
 
 		if (r < 0 && r != -EROFS)
 			return err_set(err, r, "remove cgroup '%s': %m", shown(group));

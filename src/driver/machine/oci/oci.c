@@ -87,6 +87,8 @@ int oci_destroy(const struct oci *oci, const char *uid, struct err *err)
 	if (run_dir >= 0)
 		oci_state_mark(run_dir, "killed");
 	r = layout_destroy(&oci->layout, uid, err);
+	if (run_dir >= 0)
+		oci_state_collect_monitor(run_dir);
 	if (r == 0)
 		r = file_remove_tree(state, err);
 	/* Last: as long as it is there, list() finds what is left. */

@@ -2,13 +2,13 @@
  * oci.h - what the files of the container driver share.
  *
  *	oci.c		the table of operations, and the short ones
- *	launch.c	start: conmon, crun, what happens before the first instruction
+ *	launch.c conmon.c	start: conmon, crun, what happens before the first instruction
  *	rootfs.c idmap.c	file systems, in a mount namespace of their own
  *	bundle*.c seccomp.c capability.c user.c	what crun is told
- *	layout.c limits.c oom.c usage.c	cgroups, of both versions
+ *	layout.c limits.c change.c oom.c usage.c	cgroups, of both versions
  *	state.c		what is kept in the run directory
  *	watch.c console.c	conmon's side
- *	exec*.c files.c beneath.c	inside the container
+ *	exec*.c files.c beneath.c identity.c	inside the container
  *	probe.c		looking at the host
  *
  * Threads: struct oci is constant after open.

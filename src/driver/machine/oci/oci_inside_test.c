@@ -115,13 +115,15 @@ static void limits_are_kept(void **state)
 	const struct layout *layout = &oci_of(bench->driver)->layout;
 	auto_free char *memory = layout_file1(layout, UID, "memory", "memory.limit_in_bytes");
 	auto_free char *pids = layout_file1(layout, UID, "pids", "pids.max");
+	auto_free char *said = NULL;
 	auto_str struct str text = { 0 };
 
 	if (!bench->bed->has_limits)
 		skip();
 	bench->container.pids_max = 8;
 	bench_start(bench);
-	bench_expect(bench, "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 5 & done 2>&1 | grep -c \"can't fork\"; true", "1");
+	said = bench_says_as(bench, NULL, "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 5 & done");
+	assert_non_null(strstr(said, "can't fork"));
 	if (!memory)
 		return;
 	bench->container.pids_max = 70;
@@ -321,7 +323,7 @@ static void terminals_change_their_size(void **state)
 	char text[1024] = { 0 };
 	int code;
 	struct machine_exec exec = {
-		.argv = (const char *const[]){ "sh", "-c", "while [ \"$(stty size)\" != '33 111' ]; do sleep 0.02; done; tty; echo seen", NULL },
+		.argv = (const char *const[]){ "sh", "-c", "while [ \"$(stty size 2>/dev/null)\" != '33 111' ]; do sleep 0.02; done; tty; echo seen", NULL },
 		.has_terminal = true, .rows = 10, .columns = 20, .output = output, .error = -1,
 	};
 

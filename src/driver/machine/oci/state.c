@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -76,6 +77,18 @@ bool oci_state_is_killed(int dir_fd)
 	struct stat st;
 
 	return oci_state_is_marked(dir_fd, "killed") || (fstat(dir_fd, &st) == 0 && st.st_nlink == 0);
+}
+
+void oci_state_collect_monitor(int dir_fd)
+{
+	pid_t pid = (pid_t)oci_state_number(dir_fd, "monitor", 0);
+	char path[40], text[256], wanted[40];
+
+	/* Nothing but an ended conmon of ours: the number could be somebody else's by now. */
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	snprintf(wanted, sizeof(wanted), "(conmon) Z %d ", (int)getpid());
+	if (pid > 0 && oci_state_read(AT_FDCWD, path, text, sizeof(text)) && strstr(text, wanted))
+		waitpid(pid, NULL, WNOHANG);
 }
 
 void oci_state_last_words(int dir_fd, char *words, size_t size)

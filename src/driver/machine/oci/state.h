@@ -37,6 +37,9 @@ void oci_state_mark(int dir_fd, const char *name);
 bool oci_state_is_marked(int dir_fd, const char *name);
 bool oci_state_is_killed(int dir_fd);		/* Also when the directory is gone. */
 
+/* conmon may be our child and have ended while nobody watched it: then it is collected. */
+void oci_state_collect_monitor(int dir_fd);
+
 /* What conmon or crun said last, for people; empty when they said nothing. */
 void oci_state_last_words(int dir_fd, char *words, size_t size);
 

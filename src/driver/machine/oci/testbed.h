@@ -150,7 +150,8 @@ static inline bool testbed_init(struct testbed *bed)
 	struct err err;
 
 	*bed = (struct testbed){ .directory = text_copy(mkdtemp(directory)) };
-	bed->relative = text_format("/strata-oci-test-%d", (int)getpid());
+	/* Unique on the host: of version 1 no sandbox has its own. */
+	bed->relative = text_copy(strrchr(bed->directory, '/'));
 	bed->cgroup = text_format("%s%s", testbed_cgroups(), bed->relative);
 	bed->run = text_format("%s/run", bed->directory);
 	bed->console = text_format("%s/console.log", bed->directory);

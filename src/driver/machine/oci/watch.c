@@ -264,9 +264,11 @@ static int begin(struct machine_watch *watch, struct err *err)
 		return watch->run_dir;
 	r = watch_process(watch, err);
 	/* It has ended while nobody looked. */
-	if (r == -ENOENT && oci_state_is_marked(watch->run_dir, watch->uid))
+	if (r == -ENOENT && oci_state_is_marked(watch->run_dir, watch->uid)) {
+		oci_state_collect_monitor(watch->run_dir);
 		r = 0;
-	else if (r == 0)
+	}
+	if (r == 0 && watch->process_source)
 		r = watch_groups(watch, err);
 	if (r == 0)
 		loop_add_timer(watch->loop, 0, on_first, watch, &watch->first_source);

@@ -7,10 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -18,6 +21,7 @@
 #include "base/rng.h"
 #include "base/spawn.h"
 #include "base/str.h"
+#include "driver/volume/file/tree_fixture.h"
 #include "driver/volume/file/tree_stream.h"
 #include "port/volume.h"
 
@@ -302,6 +306,97 @@ static void test_in_use(void **state)
 	receive(fixture, "a");
 }
 
+/* The daemon is killed at any moment */
+
+enum { KILLS = 40, KILL_AFTER_MAX_US = 60000 };
+
+/* Brings the tree "t" to its two snapshots in turn, makes and removes copies, until it is killed. */
+static void work_until_killed(const struct fixture *fixture)
+{
+	struct volume_params params = { .directory = fixture->place };
+	struct volume_driver *driver;
+	struct err err;
+
+	if (volume_file.open(&params, &driver, &err) < 0)
+		_exit(1);
+	for (int i = 0;; i++) {
+		const char *snapshot = i % 2 ? "s1" : "s2";
+
+		volume_file.snapshot_restore(driver, "t", snapshot, &err);
+		volume_file.clone(driver, "copy", "t", snapshot, NULL, &err);
+		volume_file.snapshot_create(driver, "t", "s3", &err);
+		volume_file.snapshot_remove(driver, "t", "s3", &err);
+		volume_file.remove(driver, "copy", &err);
+		volume_file.snapshot_remove(driver, "u", "s2", &err);
+		if (lseek(fixture->fd, 0, SEEK_SET) == 0)
+			volume_file.receive(driver, "u", fixture->fd, NULL, &err);
+	}
+}
+
+static void kill_after(const struct fixture *fixture, uint64_t us)
+{
+	struct timespec pause = { .tv_nsec = (long)us * 1000 };
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		work_until_killed(fixture);
+	nanosleep(&pause, NULL);		/* No event to wait for: any moment will do. */
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void expect_one_of_two(struct fixture *fixture, const char *volume)
+{
+	struct err first, second;
+
+	if (tree_fixture_check(NULL, fixture->driver, volume, 1, &first) < 0 &&
+	    tree_fixture_check(NULL, fixture->driver, volume, 2, &second) < 0)
+		fail_msg("neither: %s; nor: %s", first.msg, second.msg);
+}
+
+static void expect_no_leftovers(const struct fixture *fixture)
+{
+	auto_close int fd = open(fixture->place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct volume_names names = { 0 };
+	struct err err;
+
+	assert_int_equal(place_names(fd, &names, &err), 0);
+	for (size_t i = 0; i < names.items.count; i++)
+		assert_null(strstr(names.items.items[i], ".tmp-"));
+	volume_names_done(&names);
+}
+
+static void test_killed_at_any_moment(void **state)
+{
+	struct fixture *fixture = *state;
+	struct volume_names names;
+	struct rng rng;
+	struct err err;
+
+	assert_int_equal(volume_file.create(fixture->driver, "t", VOLUME_TREE, NULL, 0, &err), 0);
+	assert_int_equal(tree_fixture_write(NULL, fixture->driver, "t", 1, &err), 0);
+	assert_int_equal(volume_file.snapshot_create(fixture->driver, "t", "s1", &err), 0);
+	send_snapshot(fixture, "t", "s1", NULL);
+	receive(fixture, "u");
+	assert_int_equal(tree_fixture_write(NULL, fixture->driver, "t", 2, &err), 0);
+	assert_int_equal(volume_file.snapshot_create(fixture->driver, "t", "s2", &err), 0);
+	send_snapshot(fixture, "t", "s2", "s1");
+	rng_init(&rng, 7);
+	for (int i = 0; i < KILLS; i++) {
+		kill_after(fixture, rng_below(&rng, KILL_AFTER_MAX_US));
+		assert_int_equal(volume_file.list(fixture->driver, &names, &err), 0);
+		for (size_t j = 0; j < names.items.count; j++)
+			expect_one_of_two(fixture, names.items.items[j]);
+		assert_true(names.items.count >= 2);
+		volume_names_done(&names);
+		expect_no_leftovers(fixture);
+	}
+	/* And what had begun can be brought to its end. */
+	receive(fixture, "u");
+	assert_int_equal(tree_fixture_check(NULL, fixture->driver, "u", 2, &err), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +404,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_changes_are_small, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_chain_of_changes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_in_use, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_killed_at_any_moment, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,7 +113,7 @@ static void filter_btrfs(const uint8_t *data, size_t size)
 		frames_pack32(copy + at + 6, crc32c_raw(0, copy + at, length));
 		at += length;
 	}
-	assert(filter_init(&filter, -1, &err) == 0);
+	assert(filter_init(&filter, -1, (const unsigned char[SUBVOLUME_UUID_SIZE]){ 0 }, &err) == 0);
 	for (size_t at = 0; at < size && r == 0; at += PIECE)
 		r = filter_feed(&filter, copy + at, size - at < PIECE ? size - at : PIECE, &out, &err);
 	assert(out.size <= size);

@@ -49,7 +49,7 @@ struct volume_layer {
 struct volume_info {
 	enum volume_content content;
 	uint64_t size_bytes;		/* As the guest sees it; of a tree its limit, 0: none. */
-	uint64_t allocated_bytes;	/* On disk, without what it shares with its parent. */
+	uint64_t allocated_bytes;	/* On disk, without what it shares with its parent. Of a tree roughly: asking costs little. */
 	VEC(struct volume_layer) layers;	/* BLOCK: for the machine driver. */
 	char *tree;			/* TREE: absolute path of the folder. */
 	VEC(char *) snapshots;		/* Names, oldest first. */
@@ -93,7 +93,7 @@ struct volume_ops {
 	const char *name;
 	int (*open)(const struct volume_params *params, struct volume_driver **ret_driver, struct err *err);
 	void (*close)(struct volume_driver *driver);
-	/* What is opened on goes for good (unmounted, the file made for it removed), when no volume is in it. Not opened. */
+	/* What is opened on goes for good (unmounted, the file made for it removed), when no volume is in it: -EBUSY. Not opened. */
 	int (*destroy)(const struct volume_params *params, struct err *err);
 	/* Of the whole pool. */
 	int (*space)(struct volume_driver *driver, struct volume_space *ret_space, struct err *err);
@@ -124,7 +124,10 @@ struct volume_ops {
 	 * A snapshot as a stream of bytes, for backups: whole ('base' null), or what changed since the snapshot 'base'.
 	 * receive makes a new volume from a whole one (with the snapshot, under its name, in it), or brings a volume that has the
 	 * snapshot 'base' and is not in use to the state of the stream's snapshot. A stream is only for the
-	 * driver that wrote it, and is untrusted: -EINVAL when it is damaged or does not fit, with nothing changed.
+	 * driver that wrote it (disks: "file" and "btrfs" read each other's), and is untrusted: -EINVAL when it is damaged or does not
+	 * fit, with nothing changed. A whole stream holds what the volume shares with its parent too. A snapshot of that name that is
+	 * there already has been received before: its state is what the volume gets. -EEXIST when the volume is another one.
+	 * send may be used while a machine writes to the volume. Whoever writes to 'to_fd' must ignore SIGPIPE.
 	 */
 	int (*send)(struct volume_driver *driver, const char *volume, const char *snapshot, const char *base, int to_fd,
 		    const struct volume_progress *progress, struct err *err);

@@ -14,7 +14,8 @@
 #include "driver/volume/btrfs/ways.h"
 #include "driver/volume/file/folder.h"
 
-/* Where the whole file system is ours, quotas count from the beginning and names are nobody's business. In somebody's folder they begin with the first limit. */
+/* Where the whole file system is ours: quotas count from the beginning (in somebody's folder they begin with the first limit), and
+ * names are nobody's business. */
 static int prepare(const char *directory, struct err *err)
 {
 	auto_close int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -29,9 +29,10 @@ static int refuse(const char *why, struct err *err)
 	return err_set(err, -EINVAL, "the stream of btrfs %s: send or copy it again", why);
 }
 
-int filter_init(struct filter *filter, int base_fd, struct err *err)
+int filter_init(struct filter *filter, int base_fd, const unsigned char alias[SUBVOLUME_UUID_SIZE], struct err *err)
 {
 	*filter = (struct filter){ .base_fd = base_fd };
+	memcpy(filter->alias, alias, sizeof(filter->alias));
 	return base_fd < 0 ? 0 : subvolume_get_info(base_fd, &filter->base, err);
 }
 
@@ -94,7 +95,7 @@ static int take_subvolume(struct filter *filter, enum command command, struct fo
 	if (!is_uuid(found->clone_uuid, filter->base.uuid) && !is_uuid(found->clone_uuid, filter->base.received))
 		return err_set(err, -EINVAL, "the stream's changes are to another snapshot than the one of that name here: send a whole stream");
 	memcpy(filter->parent, found->clone_uuid, sizeof(filter->parent));
-	memcpy(found->clone_uuid, filter->base.uuid, sizeof(filter->base.uuid));
+	memcpy(found->clone_uuid, filter->alias, sizeof(filter->alias));
 	return 0;
 }
 
@@ -117,7 +118,7 @@ static int take_clone(struct filter *filter, struct found *found, struct err *er
 		fd = file_open_beneath(filter->base_fd, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0, &ignored);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return refuse("shares blocks with something that is no file of its base", err);
-	memcpy(found->clone_uuid, filter->base.uuid, sizeof(filter->base.uuid));
+	memcpy(found->clone_uuid, filter->alias, sizeof(filter->alias));
 	return 0;
 }
 

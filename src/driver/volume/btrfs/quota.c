@@ -16,39 +16,32 @@ enum {
 	QUOTA_ENABLE_SIMPLE = 4,	/* BTRFS_QUOTA_CTL_ENABLE_SIMPLE_QUOTA; newer than the headers of Debian 12. */
 	STATUS_SIMPLE = 1 << 3,		/* BTRFS_QGROUP_STATUS_FLAG_SIMPLE_MODE */
 	OUR_LEVEL = 100,		/* Of our groups; people use 1. */
-	SEARCH_BYTES = 4096,
 };
 
 #define GROUP_OF(id) ((uint64_t)OUR_LEVEL << BTRFS_QGROUP_LEVEL_SHIFT | (id))
 
 /* Items of one type in the quota tree, their keys' offsets between two numbers. */
-struct search {
-	struct btrfs_ioctl_search_args_v2 args;
-	unsigned char items[SEARCH_BYTES];
-};
-
-static int search(int fd, uint32_t type, uint64_t first, uint64_t last, struct search *search)
+static int search(int fd, uint32_t type, uint64_t first, uint64_t last, struct btrfs_ioctl_search_args *found)
 {
-	*search = (struct search){
-		.args.key = { .tree_id = BTRFS_QUOTA_TREE_OBJECTID, .min_type = type, .max_type = type, .min_offset = first,
-			      .max_offset = last, .max_transid = UINT64_MAX, .nr_items = 32 },
-		.args.buf_size = SEARCH_BYTES,
+	*found = (struct btrfs_ioctl_search_args){
+		.key = { .tree_id = BTRFS_QUOTA_TREE_OBJECTID, .min_type = type, .max_type = type, .min_offset = first,
+			 .max_offset = last, .max_transid = UINT64_MAX, .nr_items = 32 },
 	};
-	return ioctl(fd, BTRFS_IOC_TREE_SEARCH_V2, &search->args) < 0 ? -errno : 0;
+	return ioctl(fd, BTRFS_IOC_TREE_SEARCH, found) < 0 ? -errno : 0;
 }
 
 /* The one item with this key; false when there is none. */
 static bool find(int fd, uint32_t type, uint64_t offset, void *item, size_t size)
 {
 	struct btrfs_ioctl_search_header header;
-	struct search found;
+	struct btrfs_ioctl_search_args found;
 
-	if (search(fd, type, offset, offset, &found) < 0 || found.args.key.nr_items == 0)
+	if (search(fd, type, offset, offset, &found) < 0 || found.key.nr_items == 0)
 		return false;
-	memcpy(&header, found.items, sizeof(header));
+	memcpy(&header, found.buf, sizeof(header));
 	if (header.type != type || header.offset != offset || header.len < size)
 		return false;
-	memcpy(item, found.items + sizeof(header), size);
+	memcpy(item, found.buf + sizeof(header), size);
 	return true;
 }
 
@@ -70,12 +63,12 @@ static int change_group(int fd, bool is_made, uint64_t group)
 static void sweep(int fd)
 {
 	struct btrfs_ioctl_search_header header;
-	struct search found;
+	struct btrfs_ioctl_search_args found;
 
 	if (search(fd, BTRFS_QGROUP_LIMIT_KEY, GROUP_OF(0), GROUP_OF(0) | ((UINT64_C(1) << BTRFS_QGROUP_LEVEL_SHIFT) - 1), &found) < 0)
 		return;
-	for (size_t i = 0, at = 0; i < found.args.key.nr_items && at + sizeof(header) <= SEARCH_BYTES; i++) {
-		memcpy(&header, found.items + at, sizeof(header));
+	for (size_t i = 0, at = 0; i < found.key.nr_items && at + sizeof(header) <= sizeof(found.buf); i++) {
+		memcpy(&header, found.buf + at, sizeof(header));
 		at += sizeof(header) + header.len;
 		if (header.type == BTRFS_QGROUP_LIMIT_KEY && header.offset >> BTRFS_QGROUP_LEVEL_SHIFT == OUR_LEVEL)
 			change_group(fd, false, header.offset);

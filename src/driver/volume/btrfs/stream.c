@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -19,6 +20,7 @@
 #include "driver/volume/btrfs/ways.h"
 
 enum { MESSAGE_MAX = 4096, CANCEL_POLL_MS = 100 };
+#define ALIAS "base"
 
 struct tool {				/* `btrfs`, running; its stdin or stdout is the other end of 'fd'. */
 	pid_t pid;
@@ -181,20 +183,6 @@ static int pass_on(struct tool *tool, struct filter *filter, struct frames_reade
 	return r < 0 ? r : filter_end(filter, err);
 }
 
-/* Two subvolumes may say they were received from one that sent this: it must have been ours that was taken. */
-static int check_parent(int dir_fd, const struct filter *filter, struct err *err)
-{
-	auto_close int fd = openat(dir_fd, filter->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct subvolume_info info;
-	int r = fd < 0 ? err_set(err, -errno, "open what was received: %m") : subvolume_get_info(fd, &info, err);
-
-	if (r < 0 || filter->base_fd < 0)
-		return r;
-	if (memcmp(info.parent, filter->base.uuid, sizeof(info.parent)) != 0)
-		return err_set(err, -EINVAL, "another volume here was received from this one's snapshot: remove it, or send a whole stream");
-	return 0;
-}
-
 static int receive_into(int dir_fd, struct filter *filter, struct frames_reader *reader, struct err *err)
 {
 	char directory[PATH_MAX];
@@ -203,19 +191,40 @@ static int receive_into(int dir_fd, struct filter *filter, struct frames_reader 
 	int r;
 
 	if ((r = path_of(dir_fd, directory, err)) < 0 || (r = tool_start(&tool, argv, STDIN_FILENO, err)) < 0 ||
-	    (r = pass_on(&tool, filter, reader, err)) < 0 || (r = tool_end(&tool, -EINVAL, err)) < 0)
+	    (r = pass_on(&tool, filter, reader, err)) < 0)
 		return r;
-	return check_parent(dir_fd, filter, err);
+	return tool_end(&tool, -EINVAL, err);
+}
+
+/*
+ * `btrfs receive` looks for the base by UUID in the whole file system, where another volume may say the same one of itself: one
+ * received from the same stream, or one whose stranger wants to be taken for it. So a copy of ours, gone again with the
+ * folder that is being built, gets a UUID that nobody can know.
+ */
+static int make_alias(int base_fd, int dir_fd, unsigned char alias[SUBVOLUME_UUID_SIZE], struct err *err)
+{
+	auto_close int fd = -1;
+	int r = subvolume_snapshot(base_fd, dir_fd, ALIAS, false, err);
+
+	if (r < 0)
+		return r;
+	if (getrandom(alias, SUBVOLUME_UUID_SIZE, 0) != SUBVOLUME_UUID_SIZE)
+		return err_set(err, -errno, "getrandom: %m");
+	fd = openat(dir_fd, ALIAS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? err_set(err, -errno, "open a copy of the base: %m") : subvolume_set_received(fd, alias, err);
 }
 
 int btrfs_stream_receive(const struct place *place, int base_fd, struct frames_reader *reader, int dir_fd, const char *name,
 			 struct err *err)
 {
+	unsigned char alias[SUBVOLUME_UUID_SIZE] = { 0 };
 	struct filter filter;
-	int r = filter_init(&filter, base_fd, err);
+	int r = base_fd < 0 ? 0 : make_alias(base_fd, dir_fd, alias, err);
 
 	(void)place;
-	if (r == 0 && (r = receive_into(dir_fd, &filter, reader, err)) == 0 && strcmp(filter.name, name) != 0 &&
+	if (r < 0 || (r = filter_init(&filter, base_fd, alias, err)) < 0)
+		return r;
+	if ((r = receive_into(dir_fd, &filter, reader, err)) == 0 && strcmp(filter.name, name) != 0 &&
 	    renameat2(dir_fd, filter.name, dir_fd, name, RENAME_NOREPLACE) < 0)
 		r = err_set(err, -errno, "name what was received: %m");
 	filter_done(&filter);

@@ -88,6 +88,17 @@ int subvolume_remove(int dir_fd, const char *name, struct err *err)
 	return file_remove_tree(path, err);
 }
 
+int subvolume_set_received(int fd, const unsigned char uuid[SUBVOLUME_UUID_SIZE], struct err *err)
+{
+	struct btrfs_ioctl_received_subvol_args args = { .stransid = 1 };
+	uint64_t flags = BTRFS_SUBVOL_RDONLY;
+
+	memcpy(args.uuid, uuid, sizeof(args.uuid));
+	if (ioctl(fd, BTRFS_IOC_SET_RECEIVED_SUBVOL, &args) < 0 || ioctl(fd, BTRFS_IOC_SUBVOL_SETFLAGS, &flags) < 0)
+		return err_set(err, -errno, "mark a subvolume as received: %m%s", place_remedy(errno));
+	return 0;
+}
+
 int subvolume_get_info(int fd, struct subvolume_info *ret_info, struct err *err)
 {
 	struct btrfs_ioctl_get_subvol_info_args args = { 0 };

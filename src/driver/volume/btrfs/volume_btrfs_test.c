@@ -6,7 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/btrfs.h>
+#include <linux/fs.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -354,6 +354,56 @@ static void test_base_of_same_name(void **state)
 	assert_non_null(strstr(err.msg, "another snapshot"));
 }
 
+static char *path_in(struct volume_driver *driver, const char *volume, const char *name)
+{
+	auto_info struct volume_info info = { 0 };
+	struct err err;
+
+	assert_int_equal(driver->ops->info(driver, volume, &info, &err), 0);
+	return text_format("%s/%s", info.tree, name);
+}
+
+/* A file whose blocks are those of one that the base has: they are shared again where it is received, under another UUID. */
+static void test_shared_blocks_of_base(void **state)
+{
+	struct fixture *fixture = *state;
+	struct stat st;
+	struct err err;
+
+	NEED_BTRFS(fixture);
+	auto_free char *whole = text_format("%s/whole", fixture->folder), *changes = text_format("%s/changes", fixture->folder);
+	auto_close int whole_fd = open(whole, O_RDWR | O_CREAT | O_CLOEXEC, 0600), changes_fd = open(changes, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	auto_close int from = -1, to = -1, received = -1;
+	auto_free char *bytes = alloc(MIB), *found = alloc(MIB);
+
+	assert_int_equal(volume_btrfs.create(fixture->driver, "a", VOLUME_TREE, NULL, 0, &err), 0);
+	auto_free char *first = path_in(fixture->driver, "a", "first"), *second = path_in(fixture->driver, "a", "second");
+	memset(bytes, 'b', MIB);
+	assert_int_equal(file_write_atomic(first, bytes, MIB, 0600, &err), 0);
+	assert_int_equal(volume_btrfs.snapshot_create(fixture->driver, "a", "s1", &err), 0);
+	from = open(first, O_RDONLY | O_CLOEXEC);
+	to = open(second, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(ioctl(to, FICLONE, from), 0);
+	assert_int_equal(unlink(first), 0);
+	assert_int_equal(volume_btrfs.snapshot_create(fixture->driver, "a", "s2", &err), 0);
+	assert_int_equal(volume_btrfs.send(fixture->driver, "a", "s1", NULL, whole_fd, NULL, &err), 0);
+	assert_int_equal(volume_btrfs.send(fixture->driver, "a", "s2", "s1", changes_fd, NULL, &err), 0);
+	assert_int_equal(fstat(changes_fd, &st), 0);
+	assert_true(st.st_size < MIB / 8);
+	/* Twice, so that two subvolumes say they were received from the same one. */
+	for (const char **name = (const char *[]){ "b", "c", NULL }; *name; name++) {
+		assert_int_equal(lseek(whole_fd, 0, SEEK_SET) | lseek(changes_fd, 0, SEEK_SET), 0);
+		assert_int_equal(volume_btrfs.receive(fixture->driver, *name, whole_fd, NULL, &err), 0);
+		if (volume_btrfs.receive(fixture->driver, *name, changes_fd, NULL, &err) < 0)
+			fail_msg("%s", err.msg);
+	}
+	auto_free char *copy = path_in(fixture->driver, "c", "second"), *gone = path_in(fixture->driver, "c", "first");
+	received = open(copy, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(read(received, found, MIB), MIB);
+	assert_memory_equal(found, bytes, MIB);
+	assert_int_equal(access(gone, F_OK), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +415,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full_and_read_only, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_clone_shares, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_base_of_same_name, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_shared_blocks_of_base, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

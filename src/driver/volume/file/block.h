@@ -22,7 +22,7 @@ int block_snapshot_restore(struct place *place, const char *volume, const char *
 int block_snapshot_remove(struct place *place, const char *volume, const char *snapshot, struct err *err);
 int block_info(struct place *place, const char *volume, struct volume_info *ret_info, struct err *err);
 
-/* block_stream.c; the reader is behind the header. */
+/* block_send.c and block_receive.c; the reader is behind the header. */
 int block_send(struct place *place, const char *volume, const char *snapshot, const char *base, int to_fd,
 	       const struct volume_progress *progress, struct err *err);
 int block_receive(struct place *place, const char *volume, const struct frames_header *header, struct frames_reader *reader,
@@ -31,7 +31,7 @@ int block_receive(struct place *place, const char *volume, const struct frames_h
 /* Makes an image in the empty file 'fd' of the stream's records, up to the end. */
 int block_stream_write(const struct frames_header *header, struct frames_reader *reader, int fd, struct err *err);
 
-/* What block_stream.c needs of block.c: one run of qemu-img snapshot with 'option' (-c, -a or -d). */
+/* What block_receive.c needs of block.c: one run of qemu-img snapshot with 'option' (-c, -a or -d). */
 int block_change_snapshot(const struct place *place, int fd, const char *option, const char *snapshot, struct err *err);
 int block_need_snapshot(const struct chain *chain, const char *snapshot, struct err *err);
 

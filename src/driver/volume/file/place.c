@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,12 +14,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define SUFFIX_VOLUME ".qcow2"
-#define SUFFIX_PARENT ".parent"
-#define SUFFIX_TREE ".tree"
-#define SUFFIX_BUILDING ".tmp-"
-
-static const char *file_name(const char *volume, const char *suffix, char buffer[PLACE_FILE_NAME_SIZE])
+const char *place_file_name(const char *volume, const char *suffix, char buffer[PLACE_FILE_NAME_SIZE])
 {
 	int length = snprintf(buffer, PLACE_FILE_NAME_SIZE, "%s%s", volume, suffix);
 
@@ -59,17 +53,17 @@ static bool has_file(const struct place *place, const char *volume, const char *
 {
 	char name[PLACE_FILE_NAME_SIZE];
 
-	return faccessat(place->fd, file_name(volume, suffix, name), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return faccessat(place->fd, place_file_name(volume, suffix, name), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 bool place_has_block(const struct place *place, const char *volume)
 {
-	return has_file(place, volume, SUFFIX_VOLUME);
+	return has_file(place, volume, PLACE_SUFFIX_VOLUME);
 }
 
 bool place_has_tree(const struct place *place, const char *volume)
 {
-	return has_file(place, volume, SUFFIX_TREE);
+	return has_file(place, volume, PLACE_SUFFIX_TREE);
 }
 
 bool place_has(const struct place *place, const char *volume)
@@ -130,7 +124,7 @@ int place_names(int dir_fd, struct volume_names *ret_names, struct err *err)
 int place_parent(const struct place *place, const char *volume, char ret_parent[VOLUME_NAME_LENGTH + 1], struct err *err)
 {
 	char link[PLACE_FILE_NAME_SIZE], target[PLACE_FILE_NAME_SIZE] = { 0 };
-	ssize_t length = readlinkat(place->fd, file_name(volume, SUFFIX_PARENT, link), target, sizeof(target) - 1);
+	ssize_t length = readlinkat(place->fd, place_file_name(volume, PLACE_SUFFIX_PARENT, link), target, sizeof(target) - 1);
 
 	if (length < 0 && errno != ENOENT)
 		return err_set(err, -errno, "read link '%s/%s': %m", shown(place->directory), link);
@@ -138,7 +132,7 @@ int place_parent(const struct place *place, const char *volume, char ret_parent[
 		ret_parent[0] = '\0';
 		return 0;
 	}
-	if (!cut_suffix(target, SUFFIX_VOLUME) || volume_check_name("volume", target, err) < 0)
+	if (!cut_suffix(target, PLACE_SUFFIX_VOLUME) || volume_check_name("volume", target, err) < 0)
 		return err_set(err, -EINVAL, "link '%s/%s' points at '%s', which is no volume", shown(place->directory), link, shown(target));
 	strcpy(ret_parent, target);
 	return 0;
@@ -146,12 +140,12 @@ int place_parent(const struct place *place, const char *volume, char ret_parent[
 
 int place_remove(const struct place *place, const char *volume, struct err *err)
 {
-	static const char *const suffixes[] = { SUFFIX_VOLUME, SUFFIX_PARENT };
+	static const char *const suffixes[] = { PLACE_SUFFIX_VOLUME, PLACE_SUFFIX_PARENT };
 	char name[PLACE_FILE_NAME_SIZE];
 
 	/* The volume first: a link alone is a leftover, a child without its link would be broken. */
 	for (size_t i = 0; i < ARRAY_COUNT(suffixes); i++)
-		if (unlinkat(place->fd, file_name(volume, suffixes[i], name), 0) < 0 && errno != ENOENT)
+		if (unlinkat(place->fd, place_file_name(volume, suffixes[i], name), 0) < 0 && errno != ENOENT)
 			return err_set(err, -errno, "remove '%s/%s': %m", shown(place->directory), name);
 	return 0;
 }
@@ -210,11 +204,11 @@ static void look_at(const struct place *place, const char *file, struct listing 
 	auto_free char *name = text_copy(file);
 	struct err err;
 
-	if (strstr(name, SUFFIX_BUILDING))
+	if (strstr(name, PLACE_SUFFIX_BUILDING))
 		take_abandoned(place, name, listing);
-	else if (cut_suffix(name, SUFFIX_PARENT) && !place_has_block(place, name))
+	else if (cut_suffix(name, PLACE_SUFFIX_PARENT) && !place_has_block(place, name))
 		unlinkat(place->fd, file, 0);
-	else if ((cut_suffix(name, SUFFIX_VOLUME) || cut_suffix(name, SUFFIX_TREE)) && volume_check_name("volume", name, &err) == 0)
+	else if ((cut_suffix(name, PLACE_SUFFIX_VOLUME) || cut_suffix(name, PLACE_SUFFIX_TREE)) && volume_check_name("volume", name, &err) == 0)
 		*vec_push(&listing->names->items) = take(name);
 }
 
@@ -240,7 +234,7 @@ static int open_layer(const struct place *place, const char *volume, int flags, 
 {
 	char name[PLACE_FILE_NAME_SIZE];
 	struct stat st;
-	auto_close int fd = openat(place->fd, file_name(volume, SUFFIX_VOLUME, name), flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	auto_close int fd = openat(place->fd, place_file_name(volume, PLACE_SUFFIX_VOLUME, name), flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0 && errno == ENOENT)
 		return err_set(err, -ENOENT, "volume '%s' does not exist", volume);
@@ -257,7 +251,7 @@ static int check_parent(const char *volume, const struct qcow2_header *header, c
 	char name[PLACE_FILE_NAME_SIZE] = "";
 
 	if (parent[0])
-		file_name(parent, SUFFIX_VOLUME, name);
+		place_file_name(parent, PLACE_SUFFIX_VOLUME, name);
 	if (!text_equal(header->backing, name))
 		return err_set(err, -EINVAL, "volume '%s' names '%s' as its parent instead of '%s': restore it from a backup", volume,
 			       shown(header->backing), name);
@@ -306,161 +300,4 @@ void chain_close(struct chain *chain)
 {
 	while (chain->count)
 		close(chain->fds[--chain->count]);
-}
-
-static int name_building(const char *volume, struct building *building, struct err *err)
-{
-	char suffix[16];
-	uint32_t random;
-
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		return err_set(err, -errno, "getrandom: %m");
-	snprintf(suffix, sizeof(suffix), SUFFIX_BUILDING "%08x", random);
-	file_name(volume, suffix, building->name);
-	return 0;
-}
-
-static int open_building(struct place *place, const char *name, bool is_folder)
-{
-	if (!is_folder)
-		return openat(place->fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (mkdirat(place->fd, name, 0700) < 0)
-		return -1;
-	return openat(place->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
-/* A new file or folder of that volume's, locked before place_list() can see it unlocked. */
-static int create_locked(struct place *place, const char *volume, struct building *building, struct err *err)
-{
-	int r = name_building(volume, building, err);
-
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&place->lock);
-	building->fd = open_building(place, building->name, building->is_folder);
-	if (building->fd < 0 || flock(building->fd, LOCK_EX | LOCK_NB) < 0)
-		r = err_set(err, -errno, "create '%s/%s': %m%s", shown(place->directory), building->name, place_remedy(errno));
-	pthread_mutex_unlock(&place->lock);
-	return r;
-}
-
-int building_begin(struct place *place, const char *volume, struct building *building, struct err *err)
-{
-	int r;
-
-	*building = (struct building){ .place = place, .fd = -1 };
-	r = create_locked(place, volume, building, err);
-	if (r == 0 && geteuid() == 0 && place->user && fchown(building->fd, place->user, place->group) < 0)
-		r = err_set(err, -errno, "give '%s/%s' to user %u: %m", shown(place->directory), building->name, place->user);
-	if (r < 0)
-		building_drop(building);
-	return r;
-}
-
-static int link_parent(const struct place *place, const char *volume, const char *parent, struct err *err)
-{
-	char link[PLACE_FILE_NAME_SIZE], target[PLACE_FILE_NAME_SIZE];
-
-	char present[PLACE_FILE_NAME_SIZE] = "";
-
-	file_name(volume, SUFFIX_PARENT, link);
-	if (parent[0])
-		file_name(parent, SUFFIX_VOLUME, target);
-	/* A volume that is replaced keeps its parent: it must not be without its link for a moment. */
-	if (readlinkat(place->fd, link, present, sizeof(present) - 1) > 0 && parent[0] && text_equal(present, target))
-		return 0;
-	if (unlinkat(place->fd, link, 0) < 0 && errno != ENOENT)
-		return err_set(err, -errno, "remove '%s/%s': %m", shown(place->directory), link);
-	if (parent[0] && symlinkat(target, place->fd, link) < 0)
-		return err_set(err, -errno, "link '%s/%s': %m", shown(place->directory), link);
-	return 0;
-}
-
-static int appear(struct building *building, const char *volume, const char *parent, struct err *err)
-{
-	const struct place *place = building->place;
-	char name[PLACE_FILE_NAME_SIZE];
-	int r = link_parent(place, volume, parent, err);
-
-	if (r < 0)
-		return r;
-	if (renameat(place->fd, building->name, place->fd, file_name(volume, SUFFIX_VOLUME, name)) < 0)
-		return err_set(err, -errno, "rename '%s/%s': %m", shown(place->directory), building->name);
-	close(take_fd(building->fd));
-	return 0;
-}
-
-int building_finish(struct building *building, const char *volume, const char *parent, struct err *err)
-{
-	struct place *place = building->place;
-	int r;
-
-	if (fsync(building->fd) < 0)
-		return err_set(err, -errno, "write '%s/%s' to disk: %m", shown(place->directory), building->name);
-	pthread_mutex_lock(&place->lock);
-	r = appear(building, volume, parent, err);
-	pthread_mutex_unlock(&place->lock);
-	if (r == 0 && fsync(place->fd) < 0)
-		return err_set(err, -errno, "write '%s' to disk: %m", shown(place->directory));
-	return r;
-}
-
-int building_begin_folder(struct place *place, const char *volume, struct building *building, struct err *err)
-{
-	*building = (struct building){ .place = place, .fd = -1, .is_folder = true };
-	return create_locked(place, volume, building, err);
-}
-
-int building_finish_folder(struct building *building, const char *volume, struct err *err)
-{
-	struct place *place = building->place;
-	char name[PLACE_FILE_NAME_SIZE];
-	int r = 0;
-
-	if (fsync(building->fd) < 0)
-		return err_set(err, -errno, "write '%s/%s' to disk: %m", shown(place->directory), building->name);
-	pthread_mutex_lock(&place->lock);
-	if (renameat2(place->fd, building->name, place->fd, file_name(volume, SUFFIX_TREE, name), RENAME_NOREPLACE) < 0)
-		r = err_set(err, -errno, "rename '%s/%s': %m", shown(place->directory), building->name);
-	pthread_mutex_unlock(&place->lock);
-	if (r < 0)
-		return r;
-	close(take_fd(building->fd));
-	if (fsync(place->fd) < 0)
-		return err_set(err, -errno, "write '%s' to disk: %m", shown(place->directory));
-	return 0;
-}
-
-int building_from_tree(struct place *place, const char *volume, struct building *building, struct err *err)
-{
-	char name[PLACE_FILE_NAME_SIZE];
-	int r;
-
-	*building = (struct building){ .place = place, .fd = -1, .is_folder = true };
-	if ((r = name_building(volume, building, err)) < 0)
-		return r;
-	pthread_mutex_lock(&place->lock);
-	building->fd = openat(place->fd, file_name(volume, SUFFIX_TREE, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (building->fd < 0 && errno != ENOENT)
-		r = err_set(err, -errno, "open '%s/%s': %m", shown(place->directory), name);
-	if (building->fd >= 0 && (flock(building->fd, LOCK_EX | LOCK_NB) < 0 ||
-				  renameat(place->fd, name, place->fd, building->name) < 0)) {
-		r = err_set(err, -errno, "rename '%s/%s': %m%s", shown(place->directory), name, place_remedy(errno));
-		close(take_fd(building->fd));
-	}
-	pthread_mutex_unlock(&place->lock);
-	return r;
-}
-
-void building_drop(struct building *building)
-{
-	struct err ignored;		/* place_list() tries again. */
-
-	if (building->fd < 0)
-		return;
-	if (building->is_folder)
-		place_remove_folder(building->place, building->name, &ignored);
-	else
-		unlinkat(building->place->fd, building->name, 0);
-	close(take_fd(building->fd));
 }

@@ -25,6 +25,10 @@
 #include "port/volume.h"
 
 enum { PLACE_FILE_NAME_SIZE = VOLUME_NAME_LENGTH + 16 };
+#define PLACE_SUFFIX_VOLUME ".qcow2"
+#define PLACE_SUFFIX_PARENT ".parent"
+#define PLACE_SUFFIX_TREE ".tree"
+#define PLACE_SUFFIX_BUILDING ".tmp-"
 
 struct place;
 
@@ -58,6 +62,9 @@ struct place {
 
 int place_open(const struct volume_params *params, const struct tree_ways *ways, struct place *place, struct err *err);
 void place_close(struct place *place);
+
+/* "<volume><suffix>"; the name was checked at the door. */
+const char *place_file_name(const char *volume, const char *suffix, char buffer[PLACE_FILE_NAME_SIZE]);
 
 bool place_has_block(const struct place *place, const char *volume);
 bool place_has_tree(const struct place *place, const char *volume);

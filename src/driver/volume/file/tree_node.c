@@ -53,7 +53,7 @@ int tree_node_read_xattrs(int dir_fd, const char *name, struct tree_xattrs *xatt
 	}
 	if (size < 0)
 		return err_set(err, -errno, "list the attributes of '%s': %m", shown(name));
-	for (const char *at = list; r == 0 && at < list + size; at += strlen(at) + 1)
+	for (const char *at = list; r == 0 && size > 0 && at < list + size; at += strlen(at) + 1)
 		if (!text_equal(at, TREE_NODE_ORIGIN))
 			r = read_value(path, at, xattrs, err);
 	if (xattrs->items.count)

@@ -472,6 +472,28 @@ static void test_tampered(void **state)
 	refuse(world, "some/image:tag", NULL, -EINVAL, "something else than the digest says");
 }
 
+/* This host's disk has lost a blob's end: told, and the next pull fetches it again. */
+static void test_lost_blob(void **state)
+{
+	const struct world *world = *state;
+	const struct oci_fixture *fixture = world->fixture;
+	struct oci_image image, again;
+	struct err err;
+
+	push(world, "oci", NULL);
+	expect_pull(world, "some/image:tag", &image);
+	const struct oci_layer *lost = &image.layers.items[1];
+	auto_free char *blob = oci_blob_path(fixture->store, lost->digest), *layer = oci_layer_path(fixture->store, lost->diff_id);
+	assert_int_equal(truncate(blob, (off_t)lost->blob_bytes / 2), 0);
+	assert_int_equal(file_remove_tree(layer, &err), 0);
+	assert_int_equal(oci_load(fixture->store, fixture->scratch, image.manifest, NULL, &again, &err), -EINVAL);
+	if (!strstr(err.msg, "damaged on this host's disk: pull or import it again"))
+		fail_msg("%s", err.msg);
+	expect_pull(world, "some/image:tag", &again);
+	oci_image_done(&image);
+	oci_image_done(&again);
+}
+
 static void test_full_disk(void **state)
 {
 	const struct world *world = *state;
@@ -528,6 +550,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_broken_off, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_stall, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_tampered, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_lost_blob, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_large_environment, set_up, tear_down),
 	};

@@ -61,7 +61,7 @@ struct spawn_io {
 	uint64_t timeout_ms;		/* 0: ten minutes. Then the process group is killed. */
 	const bool *is_cancelled;	/* May be null; looked at ten times a second. */
 	void (*on_line)(void *data, const char *line);	/* Each line of stderr; may be null. */
-	void (*on_tick)(void *data);	/* Ten times a second at least, while it runs; may be null. */
+	void (*on_tick)(void *data);	/* Ten times a second or so, while it runs; may be null. */
 	void *data;
 };
 

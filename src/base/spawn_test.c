@@ -365,6 +365,23 @@ static void test_cancelling_ends_it(void **state)
 	assert_int_equal(spawn_run(&params, &io, &err), -ECANCELED);
 }
 
+static void count_tick(void *data)
+{
+	++*(int *)data;
+}
+
+static void test_ticks_while_it_is_silent(void **state)
+{
+	struct spawn_params params = { .argv = (const char *const[]){ "sleep", "0.5", NULL } };
+	int ticks = 0;
+	struct spawn_io io = { .on_tick = count_tick, .data = &ticks };
+	struct err err;
+
+	(void)state;
+	assert_int_equal(spawn_run(&params, &io, &err), 0);
+	assert_true(ticks >= 3);
+}
+
 static void test_floods_are_cut_off(void **state)
 {
 	auto_str struct str output = { 0 };
@@ -447,6 +464,7 @@ int main(void)
 		cmocka_unit_test(test_lines_of_stderr_are_passed_on),
 		cmocka_unit_test(test_time_limit_kills_the_group),
 		cmocka_unit_test(test_cancelling_ends_it),
+		cmocka_unit_test(test_ticks_while_it_is_silent),
 		cmocka_unit_test(test_floods_are_cut_off),
 		cmocka_unit_test(test_background_children_do_not_delay_the_end),
 		cmocka_unit_test(test_threads_may_spawn_at_the_same_time),

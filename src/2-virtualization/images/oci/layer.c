@@ -64,16 +64,11 @@ static int write_info(const struct oci_store *store, const char *diff_id, const 
 }
 
 /* What it turned out to be is what was announced, where something was. */
-static int check(const struct oci_store *store, const char *digest, const char *diff_id, char expected_digest[SHA256_TEXT_SIZE],
-		 char expected_diff_id[SHA256_TEXT_SIZE], struct err *err)
+static int check(const char *digest, const char *diff_id, char expected_digest[SHA256_TEXT_SIZE], char expected_diff_id[SHA256_TEXT_SIZE],
+		 struct err *err)
 {
-	if (expected_digest[0] && !text_equal(digest, expected_digest)) {
-		auto_free char *path = oci_blob_path(store->folder, expected_digest);
-
-		unlink(path);		/* So that it is fetched again. */
-		return err_set(err, -EINVAL, "its digest is sha256:%.12s instead of sha256:%.12s: it is damaged, pull or import it again",
-			       digest, expected_digest);
-	}
+	if (expected_digest[0] && !text_equal(digest, expected_digest))
+		return err_set(err, -EINVAL, "its digest is sha256:%.12s instead of sha256:%.12s: it is damaged", digest, expected_digest);
 	if (expected_diff_id[0] && !text_equal(diff_id, expected_diff_id))
 		return err_set(err, -EINVAL, "its content is sha256:%.12s, the image's configuration says sha256:%.12s: the image is damaged",
 			       diff_id, expected_diff_id);
@@ -116,7 +111,7 @@ static int unpack_into(const struct oci_store *store, int blob_fd, const char *t
 		return err_set(err, -errno, "open '%s': %m", shown(temporary));
 	if ((r = oci_stream_open(blob_fd, &stream, err)) < 0 || (r = oci_unpack_tree(stream, root_fd, store, ret_bytes, err)) < 0 ||
 	    (r = oci_stream_finish(stream, store, is_digest, is_diff_id, err)) < 0 ||
-	    (r = check(store, is_digest, is_diff_id, digest, diff_id, err)) < 0)
+	    (r = check(is_digest, is_diff_id, digest, diff_id, err)) < 0)
 		return r;
 	if (!oci_stream_is_standard(stream) && ret_compression)
 		return err_set(err, -EINVAL, "it is compressed in a way that images do not use: use gzip or zstd");
@@ -150,9 +145,21 @@ static int compare(const struct oci_store *store, int fd, const char *digest, co
 	memcpy(expected_digest, digest, SHA256_TEXT_SIZE);
 	memcpy(expected_diff_id, diff_id, SHA256_TEXT_SIZE);
 	if (r < 0 || (r = oci_stream_finish(stream, store, is_digest, is_diff_id, err)) < 0 ||
-	    (r = check(store, is_digest, is_diff_id, expected_digest, expected_diff_id, err)) < 0)
+	    (r = check(is_digest, is_diff_id, expected_digest, expected_diff_id, err)) < 0)
 		return r;
 	return write_info(store, diff_id, digest, bytes, err);
+}
+
+/* Unpacking failed. When it is the blob on this disk that is not what it was, it must go, or no pull would fetch it again. */
+static int explain_damage(const struct oci_store *store, int fd, const char *path, const char *digest, struct err *err)
+{
+	char is_digest[SHA256_TEXT_SIZE];
+	struct err ignored;
+
+	if (sha256_file(fd, store->progress ? store->progress->is_cancelled : NULL, is_digest, &ignored) < 0 || text_equal(is_digest, digest))
+		return err->code;
+	unlink(path);
+	return err_set(err, -EINVAL, "its blob was damaged on this host's disk: pull or import it again");
 }
 
 int oci_layer_ensure(const struct oci_store *store, const char *digest, const char *diff_id, uint64_t *ret_unpacked_bytes, struct err *err)
@@ -161,6 +168,7 @@ int oci_layer_ensure(const struct oci_store *store, const char *digest, const ch
 	auto_close int fd = -1;
 	char expected_digest[SHA256_TEXT_SIZE], expected_diff_id[SHA256_TEXT_SIZE];
 	bool is_here = is_there(store, diff_id), is_listed = false, is_known;
+	int r;
 
 	is_known = read_info(store, diff_id, digest, &is_listed, ret_unpacked_bytes);
 	if (is_here && is_known && is_listed)
@@ -170,9 +178,11 @@ int oci_layer_ensure(const struct oci_store *store, const char *digest, const ch
 		return err_set(err, -ENOENT, "its blob sha256:%.12s is not here: pull or import it again", digest);
 	if (fd < 0)
 		return err_set(err, -errno, "open '%s': %m", shown(path));
-	if (is_here && is_known)
-		return compare(store, fd, digest, diff_id, *ret_unpacked_bytes, err);
 	memcpy(expected_digest, digest, SHA256_TEXT_SIZE);
 	memcpy(expected_diff_id, diff_id, SHA256_TEXT_SIZE);
-	return oci_layer_add(store, fd, expected_digest, expected_diff_id, NULL, ret_unpacked_bytes, err);
+	if (is_here && is_known)
+		r = compare(store, fd, digest, diff_id, *ret_unpacked_bytes, err);
+	else
+		r = oci_layer_add(store, fd, expected_digest, expected_diff_id, NULL, ret_unpacked_bytes, err);
+	return r == -EINVAL ? explain_damage(store, fd, path, digest, err) : r;
 }

@@ -5,7 +5,9 @@
  *
  *   blobs/sha256/<hex>     manifests, configurations and layers as they came, an OCI blob folder
  *   layers/<hex>/          each layer unpacked once, named by its DiffID (SHA-256 of the uncompressed tar);
- *                          whiteouts are overlayfs's (a 0:0 character device, trusted.overlay.opaque)
+ *                          whiteouts are overlayfs's (a 0:0 character device, trusted.overlay.opaque);
+ *                          <hex>.info beside it: size and blobs
+ *   lock                   flock(2): shared by who works here, exclusive for oci_collect()
  *
  * A blob or layer appears under its name when it is whole (built beside, synced, renamed), so what is there is
  * true. Nothing is removed but by oci_collect(), which gets told what is in use.
@@ -15,10 +17,10 @@
  * folder, whatever names, links and device nodes say.
  *
  * Errors:  -EINVAL what is wrong with the image; -ENOENT no such image, tag or platform; -EACCES credentials;
- *          -ENOSPC, -EFBIG; -ECANCELED; -EAGAIN the registry does not answer (try again later); -ENOTSUP a tool
- *          is not installed. The message names the layer or field.
+ *          -ENOSPC, -EFBIG; -ECANCELED; -EAGAIN the registry does not answer (try again later); -EPROTO no safe
+ *          connection to it (TLS); -ENOTSUP a tool is not installed; -EPERM not root. The message names the layer or field.
  * Memory:  'ret_image' passes to the caller on success: oci_image_done().
- * Threads: blocking, call from workers; several at once on one store are fine, but oci_collect() runs alone.
+ * Threads: blocking, call from workers; several at once on one store are fine; oci_collect() runs alone (else -EBUSY).
  * Source:  OCI image spec 1.1 (image.md, config.md, layer.md, image-layout.md), Docker image spec 1.2 (docker-archive).
  */
 #ifndef IMAGES_OCI_OCI_H
@@ -79,7 +81,8 @@ int oci_load(const char *folder, const char *scratch, const char *manifest, cons
 	     struct oci_image *ret_image, struct err *err);
 /* Absolute path of a layer's folder. The caller frees. */
 char *oci_layer_path(const char *folder, const char *diff_id);
-/* Removes every blob and layer that none of the 'count' manifests needs, and half-made ones. 'ret_bytes' may be null. */
+/* Removes every blob and layer that none of the 'count' manifests needs, and half-made ones. 'ret_bytes' may be null.
+ * -EBUSY while anything above runs on this store. A manifest in use that cannot be read stops it: nothing is removed. */
 int oci_collect(const char *folder, const char *const *manifests, size_t count, uint64_t *ret_bytes, struct err *err);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * A blob on its way to being files: one thread reads it, takes its checksum, uncompresses it and takes the
- * checksum of that; the caller's makes files meanwhile. Between them is a ring of chunks.
+ * A blob on its way to being files: one thread reads it, takes its checksum and uncompresses it; the caller's takes
+ * the checksum of that and makes files meanwhile. Between them is a ring of chunks.
  *
  * libarchive finds out about the compression and does it ("raw" reads any stream). One compression at most:
  * it would unwrap twenty in each other, which no registry serves.
@@ -30,7 +30,7 @@ struct oci_stream {
 	int fd;
 	struct archive *archive;
 	char *input;
-	struct sha256 compressed, plain;
+	struct sha256 compressed;
 	bool is_plain;			/* Both checksums are one. */
 	bool is_standard;
 	enum oci_compression compression;
@@ -48,7 +48,9 @@ struct oci_stream {
 	bool is_complete, must_stop;
 	int result;			/* Of the reading thread. */
 
-	bool has_chunk;			/* The caller's: it uses chunk 'used_count'. */
+	/* The caller's own. */
+	bool has_chunk;			/* It uses chunk 'used_count'. */
+	struct sha256 plain;
 };
 
 /* The reading thread */
@@ -146,8 +148,6 @@ static int pass_on(struct oci_stream *stream)
 			return explain(stream);
 		if (n == 0)
 			return 0;
-		if (!stream->is_plain)
-			sha256_update(&stream->plain, chunk->bytes, (size_t)n);
 		stream->made += (uint64_t)n;
 		if (stream->made > LIMIT_LAYER_BYTES)
 			return err_set(&stream->err, -EFBIG, "it is larger than %llu bytes when uncompressed", LIMIT_LAYER_BYTES);
@@ -243,6 +243,9 @@ ssize_t oci_stream_next(struct oci_stream *stream, const void **ret_bytes, struc
 	stream->has_chunk = chunk != NULL;
 	if (!chunk)
 		return r < 0 ? err_set(err, r, "%s", stream->err.msg) : 0;
+	/* Here, because this thread has less to do than the other. */
+	if (!stream->is_plain)
+		sha256_update(&stream->plain, chunk->bytes, chunk->size);
 	*ret_bytes = chunk->bytes;
 	return (ssize_t)chunk->size;
 }

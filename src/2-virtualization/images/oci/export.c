@@ -23,8 +23,25 @@ struct export {
 	const struct oci_image *image;
 	const char *name;
 	struct archive *archive;
+	int fd;
+	bool has_failed;		/* Nothing more is written, not even what closing would add. */
 	uint64_t done;
 };
+
+static la_ssize_t take_output(struct archive *archive, void *data, const void *bytes, size_t size)
+{
+	struct export *export = data;
+	ssize_t n;
+
+	if (export->has_failed)
+		return -1;
+	do
+		n = write(export->fd, bytes, size);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		archive_set_error(archive, errno, "%s", strerror(errno));
+	return n;
+}
 
 static int explain(struct export *export, struct err *err)
 {
@@ -173,18 +190,17 @@ static int write_docker(struct export *export, struct err *err)
 	return write_layers(export, "", ".tar", err);
 }
 
-static int write_archive(struct export *export, int fd, enum oci_archive_form form, struct err *err)
+static int write_archive(struct export *export, enum oci_archive_form form, struct err *err)
 {
 	int r;
 
-	if (archive_write_set_format_pax_restricted(export->archive) != ARCHIVE_OK || archive_write_open_fd(export->archive, fd) != ARCHIVE_OK)
+	if (archive_write_set_format_pax_restricted(export->archive) != ARCHIVE_OK ||
+	    archive_write_open(export->archive, export, NULL, take_output, NULL) != ARCHIVE_OK)
 		return explain(export, err);
 	r = form == OCI_ARCHIVE_DOCKER ? write_docker(export, err) : write_oci(export, err);
-	if (r < 0)
-		archive_write_fail(export->archive);
 	if (r == 0 && archive_write_close(export->archive) != ARCHIVE_OK)
 		r = explain(export, err);
-	if (r == 0 && fsync(fd) < 0)
+	if (r == 0 && fsync(export->fd) < 0)
 		r = err_set(err, -errno, "write the archive to disk: %m");
 	return r;
 }
@@ -207,7 +223,9 @@ int oci_export(const char *folder, const char *scratch, const struct oci_image *
 		return err_set(err, -errno, "create '%s': %m", shown(unfinished));
 	store.total_bytes = image->blob_bytes;
 	export.archive = archive_write_new();
-	r = write_archive(&export, fd, form, err);
+	export.fd = fd;
+	r = write_archive(&export, form, err);
+	export.has_failed = r < 0;
 	archive_write_free(export.archive);
 	if (r == 0 && rename(unfinished, path) < 0)
 		r = err_set(err, -errno, "rename '%s': %m", shown(unfinished));

@@ -352,11 +352,17 @@ static void test_cancel(void **state)
 	const struct volume_progress progress = { .is_cancelled = &is_cancelled };
 	const struct oci_fixture *fixture = *state;
 	auto_free char *layout = make_layout(fixture, NULL, "zstd");
+	auto_free char *archive = text_format("%s/archive", fixture->folder), *unfinished = text_format("%s.new", archive);
 	struct oci_image image;
 	struct err err;
 
 	assert_int_equal(oci_import(fixture->store, fixture->scratch, layout, OCI_ARCHIVE_AUTO, &progress, &image, &err), -ECANCELED);
 	oci_fixture_expect_empty(fixture, true);
+	oci_fixture_empty_scratch(fixture);
+	import(fixture, layout, &image);
+	assert_int_equal(oci_export(fixture->store, fixture->scratch, &image, "x", OCI_ARCHIVE_OCI, archive, &progress, &err), -ECANCELED);
+	assert_true(access(archive, F_OK) < 0 && access(unfinished, F_OK) < 0);
+	oci_image_done(&image);
 }
 
 static void build(const struct oci_fixture *fixture, const char *recipe, struct oci_image *image)

@@ -322,6 +322,7 @@ static void test_pull(void **state)
 	refuse(world, "some/image:tag@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL, -ENOENT, "no such image");
 	refuse(world, "some/image:other", NULL, -ENOENT, "no such image or tag");
 	refuse(world, "no/image", NULL, -ENOENT, "no such image");
+	refuse(world, "denied/x509", NULL, -ENOENT, "no such image");	/* A name is no reason. */
 	refuse(world, "some/image@sha512:00", NULL, -EINVAL, "only sha256:");
 	refuse(world, "some/image tag", NULL, -EINVAL, "is not the reference of an image");
 }

@@ -68,13 +68,16 @@ static const struct explanation {
 } explanations[] = {
 	{ "no space left on device", -ENOSPC, false, "no space left for it: free some" },
 	{ "file too large", -EFBIG, false, "a blob is larger than any that is taken" },
+	{ "igest did not match", -EINVAL, false, "the registry sends something else than the digest says" },
+	{ "does not match", -EINVAL, false, "the registry sends something else than the digest says" },
 	{ "Source image rejected", -EACCES, false, "the signature policy refuses it" },
 	{ "invalid policy in", -EINVAL, false, "the signature policy cannot be read" },
 	{ "manifest unknown", -ENOENT, false, "the registry has no such image or tag" },
 	{ "name unknown", -ENOENT, false, "the registry has no such image" },
 	{ "repository name not known", -ENOENT, false, "the registry has no such image" },
+	{ "status: 404", -ENOENT, false, "the registry has no such image or tag" },
+	{ "registry 404", -ENOENT, false, "the registry has no such image or tag" },
 	{ "not found", -ENOENT, false, "the registry has no such image or tag" },
-	{ "404", -ENOENT, false, "the registry has no such image or tag" },
 	{ "unable to retrieve auth token", -EACCES, false, "the registry refuses the user name or password" },
 	{ "unauthorized", -EACCES, false, "the registry wants a (different) user name and password, or has no such image" },
 	{ "authentication required", -EACCES, false, "the registry wants a (different) user name and password" },
@@ -87,21 +90,30 @@ static const struct explanation {
 	{ "connection refused", -EAGAIN, false, "the registry cannot be reached: nobody listens there" },
 	{ "no route to host", -EAGAIN, false, "the registry cannot be reached" },
 	{ "network is unreachable", -EAGAIN, false, "the registry cannot be reached" },
-	{ "igest did not match", -EINVAL, false, "the registry sends something else than the digest says" },
-	{ "does not match", -EINVAL, false, "the registry sends something else than the digest says" },
 	{ "toomanyrequests", -EAGAIN, true, "the registry asks to wait: try again later" },
 	{ "EOF", -EAGAIN, true, "the registry broke the connection off: try again later" },
 	{ "connection reset", -EAGAIN, true, "the registry broke the connection off: try again later" },
 	{ "broken pipe", -EAGAIN, true, "the registry broke the connection off: try again later" },
 	{ "timeout", -EAGAIN, true, "the registry does not answer: try again later" },
-	{ "received unexpected HTTP status: 5", -EAGAIN, true, "the registry has trouble of its own: try again later" },
-	{ "500", -EAGAIN, true, "the registry has trouble of its own: try again later" },
-	{ "503", -EAGAIN, true, "the registry has trouble of its own: try again later" },
+	{ "status: 5", -EAGAIN, true, "the registry has trouble of its own: try again later" },
+	{ "registry 5", -EAGAIN, true, "the registry has trouble of its own: try again later" },
+	{ "status code 5", -EAGAIN, true, "the registry has trouble of its own: try again later" },
 };
+
+/* The image's own name says nothing about what is wrong. */
+static void forget_name(const struct skopeo *skopeo, char *reason)
+{
+	const char *name = skopeo->repository + strlen(skopeo->registry);
+	size_t length = strlen(name);
+
+	for (char *at; (at = strstr(reason, name));)
+		memmove(at, at + length, strlen(at + length) + 1);
+}
 
 static int explain(const struct run *run, bool *ret_is_transient, struct err *err)
 {
 	const char *reference = run->skopeo->pull->reference;
+	char words[sizeof(run->reason)];
 
 	*ret_is_transient = false;
 	if (volume_is_cancelled(run->skopeo->store->progress))
@@ -113,8 +125,10 @@ static int explain(const struct run *run, bool *ret_is_transient, struct err *er
 	}
 	if (!run->reason[0])		/* Ended, or missing. */
 		return err_prefix(err, "image '%s'", shown(reference));
+	memcpy(words, run->reason, sizeof(words));
+	forget_name(run->skopeo, words);
 	for (size_t i = 0; i < ARRAY_COUNT(explanations); i++) {
-		if (!strstr(run->reason, explanations[i].words))
+		if (!strstr(words, explanations[i].words))
 			continue;
 		*ret_is_transient = explanations[i].is_transient;
 		return err_set(err, explanations[i].code, "image '%s': %s", shown(reference), explanations[i].text);

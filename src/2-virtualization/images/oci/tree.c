@@ -26,6 +26,7 @@ struct tree {
 	struct archive_entry_linkresolver *links;
 	struct err packer_err;
 	int packer_code;
+	bool has_failed;		/* Nothing more is written, not even what closing would add. */
 	uint64_t done;
 };
 
@@ -33,6 +34,8 @@ static la_ssize_t take_output(struct archive *archive, void *data, const void *b
 {
 	struct tree *tree = data;
 
+	if (tree->has_failed)
+		return -1;
 	tree->packer_code = oci_packer_write(tree->packer, bytes, size, &tree->packer_err);
 	if (tree->packer_code == 0)
 		return (la_ssize_t)size;
@@ -274,8 +277,7 @@ int oci_pack_tree(const struct oci_store *store, const char *folder, bool is_upp
 	r = take_all(&tree, err);
 	archive_entry_linkresolver_free(tree.links);
 	archive_read_free(tree.disk);
-	if (r < 0)
-		archive_write_fail(tree.tar);
+	tree.has_failed = r < 0;
 	archive_write_free(tree.tar);
 	uselocale(before);
 	freelocale(plain);

@@ -285,18 +285,20 @@ static void test_pools(void **state)
 
 static void test_bad_input_changes_nothing(void **state)
 {
+#define CONTAINER(more) "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\"," more "}}"
+#define MOUNTS(mounts) CONTAINER("\"container\":{\"mounts\":[" mounts "]}")
 	static const struct { const char *body, *says; } bad[] = {
 		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"tiny\"}}", "for virtual machines" },
 		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"image\":\"busybox\"}}", "for containers" },
 		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\"}}", "spec.image" },
-		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"vnc\":true}}", "spec.vnc" },
+		{ CONTAINER("\"vnc\":true"), "spec.vnc" },
 		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"image\":\"tiny\",\"container\":{\"pids\":5}}}", "spec.container" },
-		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"container\":{\"env\":[\"=x\"]}}}", "NAME=VALUE" },
-		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"container\":{\"cap_add\":[\"net_admin\"]}}}", "NET_ADMIN" },
-		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"container\":{\"devices\":[\"/etc/shadow\"]}}}", "/dev/" },
-		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"container\":{\"mounts\":[{\"source\":\"nope\",\"target\":\"/d\"}]}}}", "volume 'nope' does not exist" },
-		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"container\":{\"mounts\":[{\"kind\":\"bind\",\"source\":\"/a/../etc\",\"target\":\"/d\"}]}}}", "without '..'" },
-		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"container\":{\"mounts\":[{\"kind\":\"tmpfs\",\"target\":\"/d\"},{\"kind\":\"tmpfs\",\"target\":\"/d\"}]}}}", "twice" },
+		{ CONTAINER("\"container\":{\"env\":[\"=x\"]}"), "NAME=VALUE" },
+		{ CONTAINER("\"container\":{\"cap_add\":[\"net_admin\"]}"), "NET_ADMIN" },
+		{ CONTAINER("\"container\":{\"devices\":[\"/etc/shadow\"]}"), "/dev/" },
+		{ MOUNTS("{\"source\":\"nope\",\"target\":\"/d\"}"), "volume 'nope' does not exist" },
+		{ MOUNTS("{\"kind\":\"bind\",\"source\":\"/a/../etc\",\"target\":\"/d\"}"), "without '..'" },
+		{ MOUNTS("{\"kind\":\"tmpfs\",\"target\":\"/d\"},{\"kind\":\"tmpfs\",\"target\":\"/d\"}"), "twice" },
 	};
 
 	(void)state;

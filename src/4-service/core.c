@@ -202,6 +202,8 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 	}
 	if (kind->id == KIND_VOLUME || kind->id == KIND_SNAPSHOT)
 		schedule_wake(core);
+	if (kind->id == KIND_IMAGE)
+		image_forget_secret(core, object);
 	if (kind->id == KIND_INSTANCE)
 		attach_wake(core, object);
 	publish_renamed(core, kind, object);

@@ -73,6 +73,19 @@ void image_create(struct core *core, struct call *call)
 		change_commit(change);
 }
 
+void image_forget_secret(struct core *core, const struct image *image)
+{
+	bool is_over = image->status.state == IMAGE_READY || image->status.state == IMAGE_FAILED;
+	struct change *change;
+
+	if (!image->spec.pull.password || !is_over || image->meta.deleted_at)
+		return;
+	change = change_new(core, NULL, kind, image);
+	text_replace(&((struct image *)change->next)->spec.pull.password, NULL);
+	text_replace(&((struct image *)change->next)->spec.pull.username, NULL);
+	change_commit(change);
+}
+
 void image_update(struct core *core, struct call *call)
 {
 	struct change *change = resource_decode_patch(core, call, kind);

@@ -102,6 +102,8 @@ void instance_import(struct core *core, struct call *call, const char *upload);
 int network_fill(struct core *core, struct network *network, struct err *err);
 void network_create_default(struct core *core);
 void pool_create_default(struct core *core);
+/* Once the image is there, or will not come, nobody needs the password of its registry. */
+void image_forget_secret(struct core *core, const struct image *image);
 /* The pool named 'name' becomes '*uid'; null for the default one, which is always there. */
 int pool_find(struct core *core, const char *name, char **uid, struct err *err);
 /* May this instance have the volume? One writer, or any number of readers. 'self': the instance's uid, or null. */

@@ -250,6 +250,28 @@ static void test_images_are_tagged_committed_and_pruned(void **state)
 	assert_string_equal(host_state(&host, "images", "busybox"), "ready");
 }
 
+static void test_a_password_is_shown_to_nobody_and_forgotten(void **state)
+{
+	auto_free char *shown = NULL, *name = NULL;
+	struct answer answer = { 0 };
+
+	(void)state;
+	host_send(&host, CALL_CREATE, "image", NULL, NULL,
+		  "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"pull\":{\"reference\":\"r.example/x\",\"username\":\"u\",\"password\":\"secret\"}}}",
+		  &answer);
+	while (!answer.has_come && loop_step(host.loop, 0))
+		;
+	assert_int_equal(answer.code, 0);
+	assert_string_equal(json_string(json_path(answer.body, "spec.pull.password"), ""), "***");
+	answer_done(&answer);
+	settle();
+	shown = text_of("images", "x", "spec.pull.password");
+	name = text_of("images", "x", "spec.pull.reference");
+	assert_string_equal(shown, "");
+	assert_string_equal(name, "r.example/x");
+	assert_string_equal(host_state(&host, "images", "x"), "ready");
+}
+
 static void test_pools(void **state)
 {
 	(void)state;
@@ -329,6 +351,7 @@ int main(void)
 		SCENARIO(test_volumes_are_cloned_and_restored),
 		SCENARIO(test_snapshot_of_a_container_covers_its_volumes),
 		SCENARIO(test_images_are_tagged_committed_and_pruned),
+		SCENARIO(test_a_password_is_shown_to_nobody_and_forgotten),
 		SCENARIO(test_pools),
 		SCENARIO(test_bad_input_changes_nothing),
 	};

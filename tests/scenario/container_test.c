@@ -257,7 +257,8 @@ static void test_a_password_is_shown_to_nobody_and_forgotten(void **state)
 
 	(void)state;
 	host_send(&host, CALL_CREATE, "image", NULL, NULL,
-		  "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"pull\":{\"reference\":\"r.example/x\",\"username\":\"u\",\"password\":\"secret\"}}}",
+		  "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\","
+		  "\"pull\":{\"reference\":\"r.example/x\",\"username\":\"u\",\"password\":\"secret\"}}}",
 		  &answer);
 	while (!answer.has_come && loop_step(host.loop, 0))
 		;

@@ -48,7 +48,8 @@ static void make_args(struct launch *launch, struct conmon_args *args)
 		add(args, "-t");
 	else if (container->has_input) {
 		add(args, "-i");
-		add(args, "--leave-stdin-open");
+		if (!container->has_input_once)
+			add(args, "--leave-stdin-open");
 	}
 	*vec_push(&args->items) = NULL;
 }

@@ -88,6 +88,7 @@ struct instance_container {
 	struct field_list env;		/* char *: "NAME=value", over the image's. */
 	char *user, *directory, *stop_signal;	/* Null: the image's. */
 	bool terminal, input;
+	bool input_once;		/* The input ends with the first client that leaves. */
 	bool init;			/* Filled in when not said: the program is an init system. */
 	bool read_only;
 	bool remove;			/* The instance goes when it ends. */

@@ -79,7 +79,8 @@ struct machine_container {
 	const char *directory;		/* Null: "/". */
 	const char *hostname;
 	bool has_terminal;		/* Its console is a terminal; else stdout and stderr. */
-	bool has_input;			/* Its standard input stays open for console_open(); else it is empty. */
+	bool has_input;			/* Its standard input is open for console_open(); else it is empty. */
+	bool has_input_once;		/* That input ends with the first console; else it stays open for the next. */
 	bool is_init;			/* argv[0] is an init system: it gets a writable /sys/fs/cgroup of its own, /run as tmpfs. */
 	bool is_read_only;		/* The root file system. */
 	bool is_privileged_ids;		/* Never true by default: no user namespace. */

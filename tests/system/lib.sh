@@ -116,6 +116,25 @@ run_tiny() {
 	LIMIT=60 check "$1 has its agent" strata wait "$1" --for agent --timeout 50s
 }
 
+make_busybox() { LIMIT=300 check "the image busybox is built" strata image build --container busybox; }
+
+# run_busybox NAME [OPTION...] -- COMMAND...
+run_busybox() {
+	name=$1
+	shift
+	check "$name runs" strata run --container busybox "$name" "$@"
+}
+
+# of KIND NAME PATH: a value of the JSON of an image, volume or pool, like: of volume data status.state
+of() {
+	strata "$1" show "$2" -o json | python3 -c '
+import json, sys
+value = json.load(sys.stdin)
+for key in sys.argv[1].split("."):
+    value = value[int(key)] if isinstance(value, list) else (value or {}).get(key)
+print("" if value is None else value)' "$3"
+}
+
 node_tag() { strata node show -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["status"]["tag"])'; }
 cgroup_root() { [ -e /sys/fs/cgroup/cgroup.controllers ] && echo /sys/fs/cgroup || echo /sys/fs/cgroup/unified; }
 
@@ -132,6 +151,28 @@ check_nothing_left() {
 	fi
 }
 KEEP="^$"
+
+# What containers could leave on the host, a line each; images of layers are not meant.
+container_traces() {
+	ip -o link | grep -o "s${1}t[0-9]*"
+	pgrep -a 'conmon|crun'
+	find /sys/fs/cgroup/ -maxdepth 5 -type d -path "*/strata-$1/containers/*" 2>/dev/null
+	find "$STATE/run-containers" "$STATE/staging" -mindepth 1 2>/dev/null | grep -v "/run-containers/.crun"
+	find "$STATE/run-containers/.crun" -mindepth 1 -maxdepth 1 ! -name .cache 2>/dev/null
+	find "$STATE/instances" "$STATE/volumes" -mindepth 1 -maxdepth 1 2>/dev/null | grep -v "$KEEP"
+	grep " $WORK" /proc/self/mountinfo | grep -v " $STATE/pools/"
+}
+
+# check_no_container_left TAG: some of it goes in the background.
+check_no_container_left() {
+	CHECKS=$((CHECKS + 1))
+	for _ in $(seq 100); do
+		left=$(container_traces "$1")
+		[ -z "$left" ] && echo "ok - nothing is left of containers" && return
+		sleep 0.05
+	done
+	fail "left of containers: $left"
+}
 
 finish() {
 	trap - EXIT

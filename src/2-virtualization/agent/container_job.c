@@ -246,6 +246,7 @@ static int start_with(struct instance_job *job, struct parts *parts, struct err 
 	container->hostname = job->instance->meta.name;
 	container->has_terminal = own->terminal;
 	container->has_input = own->input || own->terminal;
+	container->has_input_once = own->input_once;
 	container->is_read_only = own->read_only;
 	container->uid_base = UID_BASE;
 	container->uid_count = UID_COUNT;

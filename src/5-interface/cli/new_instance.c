@@ -169,5 +169,10 @@ int new_instance_body(const struct cli *cli, bool is_container, bool is_attached
 		result = add_user_data(cli, spec, err);
 	if (result == 0)
 		result = add_ssh_keys(cli, spec, err);
-	return result < 0 ? result : new_container_spec(cli, is_container, spec, err);
+	if (result == 0)
+		result = new_container_spec(cli, is_container, spec, err);
+	/* What is piped into it has an end. */
+	if (result == 0 && is_attached && cli_has(cli, "interactive") && !cli_has(cli, "terminal"))
+		json_set(spec_member(spec, "container"), "input_once", json_new_bool(true));
+	return result;
 }

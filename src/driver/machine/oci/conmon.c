@@ -46,8 +46,11 @@ static void make_args(struct launch *launch, struct conmon_args *args)
 	add(args, "--runtime-arg=--cgroup-manager=cgroupfs");
 	if (bundle_has_terminal(container))
 		add(args, "-t");
-	else if (container->has_input)
-		add(args, "-i");		/* The first client that ends its input ends the process's: "StdinOnce". */
+	else if (container->has_input) {
+		add(args, "-i");
+		if (!container->has_input_once)
+			add(args, "--leave-stdin-open");
+	}
 	*vec_push(&args->items) = NULL;
 }
 

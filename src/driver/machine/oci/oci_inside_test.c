@@ -376,6 +376,21 @@ static void console_carries_input(void **state)
 	close(fd);
 }
 
+static void input_ends_with_the_only_console(void **state)
+{
+	struct bench *bench = *state;
+	int fd;
+
+	bench->container.has_input_once = true;
+	bench->container.argv = (const char *const[]){ "sh", "-c", "wc -c; sleep 60", NULL };
+	bench_start(bench);
+	ok(machine_oci.console_open(bench->driver, UID, &fd, err));
+	assert_int_equal(send(fd, "four", 4, 0), 4);
+	shutdown(fd, SHUT_WR);
+	wait_log(bench, " stdout F 4\n");
+	close(fd);
+}
+
 static void terminal_is_the_console(void **state)
 {
 	struct bench *bench = *state;
@@ -446,7 +461,8 @@ int main(void)
 		CASE(image_is_below_and_volume_above), CASE(read_only_root_is_read_only), CASE(volumes_are_mounted),
 		CASE(devices_are_given_by_name), CASE(many_layers_are_stacked), CASE(files_are_the_containers),
 		CASE(missing_programs_are_named), CASE(cancelled_commands_end), CASE(terminals_change_their_size),
-		CASE(console_carries_input), CASE(terminal_is_the_console), CASE(input_is_empty_unless_asked_for),
+		CASE(console_carries_input), CASE(input_ends_with_the_only_console),
+		CASE(terminal_is_the_console), CASE(input_is_empty_unless_asked_for),
 		CASE(init_system_owns_its_cgroup), CASE(init_system_reboots),
 	};
 	int failed = 77;

@@ -43,9 +43,10 @@ static char *choose_network_folder(const char *directory, const char *node_tag)
 
 /* ---- Pools ---- */
 
-struct place { const struct volume_ops *ops; struct volume_params params; char *directory; };
+struct place { const struct volume_ops *ops; struct volume_params params; char *directory, *source; };
 
-/* Where the volumes of a pool are: 'source' itself where it is a folder of its own, else below the state folder. */
+/* Where the volumes of a pool are: 'source' itself where it is a folder of its own, else below the state folder. A btrfs
+ * without a source is in a file beside. */
 static void place_of(const struct drivers *drivers, const struct pool *pool, struct place *ret_place)
 {
 	bool is_btrfs = pool->spec.driver == POOL_BTRFS;
@@ -53,8 +54,10 @@ static void place_of(const struct drivers *drivers, const struct pool *pool, str
 
 	ret_place->ops = drivers->sim_volumes ? &volume_sim : is_btrfs ? &volume_btrfs : &volume_file;
 	ret_place->directory = is_own_folder ? text_copy(pool->spec.source) : text_format("%s/pools/%s", drivers->directory, pool->meta.uid);
+	ret_place->source = !is_btrfs ? NULL : pool->spec.source ? text_copy(pool->spec.source) :
+		text_format("%s/pools/%s.btrfs", drivers->directory, pool->meta.uid);
 	ret_place->params = (struct volume_params){
-		.directory = ret_place->directory, .source = is_btrfs ? pool->spec.source : NULL, .size_bytes = pool->spec.size,
+		.directory = ret_place->directory, .source = ret_place->source, .size_bytes = pool->spec.size,
 		.world = drivers->sim_volumes,
 	};
 }
@@ -66,6 +69,7 @@ static int open_pool(void *data, const struct pool *pool, struct volume_driver *
 
 	place_of(data, pool, &place);
 	r = place.ops->open(&place.params, ret_driver, err);
+	free(place.source);
 	if (r < 0)
 		free(place.directory);
 	else
@@ -80,6 +84,7 @@ static int destroy_pool(void *data, const struct pool *pool, struct err *err)
 
 	place_of(data, pool, &place);
 	r = place.ops->destroy(&place.params, err);
+	free(place.source);
 	free(place.directory);
 	return r;
 }

@@ -61,7 +61,11 @@ static void test_refuses_with_an_example(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_reads_tiers), cmocka_unit_test(test_promise_is_the_shortest_period), cmocka_unit_test(test_refuses_with_an_example) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_reads_tiers),
+		cmocka_unit_test(test_promise_is_the_shortest_period),
+		cmocka_unit_test(test_refuses_with_an_example),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

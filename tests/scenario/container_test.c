@@ -283,6 +283,9 @@ static void test_pools(void **state)
 	assert_string_equal(host_state(&host, "pools", "broken"), "");
 }
 
+/* A container with members of its own. */
+#define OWN(members) "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"container\":{" members "}}}"
+
 static void test_bad_input_changes_nothing(void **state)
 {
 	static const struct { const char *body, *says; } bad[] = {
@@ -291,12 +294,12 @@ static void test_bad_input_changes_nothing(void **state)
 		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\"}}", "spec.image" },
 		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"vnc\":true}}", "spec.vnc" },
 		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"image\":\"tiny\",\"container\":{\"pids\":5}}}", "spec.container" },
-		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"container\":{\"env\":[\"=x\"]}}}", "NAME=VALUE" },
-		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"container\":{\"cap_add\":[\"net_admin\"]}}}", "NET_ADMIN" },
-		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"container\":{\"devices\":[\"/etc/shadow\"]}}}", "/dev/" },
-		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"container\":{\"mounts\":[{\"source\":\"nope\",\"target\":\"/d\"}]}}}", "volume 'nope' does not exist" },
-		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"container\":{\"mounts\":[{\"kind\":\"bind\",\"source\":\"/a/../etc\",\"target\":\"/d\"}]}}}", "without '..'" },
-		{ "{\"meta\":{\"name\":\"x\"},\"spec\":{\"kind\":\"container\",\"image\":\"busybox\",\"container\":{\"mounts\":[{\"kind\":\"tmpfs\",\"target\":\"/d\"},{\"kind\":\"tmpfs\",\"target\":\"/d\"}]}}}", "twice" },
+		{ OWN("\"env\":[\"=x\"]"), "NAME=VALUE" },
+		{ OWN("\"cap_add\":[\"net_admin\"]"), "NET_ADMIN" },
+		{ OWN("\"devices\":[\"/etc/shadow\"]"), "/dev/" },
+		{ OWN("\"mounts\":[{\"source\":\"nope\",\"target\":\"/d\"}]"), "volume 'nope' does not exist" },
+		{ OWN("\"mounts\":[{\"kind\":\"bind\",\"source\":\"/a/../etc\",\"target\":\"/d\"}]"), "without '..'" },
+		{ OWN("\"mounts\":[{\"kind\":\"tmpfs\",\"target\":\"/d\"},{\"kind\":\"tmpfs\",\"target\":\"/d\"}]"), "twice" },
 	};
 
 	(void)state;

@@ -100,28 +100,60 @@ static void take_text(void *data, const struct log_record *record, const char *t
 	write_all(record->stream == LOG_STDERR && attach->error >= 0 ? attach->error : attach->output, text, size);
 }
 
-/* The log may be made, or be cut back to nothing, at any time. */
-static void read_log(struct attach *attach)
+static void open_log(struct attach *attach)
+{
+	attach->log = open(attach->log_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (attach->log >= 0)
+		inotify_add_watch(attach->notify, attach->log_path, IN_MODIFY | IN_ATTRIB /* Its name is gone. */);
+}
+
+/* conmon puts a new file in the place of one that is full, and writes nothing more into that. */
+static bool is_replaced(const struct attach *attach)
+{
+	struct stat ours, present;
+
+	return fstat(attach->log, &ours) == 0 && stat(attach->log_path, &present) == 0 && ours.st_ino != present.st_ino;
+}
+
+static void read_to_end(struct attach *attach)
 {
 	char buffer[PIECE_BYTES];
-	struct stat st;
 	ssize_t size;
 
+	while ((size = pread(attach->log, buffer, sizeof(buffer), attach->offset)) > 0) {
+		log_decoder_write(&attach->decoder, buffer, (size_t)size);
+		attach->offset += size;
+	}
+}
+
+/* The log may be made, be cut back to nothing, or be replaced at any time. */
+static void read_log(struct attach *attach)
+{
+	struct stat st;
+
 	if (attach->log < 0) {
-		attach->log = open(attach->log_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		open_log(attach);
 		if (attach->log < 0)
 			return;
 		if (fstat(attach->log, &st) == 0 && attach->tail >= 0 && st.st_size > attach->tail)
 			attach->offset = st.st_size - attach->tail;
-		inotify_add_watch(attach->notify, attach->log_path, IN_MODIFY);
 	}
 	if (fstat(attach->log, &st) == 0 && st.st_size < attach->offset) {
 		attach->offset = 0;
 		log_decoder_restart(&attach->decoder);
 	}
-	while ((size = pread(attach->log, buffer, sizeof(buffer), attach->offset)) > 0) {
-		log_decoder_write(&attach->decoder, buffer, (size_t)size);
-		attach->offset += size;
+	for (;;) {
+		bool is_last = !is_replaced(attach);	/* Before it is read: then nothing comes after its end. */
+
+		read_to_end(attach);
+		if (is_last)
+			return;
+		closep(&attach->log);
+		attach->offset = 0;
+		log_decoder_restart(&attach->decoder);
+		open_log(attach);
+		if (attach->log < 0)
+			return;
 	}
 }
 

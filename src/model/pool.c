@@ -20,10 +20,11 @@ static int source_check(const void *value, struct err *err)
 
 FIELD_TABLE(pool_spec_table, pool_spec, "Where a pool is and how it keeps volumes.",
 	FIELD(ENUM, pool_spec, driver, .choices = driver_names, .fallback = "file", .flags = FIELD_FIXED,
-	      .doc = "file: qcow2 files and folders on any file system. btrfs: subvolumes, with limits and cheap snapshots of folders."),
+	      .doc = "file: disks and folders as files on any file system. btrfs: folders are subvolumes, so that they have limits, and snapshots "
+		     "and clones share what is the same."),
 	FIELD(STRING, pool_spec, source, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .max = 3072, .check = source_check,
-	      .doc = "file: a folder. btrfs: a block device, a folder on btrfs, or a file that is made. Below the daemon's state folder "
-		     "when not given."),
+	      .doc = "file: a folder. btrfs: a block device (formatted when blank), a folder on btrfs, or a file that is made. When not given a "
+		     "folder or file below the daemon's state folder is made."),
 	FIELD(SIZE, pool_spec, size, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .min = 0, .max = (int64_t)64 << 40, .unit = "bytes",
 	      .doc = "btrfs: size of the file that is made, 10GiB when not given."),
 );
@@ -33,7 +34,7 @@ FIELD_TABLE(pool_status_table, pool_status, "What a pool is now.",
 	FIELD(STRING, pool_status, reason, .flags = FIELD_OMIT_EMPTY, .doc = "Why, when something is not well."),
 	FIELD(STRING, pool_status, path, .flags = FIELD_OMIT_EMPTY, .doc = "Folder the volumes are in."),
 	FIELD(SIZE, pool_status, size, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Size of its file system."),
-	FIELD(SIZE, pool_status, free, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Free space of it."),
+	FIELD(SIZE, pool_status, free, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "How much of it is free."),
 );
 
 int pool_spec_check(const struct pool_spec *spec, struct err *err)

@@ -9,7 +9,7 @@ static const char *const content_names[] = { "block", "filesystem", NULL };
 FIELD_TABLE(volume_source_table, volume_source, "What it was made from.",
 	FIELD(STRING, volume_source, volume, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .doc = "uid of the volume it is a copy of."),
 	FIELD(STRING, volume_source, snapshot, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .doc = "uid of the snapshot it is a copy of."),
-	FIELD(STRING, volume_source, upload, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .doc = "Id of an uploaded backup."),
+	FIELD(STRING, volume_source, upload, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .doc = "Id of the uploaded backup it was made from."),
 );
 
 FIELD_TABLE(volume_restore_table, volume_restore, "The last restore that was asked for.",
@@ -24,11 +24,13 @@ FIELD_TABLE(volume_spec_table, volume_spec, "What a volume should be.",
 	FIELD(STRING, volume_spec, pool, .fallback = "default", .check = name_check, .flags = FIELD_FIXED, .doc = "Pool it is in."),
 	FIELD(STRING, volume_spec, pool_uid, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "That pool's uid."),
 	FIELD(SIZE, volume_spec, size, .flags = FIELD_OMIT_EMPTY, .min = 1 << 20, .max = (int64_t)64 << 40, .unit = "bytes",
-	      .doc = "Size of the disk, or limit of the folder (0: none). It can grow, never shrink."),
+	      .doc = "Size of the disk; or limit of the folder, no limit when not given. It can grow, never shrink."),
 	FIELD(STRING, volume_spec, snapshots, .flags = FIELD_OMIT_EMPTY, .max = 256, .check = schedule_check,
-	      .doc = "When snapshots are taken and how many are kept: \"hourly keep 24, daily keep 7\"."),
-	FIELD(OBJECT, volume_spec, source, .table = &volume_source_table, .flags = FIELD_OMIT_EMPTY, .doc = "Set by clone and restore."),
-	FIELD(OBJECT, volume_spec, restore, .table = &volume_restore_table, .flags = FIELD_OMIT_EMPTY, .doc = "Set by snapshot restore and receive."),
+	      .doc = "When snapshots are taken and how many are kept: \"hourly keep 24, daily keep 7\", \"every 15m keep 4\". At most the shortest "
+		     "period is then lost."),
+	FIELD(OBJECT, volume_spec, source, .table = &volume_source_table, .flags = FIELD_OMIT_EMPTY, .doc = "Set by 'volume clone' and 'volume restore'."),
+	FIELD(OBJECT, volume_spec, restore, .table = &volume_restore_table, .flags = FIELD_OMIT_EMPTY,
+	      .doc = "Set by 'volume snapshot restore' and 'volume restore --onto'."),
 );
 
 FIELD_TABLE(volume_status_table, volume_status, "What a volume is now.",
@@ -36,7 +38,7 @@ FIELD_TABLE(volume_status_table, volume_status, "What a volume is now.",
 	FIELD(STRING, volume_status, reason, .flags = FIELD_OMIT_EMPTY, .doc = "Why, when something is not well."),
 	FIELD(SIZE, volume_status, size, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Size in force."),
 	FIELD(SIZE, volume_status, allocated, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Space it takes on the node."),
-	FIELD(STRING, volume_status, instance, .flags = FIELD_OMIT_EMPTY, .doc = "Instance it is attached to."),
+	FIELD(STRING, volume_status, instance, .flags = FIELD_OMIT_EMPTY, .doc = "Instance that has it."),
 	FIELD(INT, volume_status, restore_serial, .flags = FIELD_OMIT_EMPTY, .doc = "The last restore that was done or given up."),
 	FIELD(TIME, volume_status, snapshot_at, .flags = FIELD_OMIT_EMPTY, .doc = "When its newest snapshot was taken."),
 );

@@ -8,7 +8,6 @@
 
 #include "base/mem.h"
 #include "lib/container.h"
-#include "lib/crun.h"
 
 enum { ROUNDS = 30, QUICK_ROUNDS = 7, EXECS = 3, SETTLE_MS = 60 };
 
@@ -138,24 +137,15 @@ static int measure_crun(struct place *place, struct err *err)
 	return r < 0 ? r : timed(place, DELETE, crun_delete, false, err);
 }
 
-/* The first of everything is slower, and its config.json is what crun gets. */
 static int prepare(struct place *place, struct err *err)
 {
-	auto_free char *uid = NULL;
-	double unused;
 	int r = node_start(place->node, NULL, err);
 
 	if (r < 0)
 		return r;
 	place->client = node_connect(place->node);
 	r = node_cli(place->node, cli("image", "build", "--container", "busybox"), NULL, err);
-	if (r == 0)
-		r = start_by_api(place, "zero", &unused, err);
-	if (r < 0)
-		return r;
-	uid = container_uid(place->client, "zero");
-	r = crun_learn(&place->crun, place->node, uid, err);
-	return r < 0 ? r : container_delete(place->client, "zero", err);
+	return r < 0 ? r : container_teach(place->node, place->client, &place->signals, &place->crun, err);
 }
 
 static void print(struct place *place)

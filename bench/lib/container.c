@@ -7,7 +7,6 @@
 #include "5-interface/cli/websocket.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "crun.h"
 
 enum { WAIT_TIMEOUT_MS = 60000 };
 
@@ -84,16 +83,22 @@ int container_delete(struct client *client, const char *name, struct err *err)
 	return r < 0 ? r : container_wait_gone(client, name, err);
 }
 
-char *container_uid(struct client *client, const char *name)
+int container_teach(struct node *node, struct client *client, struct signals *signals, struct crun *crun, struct err *err)
 {
-	auto_free char *path = text_format("/v1/instances/%s", name);
+	auto_free char *body = container_body(signals, "zero");
 	auto_str struct str text = { 0 };
 	auto_json struct json *json = NULL;
-	struct err err;
+	int r = client_call(client, "POST", "/v1/instances", body, NULL, &text, err);
 
-	if (client_call(client, "GET", path, NULL, NULL, &text, &err) < 0 || json_parse(str_text(&text), text.size, &json, &err) < 0)
-		return text_copy("");
-	return text_copy(json_string(json_path(json, "meta.uid"), ""));
+	if (r == 0)
+		r = json_parse(str_text(&text), text.size, &json, err);
+	if (r == 0)
+		r = signals_wait(signals, 1, err);
+	if (r == 0)
+		r = container_wait_state(client, "zero", "running", err);
+	if (r == 0)
+		r = crun_learn(crun, node, json_string(json_path(json, "meta.uid"), ""), err);
+	return r < 0 ? r : container_delete(client, "zero", err);
 }
 
 /* The last text frame: {"exit_code": 0}. */

@@ -146,16 +146,18 @@ static void remove_cgroups_of(const char *path)
 	}
 }
 
-/* Those that a benchmark made itself. */
+/* Those that a benchmark made itself, of both versions. */
 static void remove_own_cgroups(const struct bench *bench)
 {
-	static const char *const roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/cpu" };
+	const char *name = strrchr(bench->folder, '/') + 1;
+	auto_free char *one = text_format("/sys/fs/cgroup/%s", name), *many = text_format("/sys/fs/cgroup/*/%s", name);
+	glob_t found = { 0 };
 
-	for (size_t i = 0; i < ARRAY_COUNT(roots); i++) {
-		auto_free char *cgroup = text_format("%s/%s", roots[i], strrchr(bench->folder, '/') + 1);
-
-		nftw(cgroup, remove_folder, TREE_FDS, FTW_DEPTH | FTW_PHYS);
-	}
+	nftw(one, remove_folder, TREE_FDS, FTW_DEPTH | FTW_PHYS);
+	if (glob(many, 0, NULL, &found) == 0)
+		for (size_t i = 0; i < found.gl_pathc; i++)
+			nftw(found.gl_pathv[i], remove_folder, TREE_FDS, FTW_DEPTH | FTW_PHYS);
+	globfree(&found);
 }
 
 static void clear_away(const struct bench *bench)

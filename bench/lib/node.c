@@ -11,7 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "5-interface/cli/client.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -168,11 +167,9 @@ int node_stop(struct node *node, struct err *err)
 
 /* Requests */
 
-int node_call(struct node *node, const char *method, const char *path, const char *body, struct str *answer,
-	      struct err *err)
+int client_call(struct client *client, const char *method, const char *path, const char *body, int *ret_status,
+		struct str *answer, struct err *err)
 {
-	struct stream_target target = { .socket = node->socket };
-	struct client *client = client_new(&target);
 	struct client_request request = { .method = method, .path = path, .body = body, .body_size = body ? strlen(body) : 0 };
 	struct client_response response;
 	auto_str struct str ignored = { 0 };
@@ -182,8 +179,26 @@ int node_call(struct node *node, const char *method, const char *path, const cha
 	str_clear(answer);
 	if (r == 0)
 		r = client_read_all(client, ANSWER_BYTES, answer, err);
-	if (r == 0 && response.status >= 400)
-		r = err_set(err, -EIO, "%s %s: %s", method, path, shown(str_text(answer)));
+	if (r < 0)
+		return r;
+	if (ret_status)
+		*ret_status = response.status;
+	else if (response.status >= 400)
+		return err_set(err, -EIO, "%s %s: %s", method, path, shown(str_text(answer)));
+	return 0;
+}
+
+struct client *node_connect(const struct node *node)
+{
+	return client_new(&(struct stream_target){ .socket = node->socket });
+}
+
+int node_call(struct node *node, const char *method, const char *path, const char *body, struct str *answer,
+	      struct err *err)
+{
+	struct client *client = node_connect(node);
+	int r = client_call(client, method, path, body, NULL, answer, err);
+
 	client_free(client);
 	return r;
 }

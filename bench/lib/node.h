@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include "5-interface/cli/client.h"
 #include "base/str.h"
 #include "bench.h"
 
@@ -33,6 +34,10 @@ int node_stop(struct node *node, struct err *err);		/* SIGTERM, and waits. */
 /* One request on a connection of its own; any status below 400 will do. 'answer' (may be null) is replaced. */
 int node_call(struct node *node, const char *method, const char *path, const char *body, struct str *answer,
 	      struct err *err);
+/* The same on a connection that is kept: client_free(). 'ret_status' (may be null): any status will do. */
+struct client *node_connect(const struct node *node);
+int client_call(struct client *client, const char *method, const char *path, const char *body, int *ret_status,
+		struct str *answer, struct err *err);
 
 /* Waits until GET 'path', a list, has 'text' in it 'count' times. */
 int node_wait_for(struct node *node, const char *path, const char *text, size_t count, struct err *err);

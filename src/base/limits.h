@@ -27,7 +27,7 @@ enum {
 	LIMIT_AGENT_MESSAGE_BYTES = 64 << 20,	/* The guest agent sends 16 MiB of output as base64. */
 	LIMIT_CONSOLE_LOG_BYTES = 1 << 20,	/* Kept per instance. */
 	LIMIT_CONSOLE_WATCHERS = 64,		/* Per instance. */
-	LIMIT_EXEC_SESSIONS = 32,		/* Per node. */
+	LIMIT_EXEC_SESSIONS = 256,		/* Per node; with attached clients and health checks. */
 	LIMIT_WORKERS = 16,			/* Threads for lifecycle steps. */
 	LIMIT_QUEUED_REQUESTS = 4096,
 	LIMIT_CONNECTIONS = 1024,

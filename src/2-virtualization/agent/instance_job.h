@@ -47,6 +47,20 @@ struct instance_job {
 	bool is_live_refused;			/* Only at the next start; err says why. */
 };
 
+/* ---- instance_prepare.c: in the loop, before the job ---- */
+struct instance_job *instance_job_new(struct item *item, const struct instance *instance, struct instance_decision decision,
+				      void (*done)(struct job *job));
+/* A clone needs its source to hold still; returns false when it has to wait for it. */
+bool instance_lock_source(struct item *item, const struct instance *instance, struct instance_job *job);
+/* All its disks must be in pools that are open; when one is not the item waits for it. */
+bool instance_waits_for_pool(struct item *item, const struct instance *instance);
+const struct image *instance_image(struct item *item, const struct instance *instance);	/* Null: it is gone, or there is none. */
+enum machine_type instance_machine_type(const struct item *item, const struct instance *instance, const struct image *image);
+/* uid of the snapshot whose memory the next start goes on from, or null. The caller frees. */
+char *instance_memory_snapshot(struct item *item, const struct instance *instance);
+
+/* ---- In the worker ---- */
+
 /* Container: the last part of STEP_START, when root and nics are there. */
 int container_start(struct instance_job *job, struct err *err);
 /* Container: brings its limits up to date. */

@@ -571,6 +571,7 @@ void instance_job_free(struct job *base)
 	free(job->upload_folder);
 	free(job->source_uid);
 	free(job->memory_snapshot);
+	free(job->changed_uid);
 	free(job->layers_folder);
 	free_texts(job->snapshots.items, job->snapshots.count);
 	free_texts(job->nameservers.items, job->nameservers.count);

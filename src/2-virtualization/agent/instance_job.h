@@ -33,7 +33,8 @@ struct instance_job {
 	bool is_source_running;			/* ... and whether it runs now. */
 	struct volume_refs volumes;		/* As in spec.volumes. */
 	struct volume_refs mounts;		/* As in spec.container.mounts; without driver where it is no volume. */
-	struct volume_ref changed;		/* ATTACH, DETACH: borrowed from 'volumes'; DETACH only the uid, owned by the status. */
+	struct volume_ref changed;		/* ATTACH: one of 'volumes'. DETACH: only its uid. */
+	char *changed_uid;			/* Owns that. */
 	char *memory_snapshot;			/* START from this snapshot's memory. */
 	VEC(char *) snapshots;			/* DELETE: nothing of them stays; RESTORE: [0] is the one. */
 	struct volume_refs restore_volumes;	/* RESTORE: the extra volumes in it. */

@@ -84,10 +84,10 @@ static void fill_restore(struct item *item, const struct instance *instance, str
 
 static void fill_attachment(struct instance_job *job, const char *volume_uid)
 {
-	job->changed.uid = (char *)volume_uid;
 	for (size_t i = 0; i < job->volumes.items.count; i++)
 		if (text_equal(job->volumes.items.items[i].uid, volume_uid))
 			job->changed = job->volumes.items.items[i];
+	job->changed.uid = job->changed_uid = text_copy(volume_uid);
 }
 
 /* Where the container asks for names: at the gateways of its networks, which know each other's instances. */

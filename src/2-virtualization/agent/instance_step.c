@@ -97,7 +97,7 @@ static struct instance_decision running_step(const struct meta *meta, const stru
 static struct instance_decision absent_step(const struct instance_spec *spec, const struct instance_status *status, int64_t wall_ms)
 {
 	if (!instance_wants_machine(spec, status))
-		return step(spec->container.remove && status->started_serial ? STEP_DELETE : STEP_NONE);
+		return step(spec->container.remove && status->started_serial && status->state != INSTANCE_FAILED ? STEP_DELETE : STEP_NONE);
 	/* A back-off belongs to the start it follows; a new one begins at once. */
 	if (status->next_start_at > wall_ms && status->started_serial == spec->start_serial)
 		return wait_for((uint64_t)(status->next_start_at - wall_ms));

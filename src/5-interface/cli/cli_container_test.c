@@ -190,23 +190,18 @@ static void attach_passes_output_and_exit_code(void **state)
 	check(NULL, 0, "attach", 2, "", "strata attach NAME");
 }
 
-static void a_new_container_is_waited_for_or_its_end_is_told(void **state)
+static void a_new_container_is_attached_to_while_it_comes_up(void **state)
 {
 #define COMES { .expect = "GET /v1/instances/web ", .reply = OK(BOX("\"state\":\"starting\"", "")) }
-#define REFUSED { .expect = "/attach", .reply = CONFLICT }
-#define REFUSED_LATE { .expect = "/attach", FRAMES("\x81\x30{\"error\":{\"code\":409,\"message\":\"it is stopped\"}}") }
-	static const struct fake_step comes[] = { HAS_IMAGE, { .expect = "POST", .reply = CREATED(RUNNING) }, COMES, REFUSED, COMES,
-		{ .expect = "?after=7", .reply = OK(RUNNING) }, LOOKS(""), { .expect = "/attach", FRAMES(BYE) } };
-	static const struct fake_step late[] = { HAS_IMAGE, { .expect = "POST", .reply = CREATED(RUNNING) }, COMES, REFUSED_LATE, COMES,
-		{ .expect = "?after=7", .reply = OK(RUNNING) }, LOOKS(""), { .expect = "/attach", FRAMES(BYE) } };
-	static const struct fake_step ended[] = { HAS_IMAGE, { .expect = "POST", .reply = CREATED(RUNNING) },
-		{ .reply = OK(ENDED(3)) }, REFUSED, { .expect = "GET /v1/instances/web/logs ", .reply = OK("done\n") } };
+	static const struct fake_step comes[] = { HAS_IMAGE, { .expect = "POST", .reply = CREATED(RUNNING) }, COMES,
+		{ .expect = "/attach", FRAMES(BYE) } };
+	static const struct fake_step refused[] = { HAS_IMAGE, { .expect = "POST", .reply = CREATED(RUNNING) }, COMES,
+		{ .expect = "/attach", FRAMES("\x81\x30{\"error\":{\"code\":500,\"message\":\"is no program\"}}") } };
 	static const struct fake_step removed[] = { HAS_IMAGE, { .expect = "POST", .reply = CREATED(RUNNING) }, { .reply = NOT_FOUND } };
 
 	(void)state;
 	CHECK(comes, "run box web -a", 7, "hello", NULL);
-	CHECK(late, "run box web -a", 7, "hello", NULL);
-	CHECK(ended, "run box web -a", 3, "done\n", NULL);
+	CHECK(refused, "run box web -a", 1, "", "is no program");
 	CHECK(removed, "run box web -a --rm", 1, "", "leave --rm out to see it");
 }
 
@@ -357,7 +352,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_here_is_pulled),
 		cmocka_unit_test(an_image_is_pulled_beside_and_put_in_its_place),
 		cmocka_unit_test(attach_passes_output_and_exit_code),
-		cmocka_unit_test(a_new_container_is_waited_for_or_its_end_is_told),
+		cmocka_unit_test(a_new_container_is_attached_to_while_it_comes_up),
 		cmocka_unit_test(keys_leave_a_container_that_goes_on),
 		cmocka_unit_test(ctrl_c_stops_it_and_twice_leaves_it),
 		cmocka_unit_test(commit_and_update_send_what_was_given),

@@ -220,6 +220,7 @@ static void images_are_uploaded_and_waited_for(void **state)
 		  "\"status\":{\"state\":\"importing\",\"step\":\"convert\",\"done_bytes\":50,\"total_bytes\":100}}") },
 		{ .expect = "GET /v1/images/disk?after=4", .reply = OK("{\"meta\":{\"name\":\"disk\",\"revision\":5},\"spec\":{},"
 		  "\"status\":{\"state\":\"failed\",\"reason\":\"not a disk\"}}") },
+		{ .expect = "DELETE /v1/images/disk", .reply = FAKE_CLOSE("202 Accepted", "{}") },
 	};
 	char line[128], path[] = "/tmp/cli-test-XXXXXX";
 	int fd = mkstemp(path);

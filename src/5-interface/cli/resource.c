@@ -17,6 +17,14 @@ void set_from_option(const struct cli *cli, const char *option, struct json *obj
 		json_set(object, key, json_new_string(text));
 }
 
+/* What could not be made is told, and its record need not stay to tell it. */
+static void forget_failure(struct cli *cli, const char *path)
+{
+	struct err ignored;
+
+	request_json(cli, "DELETE", path, NULL, NULL, &ignored);
+}
+
 int resource_create(struct cli *cli, const struct kind *kind, const char *name, struct json *spec, struct err *err)
 {
 	auto_free char *list = request_path(kind->plural, NULL), *path = request_path(kind->plural, name, NULL);
@@ -31,6 +39,8 @@ int resource_create(struct cli *cli, const struct kind *kind, const char *name, 
 				  .data = (void *)(uintptr_t)kind, .revision = answer_revision(answer) }, err);
 	if (result == 0)
 		fprintf(cli->out, "%s\n", name);
+	else if (answer && result != -EINTR && result != -ETIMEDOUT)
+		forget_failure(cli, path);
 	return result;
 }
 

@@ -251,7 +251,7 @@ static int import_file(struct oci_store *store, const char *path, enum oci_archi
 		return err_set(err, -EINVAL, "'%s' is neither a file nor a folder", shown(path));
 	store->total_bytes = (uint64_t)st.st_size;
 	if (form == OCI_ARCHIVE_AUTO && (r = members_guess(fd, &form, err)) < 0)
-		return err_prefix(err, "'%s'", shown(path));
+		return r;			/* Who sent it knows it by another name. */
 	if (form == OCI_ARCHIVE_ROOTFS)
 		return import_rootfs(store, fd, ret_image, err);
 	if ((r = members_open_tar(&members, store, fd, err)) < 0)

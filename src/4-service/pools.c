@@ -34,12 +34,19 @@ int pool_find(struct core *core, const char *name, char **uid, struct err *err)
 	return 0;
 }
 
+static bool is_below(const char *path, const char *folder)
+{
+	size_t length = strlen(folder);
+
+	return strncmp(path, folder, length) == 0 && (path[length] == '/' || !path[length]);
+}
+
 /* Two pools on one place would remove each other's volumes as leftovers. */
 static int check_source_free(struct core *core, const struct pool *next, struct err *err)
 {
 	const struct map *all = objects_all(core->objects, KIND_POOL);
 
-	if (next->spec.driver == POOL_FILE && next->spec.source && text_starts_with(next->spec.source, core->directory))
+	if (next->spec.driver == POOL_FILE && next->spec.source && is_below(next->spec.source, core->directory))
 		return err_set(err, -EINVAL, "spec.source: '%s' is in the daemon's own folder: use another one", next->spec.source);
 	for (size_t i = 0; i < all->count; i++) {
 		const struct pool *pool = all->entries[i].value;

@@ -24,7 +24,7 @@ FIELD_TABLE(config_api_table, config_api, "The API.",
 
 FIELD_TABLE(config_console_table, config_console, "Consoles.",
 	FIELD(SIZE, config_console, log_size, .fallback = "1MiB", .min = 4096, .max = 1 << 30, .unit = "bytes",
-	      .doc = "Console history kept per instance."),
+	      .doc = "Console history kept per virtual machine; the log of a container is begun anew at 1MiB."),
 );
 
 FIELD_TABLE(config_table, config, "Settings of the daemon.",

@@ -20,8 +20,8 @@ static int source_check(const void *value, struct err *err)
 
 FIELD_TABLE(pool_spec_table, pool_spec, "Where a pool is and how it keeps volumes.",
 	FIELD(ENUM, pool_spec, driver, .choices = driver_names, .fallback = "file", .flags = FIELD_FIXED,
-	      .doc = "file: disks and folders as files on any file system. btrfs: folders are subvolumes, so that they have limits, and snapshots "
-		     "and clones share what is the same."),
+	      .doc = "file: files and folders on any file system; limits of folders need project quotas there. btrfs: folders are subvolumes with "
+		     "limits; snapshots and clones share what is the same."),
 	FIELD(STRING, pool_spec, source, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .max = 3072, .check = source_check,
 	      .doc = "file: a folder. btrfs: a block device (formatted when blank), a folder on btrfs, or a file that is made. When not given a "
 		     "folder or file below the daemon's state folder is made."),

@@ -66,6 +66,8 @@ static const struct explanation {
 	bool is_transient;
 	const char *text;
 } explanations[] = {
+	{ "invalid reference format", -EINVAL, false, "that is no reference: use [REGISTRY/]NAME[:TAG], with the name in lower case" },
+	{ "must be lowercase", -EINVAL, false, "that is no reference: use [REGISTRY/]NAME[:TAG], with the name in lower case" },
 	{ "no space left on device", -ENOSPC, false, "no space left for it: free some" },
 	{ "file too large", -EFBIG, false, "a blob is larger than any that is taken" },
 	{ "Source image rejected", -EACCES, false, "the signature policy refuses it" },
@@ -74,7 +76,8 @@ static const struct explanation {
 	{ "name unknown", -ENOENT, false, "the registry has no such image" },
 	{ "repository name not known", -ENOENT, false, "the registry has no such image" },
 	{ "not found", -ENOENT, false, "the registry has no such image or tag" },
-	{ "404", -ENOENT, false, "the registry has no such image or tag" },
+	/* Whole words: reasons hold ports and digests too. */
+	{ "from registry 404", -ENOENT, false, "the registry has no such image or tag" },
 	{ "unable to retrieve auth token", -EACCES, false, "the registry refuses the user name or password" },
 	{ "unauthorized", -EACCES, false, "the registry wants a (different) user name and password, or has no such image" },
 	{ "authentication required", -EACCES, false, "the registry wants a (different) user name and password" },
@@ -95,8 +98,8 @@ static const struct explanation {
 	{ "broken pipe", -EAGAIN, true, "the registry broke the connection off: try again later" },
 	{ "timeout", -EAGAIN, true, "the registry does not answer: try again later" },
 	{ "received unexpected HTTP status: 5", -EAGAIN, true, "the registry has trouble of its own: try again later" },
-	{ "500", -EAGAIN, true, "the registry has trouble of its own: try again later" },
-	{ "503", -EAGAIN, true, "the registry has trouble of its own: try again later" },
+	{ "StatusCode: 5", -EAGAIN, true, "the registry has trouble of its own: try again later" },
+	{ "from registry 5", -EAGAIN, true, "the registry has trouble of its own: try again later" },
 };
 
 static int explain(const struct run *run, bool *ret_is_transient, struct err *err)

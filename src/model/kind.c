@@ -82,7 +82,7 @@ void kind_encode(const struct kind *kind, const void *object, struct json_writer
 	json_write_object(writer, key);
 	json_write_string(writer, "kind", kind->name);
 	field_encode(&meta_table, object, writer, "meta");
-	field_encode(kind->spec, (const char *)object + kind->spec_offset, writer, "spec");
+	field_encode_public(kind->spec, (const char *)object + kind->spec_offset, writer, "spec");
 	field_encode(kind->status, (const char *)object + kind->status_offset, writer, "status");
 	json_write_end_object(writer);
 }

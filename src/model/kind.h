@@ -33,7 +33,7 @@ void *kind_new(const struct kind *kind);		/* With defaults. */
 void kind_free(const struct kind *kind, void *object);	/* Null is fine. */
 void *kind_copy(const struct kind *kind, const void *object);
 
-/* {"kind": "instance", "meta": {...}, "spec": {...}, "status": {...}} */
+/* For people: {"kind": "instance", "meta": {...}, "spec": {...}, "status": {...}}, secrets as "***". */
 void kind_encode(const struct kind *kind, const void *object, struct json_writer *writer, const char *key);
 
 /* Takes "kind" (optional, must fit), "meta", "spec", "status" from 'json'; 'object' holds defaults or the

@@ -336,6 +336,20 @@ static bool start_job(struct item *item, const struct image *image, bool is_remo
 	return true;
 }
 
+/* Fails when the image is changed at the same time: then this is called again. */
+static void forget_password(struct item *item, const struct image *image)
+{
+	struct image *copy = kind_copy(item->kind, image);
+	struct store_txn *txn = store_txn_new();
+
+	text_replace(&copy->spec.pull.password, NULL);
+	text_replace(&copy->spec.pull.username, NULL);
+	objects_guard(item->agent->params.objects, txn, item->kind, item->uid);
+	objects_put_desired(txn, item->kind, copy);
+	store_submit(item->agent->params.store, txn, NULL, NULL);
+	kind_free(item->kind, copy);
+}
+
 static void reconcile(struct item *item, void *object)
 {
 	const struct image *image = object;
@@ -350,6 +364,8 @@ static void reconcile(struct item *item, void *object)
 		item_save_first(item, drop_parts);
 		return;
 	}
+	if (status->state == IMAGE_READY && image->spec.pull.password)
+		forget_password(item, image);
 	if (status->state != IMAGE_PENDING && status->state != IMAGE_IMPORTING)
 		return;
 	if (!start_job(item, image, false))

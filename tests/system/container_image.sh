@@ -80,7 +80,8 @@ check_refused "no password" "user name" strata image pull 127.0.0.1:5001/shop/we
 check_refused "a wrong password" "user name" eval 'echo guess | strata image pull 127.0.0.1:5001/shop/web:1 guarded --plain-http --username someone --password-stdin'
 check "the password" eval 'echo secret | strata image pull 127.0.0.1:5001/shop/web:1 guarded --plain-http --username someone --password-stdin'
 check "no file of it is left" eval '! grep -rqs c29tZW9uZTpzZWNyZXQ "$STATE"'
-check "it is not shown" eval '! strata image show guarded -o json | grep -q \"secret'
+check "it is not shown" eval '! strata image show guarded -o json | grep -q "\"secret"'
+wait_for 5 "it to be forgotten" eval '! strata image show guarded -o json | grep -q password'
 
 # Out and in again
 for form in docker oci; do

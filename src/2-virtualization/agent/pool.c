@@ -57,12 +57,16 @@ static int open_pool(struct pool_job *job, struct err *err)
 
 static int remove_pool(struct pool_job *job, struct err *err)
 {
+	int r;
+
 	if (job->is_default)
 		return 0;			/* Its folder is the daemon's own. */
 	if (job->driver)
 		job->driver->ops->close(job->driver);
 	job->driver = NULL;
-	return job->source.destroy(job->source.data, job->pool, err);
+	r = job->source.destroy(job->source.data, job->pool, err);
+	/* What has never been ready holds nothing of ours, whatever it is. */
+	return r < 0 && !job->pool->status.path ? 0 : r;
 }
 
 static void run(struct job *base)

@@ -126,6 +126,24 @@ static struct store_txn *forget_snapshots(struct item *item)
 	return txn;
 }
 
+/* A backup says itself whether it is of a disk or of a folder. */
+static void take_content(struct item *item, const struct volume_job *job)
+{
+	int content = job->info.content == VOLUME_TREE ? VOLUME_CONTENT_FILESYSTEM : VOLUME_CONTENT_BLOCK;
+	struct volume *volume = item_object(item);
+	struct store_txn *txn;
+
+	if (!job->upload || !volume || volume->spec.content == content)
+		return;
+	volume = kind_copy(item->kind, volume);
+	volume->spec.content = content;
+	txn = store_txn_new();
+	objects_guard(item->agent->params.objects, txn, item->kind, item->uid);
+	objects_put_desired(txn, item->kind, volume);
+	store_submit(item->agent->params.store, txn, NULL, NULL);
+	kind_free(item->kind, volume);
+}
+
 static void done(struct job *base)
 {
 	static const char *const events[] = { [VOLUME_CREATE] = "ready", [VOLUME_RESIZE] = "resized", [VOLUME_RESTORE] = "restored" };
@@ -143,6 +161,7 @@ static void done(struct job *base)
 		return;
 	}
 	item->failures = 0;
+	take_content(item, job);
 	status->state = VOLUME_READY;
 	status->size = job->info.size_bytes;
 	status->allocated = job->info.allocated_bytes;

@@ -144,6 +144,20 @@ static void take_content(struct item *item, const struct volume_job *job)
 	kind_free(item->kind, volume);
 }
 
+/* Once the result is durable the backup is not needed again. */
+static void drop_upload(struct item *item)
+{
+	const struct volume *volume = item_object(item);
+	const char *ids[] = { volume->spec.source.upload, volume->spec.restore.upload };
+
+	for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
+		auto_free char *path = ids[i] ? agent_staging_path(item->agent, ids[i]) : NULL;
+
+		if (path)
+			unlink(path);
+	}
+}
+
 static void done(struct job *base)
 {
 	static const char *const events[] = { [VOLUME_CREATE] = "ready", [VOLUME_RESIZE] = "resized", [VOLUME_RESTORE] = "restored" };
@@ -157,6 +171,7 @@ static void done(struct job *base)
 		return;
 	}
 	if (job->step == VOLUME_REMOVE) {
+		drop_upload(item);
 		item_delete(item, forget_snapshots(item));
 		return;
 	}
@@ -248,20 +263,6 @@ void volume_note_snapshots(struct agent *agent, const char *uid)
 		return;
 	status->snapshot_at = newest;
 	item_save(item, NULL, false, "%s", "");
-}
-
-/* Once the result is durable the backup is not needed again. */
-static void drop_upload(struct item *item)
-{
-	const struct volume *volume = item_object(item);
-	const char *ids[] = { volume->spec.source.upload, volume->spec.restore.upload };
-
-	for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
-		auto_free char *path = ids[i] ? agent_staging_path(item->agent, ids[i]) : NULL;
-
-		if (path)
-			unlink(path);
-	}
 }
 
 static int next_step(const struct volume *volume, const struct volume_status *status, enum volume_step *ret_step)

@@ -281,7 +281,9 @@ static void restore(struct core *core, struct call *call, const struct volume *v
 	struct volume *next;
 	struct err err = { 0 };
 
-	if (check_still(core, volume, &err) < 0) {
+	if (volume->status.state != VOLUME_READY)
+		err_set(&err, -EAGAIN, "volume '%s' is not ready: see 'strata volume show %s'", volume->meta.name, volume->meta.name);
+	if (err.code < 0 || check_still(core, volume, &err) < 0) {
 		answer_err(call, &err);
 		return;
 	}

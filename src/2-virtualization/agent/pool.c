@@ -24,6 +24,7 @@ struct pool_job {
 	struct volume_driver *driver;		/* Null: to be opened; closed for removal. */
 	bool is_default;
 	struct map known;			/* Of the sweep. */
+	VEC(char *) images;			/* For removal: their uids. */
 	/* Results. */
 	char *path;
 	struct volume_space space;
@@ -55,14 +56,31 @@ static int open_pool(struct pool_job *job, struct err *err)
 	return 0;
 }
 
+/* Copies of images were made for the roots that were here, and go with the pool. */
+static void remove_images(struct pool_job *job)
+{
+	struct err ignored;
+
+	for (size_t i = 0; job->driver && i < job->images.count; i++)
+		job->driver->ops->remove(job->driver, job->images.items[i], &ignored);
+}
+
 static int remove_pool(struct pool_job *job, struct err *err)
 {
+	struct err ignored;
+	int r;
+
 	if (job->is_default)
 		return 0;			/* Its folder is the daemon's own. */
+	if (!job->driver && job->pool->status.path)
+		(void)job->source.open(job->source.data, job->pool, &job->driver, &job->path, &ignored);
+	remove_images(job);
 	if (job->driver)
 		job->driver->ops->close(job->driver);
 	job->driver = NULL;
-	return job->source.destroy(job->source.data, job->pool, err);
+	r = job->source.destroy(job->source.data, job->pool, err);
+	/* What has never been ready holds nothing of ours, whatever it is. */
+	return r < 0 && !job->pool->status.path ? 0 : r;
 }
 
 static void run(struct job *base)
@@ -136,6 +154,9 @@ static void free_job(struct job *base)
 		job->driver->ops->close(job->driver);
 	kind_free(&kinds[KIND_POOL], job->pool);
 	map_done(&job->known);
+	for (size_t i = 0; i < job->images.count; i++)
+		free(job->images.items[i]);
+	vec_done(&job->images);
 	free(job->path);
 	free(job);
 }
@@ -155,6 +176,14 @@ static bool is_space_due(struct item *item)
 	return true;
 }
 
+static void note_images(struct agent *agent, struct pool_job *job)
+{
+	const struct map *all = objects_all(agent->params.objects, KIND_IMAGE);
+
+	for (size_t i = 0; i < all->count; i++)
+		*vec_push(&job->images) = text_copy(kind_meta(all->entries[i].value)->uid);
+}
+
 static void reconcile(struct item *item, void *object)
 {
 	const struct pool *pool = object;
@@ -172,8 +201,10 @@ static void reconcile(struct item *item, void *object)
 	};
 	if (job->is_default && !job->driver)
 		job->driver = agent->params.volume;
-	if (job->step == POOL_REMOVE)
+	if (job->step == POOL_REMOVE) {
+		note_images(agent, job);
 		item->pool = NULL;		/* Nobody may use it any more; the job closes it. */
+	}
 	if (job->step == POOL_OPEN)
 		sweep_note_known(agent, &job->known);
 	item_run(&job->job);

@@ -147,6 +147,38 @@ static struct store_txn *forget_snapshots(struct item *item)
 	return txn;
 }
 
+/* A backup says itself whether it is of a disk or of a folder. */
+static void take_content(struct item *item, const struct volume_job *job)
+{
+	int content = job->info.content == VOLUME_TREE ? VOLUME_CONTENT_FILESYSTEM : VOLUME_CONTENT_BLOCK;
+	struct volume *volume = item_object(item);
+	struct store_txn *txn;
+
+	if (!job->upload || !volume || volume->spec.content == content)
+		return;
+	volume = kind_copy(item->kind, volume);
+	volume->spec.content = content;
+	txn = store_txn_new();
+	objects_guard(item->agent->params.objects, txn, item->kind, item->uid);
+	objects_put_desired(txn, item->kind, volume);
+	store_submit(item->agent->params.store, txn, NULL, NULL);
+	kind_free(item->kind, volume);
+}
+
+/* Once the result is durable the backup is not needed again. */
+static void drop_upload(struct item *item)
+{
+	const struct volume *volume = item_object(item);
+	const char *ids[] = { volume->spec.source.upload, volume->spec.restore.upload };
+
+	for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
+		auto_free char *path = ids[i] ? agent_staging_path(item->agent, ids[i]) : NULL;
+
+		if (path)
+			unlink(path);
+	}
+}
+
 static void done(struct job *base)
 {
 	static const char *const events[] = { [VOLUME_CREATE] = "ready", [VOLUME_RESIZE] = "resized", [VOLUME_RESTORE] = "restored" };
@@ -160,10 +192,12 @@ static void done(struct job *base)
 		return;
 	}
 	if (job->step == VOLUME_REMOVE) {
+		drop_upload(item);
 		item_delete(item, forget_snapshots(item));
 		return;
 	}
 	item->failures = 0;
+	take_content(item, job);
 	status->state = VOLUME_READY;
 	status->size = job->info.size_bytes;
 	status->allocated = job->info.allocated_bytes;
@@ -250,20 +284,6 @@ void volume_note_snapshots(struct agent *agent, const char *uid)
 		return;
 	status->snapshot_at = newest;
 	item_save(item, NULL, false, "%s", "");
-}
-
-/* Once the result is durable the backup is not needed again. */
-static void drop_upload(struct item *item)
-{
-	const struct volume *volume = item_object(item);
-	const char *ids[] = { volume->spec.source.upload, volume->spec.restore.upload };
-
-	for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
-		auto_free char *path = ids[i] ? agent_staging_path(item->agent, ids[i]) : NULL;
-
-		if (path)
-			unlink(path);
-	}
 }
 
 static int next_step(const struct volume *volume, const struct volume_status *status, enum volume_step *ret_step)

@@ -83,8 +83,10 @@ static void images_have_names_layers_and_ends(void **state)
 	static const struct fake_step history[] = { { .expect = "GET /v1/images/box ",
 		.reply = OK(IMAGE("\"kind\":\"container\"", "\"state\":\"ready\"," LAYERS)) } };
 	static const struct fake_step vm[] = { { .reply = OK(IMAGE("\"kind\":\"vm\"", "\"state\":\"ready\"")) } };
-	static const struct fake_step tag[] = { { .expect = "POST /v1/images/box/tag ", .reply = CREATED(READY) } };
-	static const struct fake_step named[] = { { .expect = "{\"name\":\"r.example/a/box:2\"}", .reply = CREATED(READY) } };
+	static const struct fake_step tag[] = { { .expect = "POST /v1/images/box/tag ", .reply = CREATED(READY) },
+		{ .expect = "GET /v1/images/r.example%2Fa%2Fbox:2 ", .reply = OK(READY) } };
+	static const struct fake_step named[] = { { .expect = "{\"name\":\"r.example/a/box:2\"}", .reply = CREATED(READY) },
+		{ .reply = OK(READY) } };
 	static const struct fake_step prune[] = { { .expect = "POST /v1/images/prune ",
 		.reply = OK("{\"removed\":[\"old\",\"older\"],\"bytes\":2048}") } };
 	static const struct fake_step all[] = { { .expect = "{\"all\":true}", .reply = OK("{\"removed\":[],\"bytes\":0}") } };

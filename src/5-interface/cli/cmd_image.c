@@ -33,12 +33,15 @@ static int run_rm(struct cli *cli, struct err *err)
 static int run_tag(struct cli *cli, struct err *err)
 {
 	const char *name = cli_argument(cli, 1);
-	auto_free char *path = request_path("images", cli_argument(cli, 0), "tag", NULL);
-	auto_json struct json *body = json_new_object();
+	auto_free char *path = request_path("images", cli_argument(cli, 0), "tag", NULL), *image = request_path("images", name, NULL);
+	auto_json struct json *body = json_new_object(), *answer = NULL;
 	int result;
 
 	json_set(body, "name", json_new_string(name));
-	result = request_json(cli, "POST", path, body, NULL, err);
+	result = request_json(cli, "POST", path, body, &answer, err);
+	if (result == 0)
+		result = wait_for(cli, &(struct wait){ .kind = image_kind(), .path = image, .name = name, .look = wait_until_ready,
+				  .data = (void *)(uintptr_t)image_kind(), .revision = answer_revision(answer), .is_patient = true }, err);
 	if (result == 0)
 		fprintf(cli->out, "%s\n", name);
 	return result;

@@ -47,9 +47,11 @@ static int explain(struct archive *archive, struct err *err)
 
 /* Guessing */
 
-/* docker-archive: manifest.json, repositories, <hex>.json, <hex>/ or <hex>.tar, in any order. */
+/* docker-archive: manifest.json, repositories, <hex>.json, sha256:<hex>, <hex>/ or <hex>.tar, in any order. */
 static bool is_docker_name(const char *name)
 {
+	if (text_starts_with(name, "sha256:"))
+		name += strlen("sha256:");
 	return text_equal(name, "manifest.json") || text_equal(name, "repositories") ||
 	       (strspn(name, "0123456789abcdef") == 64 && (name[64] == '/' || name[64] == '.' || name[64] == '\0'));
 }

@@ -66,6 +66,8 @@ static const struct explanation {
 	bool is_transient;
 	const char *text;
 } explanations[] = {
+	{ "invalid reference format", -EINVAL, false, "that is no reference: use [REGISTRY/]NAME[:TAG], with the name in lower case" },
+	{ "must be lowercase", -EINVAL, false, "that is no reference: use [REGISTRY/]NAME[:TAG], with the name in lower case" },
 	{ "no space left on device", -ENOSPC, false, "no space left for it: free some" },
 	{ "file too large", -EFBIG, false, "a blob is larger than any that is taken" },
 	{ "igest did not match", -EINVAL, false, "the registry sends something else than the digest says" },

@@ -44,7 +44,10 @@ static int btrfs_destroy(const struct volume_params *params, struct err *err)
 	int r;
 
 	if (pool_exists(params)) {
-		if ((r = pool_mount(params, &is_ours, err)) < 0 || (r = place_open(params, &tree_ways_btrfs, &place, err)) < 0)
+		r = pool_mount(params, &is_ours, err);
+		if (r < 0 && params->directory)
+			rmdir(params->directory);	/* Nothing is in it: it could not be mounted. */
+		if (r < 0 || (r = place_open(params, &tree_ways_btrfs, &place, err)) < 0)
 			return r;
 		r = folder_check_empty(&place, err);
 		place_close(&place);

@@ -21,8 +21,8 @@ struct place {
 	struct samples strata[FIGURES], crun_figures[FIGURES];
 };
 
-/* The kernel clears away the namespaces of the one before in the background, with locks that a start wants too; and one that has
- * just been started is still being made known. */
+/* The kernel clears away the namespaces of the one before in the background, with locks that a start wants too; and one that has just been
+ * started is still being made known. Rested, it takes longer to move a process into a cgroup than in a tight loop: so for both sides. */
 static void settle(void)
 {
 	nanosleep(&(struct timespec){ .tv_nsec = SETTLE_MS * 1000000L }, NULL);

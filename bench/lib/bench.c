@@ -129,27 +129,9 @@ static int remove_folder(const char *path, const struct stat *stat, int type, st
 	return 0;
 }
 
-/* 'path' is a daemon's <state>/node: "<uid> <tag>". */
-static void remove_cgroups_of(const char *path)
+/* Of both versions: at the root of the hierarchies, or of the one where it is mounted alone. */
+static void remove_cgroups(const char *name)
 {
-	static const char *const roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
-	auto_str struct str text = { 0 };
-	char tag[64];
-	struct err err;
-
-	if (file_read_all(path, NODE_FILE_BYTES, &text, &err) < 0 || sscanf(str_text(&text), "%*s %63[a-z0-9]", tag) != 1)
-		return;
-	for (size_t i = 0; i < ARRAY_COUNT(roots); i++) {
-		auto_free char *cgroup = text_format("%s/strata-%s", roots[i], tag);
-
-		nftw(cgroup, remove_folder, TREE_FDS, FTW_DEPTH | FTW_PHYS);
-	}
-}
-
-/* Those that a benchmark made itself, of both versions. */
-static void remove_own_cgroups(const struct bench *bench)
-{
-	const char *name = strrchr(bench->folder, '/') + 1;
 	auto_free char *one = text_format("/sys/fs/cgroup/%s", name), *many = text_format("/sys/fs/cgroup/*/%s", name);
 	glob_t found = { 0 };
 
@@ -158,6 +140,20 @@ static void remove_own_cgroups(const struct bench *bench)
 		for (size_t i = 0; i < found.gl_pathc; i++)
 			nftw(found.gl_pathv[i], remove_folder, TREE_FDS, FTW_DEPTH | FTW_PHYS);
 	globfree(&found);
+}
+
+/* 'path' is a daemon's <state>/node: "<uid> <tag>". */
+static void remove_cgroups_of(const char *path)
+{
+	auto_str struct str text = { 0 };
+	auto_free char *name = NULL;
+	char tag[64];
+	struct err err;
+
+	if (file_read_all(path, NODE_FILE_BYTES, &text, &err) < 0 || sscanf(str_text(&text), "%*s %63[a-z0-9]", tag) != 1)
+		return;
+	name = text_format("strata-%s", tag);
+	remove_cgroups(name);
 }
 
 static void clear_away(const struct bench *bench)
@@ -170,7 +166,8 @@ static void clear_away(const struct bench *bench)
 		for (size_t i = 0; i < found.gl_pathc; i++)
 			remove_cgroups_of(found.gl_pathv[i]);
 	globfree(&found);
-	remove_own_cgroups(bench);
+	/* Those that a benchmark made itself. */
+	remove_cgroups(strrchr(bench->folder, '/') + 1);
 	if (file_remove_tree(bench->folder, &err) < 0)
 		fprintf(stderr, "%s: %s\n", program_invocation_short_name, err.msg);
 }

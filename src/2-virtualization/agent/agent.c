@@ -287,26 +287,41 @@ static struct save *save_new(struct item *item, void (*next)(struct item *item))
 	return save;
 }
 
-void item_save(struct item *item, const char *type, bool is_warning, const char *format, ...)
+/* Null 'type': no event. */
+static void save(struct item *item, uint32_t delay_ms, const char *type, bool is_warning, const char *format, va_list args)
 {
 	void *object = item_object(item);
 	struct store_txn *txn;
 	char text[300];
-	va_list args;
 
 	if (!object)
 		return;
 	txn = store_txn_new();
-	txn->delay_ms = STATUS_DELAY_MS;
+	txn->delay_ms = delay_ms;
 	put_status(txn, item, object);
 	if (type) {
-		va_start(args, format);
 		vsnprintf(text, sizeof(text), format, args);
-		va_end(args);
 		objects_put_event(item->agent->params.objects, txn, item->kind, kind_meta(object), type, is_warning, "%s", text);
-		txn->delay_ms = 0;
 	}
 	store_submit(item->agent->params.store, txn, saved, save_new(item, NULL));
+}
+
+void item_save(struct item *item, const char *type, bool is_warning, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	save(item, type ? 0 : STATUS_DELAY_MS, type, is_warning, format, args);
+	va_end(args);
+}
+
+void item_save_along(struct item *item, const char *type, bool is_warning, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	save(item, STATUS_DELAY_MS, type, is_warning, format, args);
+	va_end(args);
 }
 
 static void saved_first(void *data, const struct store_result *result)

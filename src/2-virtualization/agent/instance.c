@@ -329,7 +329,10 @@ static void created(struct item *item, const struct instance *instance)
 	item_instance(item)->disk_ready = true;
 	item->has_leftovers = instance->spec.source.upload != NULL;
 	set_state(item, INSTANCE_STOPPED, NULL);
-	item_save(item, "created", false, "the disk of '%s' is ready", instance->meta.name);
+	if (instance_wants_machine(&instance->spec, item->status))
+		item_save_along(item, "created", false, "the disk of '%s' is ready", instance->meta.name);	/* begin_start() writes too. */
+	else
+		item_save(item, "created", false, "the disk of '%s' is ready", instance->meta.name);
 }
 
 static void started(struct item *item, const struct instance *instance, const struct instance_job *job)

@@ -94,6 +94,9 @@ void item_fail(struct item *item);				/* Counts a failure; reconcile after a bac
 /* Writes status; with 'type' also an event. Not waited for. */
 void item_save(struct item *item, const char *type, bool is_warning, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+/* The same where the next write follows at once: both are one commit. */
+void item_save_along(struct item *item, const char *type, bool is_warning, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 /* Writes status; the item is busy until it is durable, then 'next' runs. When it cannot be written 'next' does not run. */
 void item_save_first(struct item *item, void (*next)(struct item *item));
 /* Removes the object from the store for good, with 'txn' (may be null) in addition; 'format' is the event's text. */

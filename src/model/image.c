@@ -71,7 +71,7 @@ FIELD_TABLE(pull_table, image_pull, "A container image of a registry.",
 	FIELD(STRING, image_pull, username, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .max = 256,
 	      .doc = "Who asks the registry, when it wants to know."),
 	FIELD(STRING, image_pull, password, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY | FIELD_SECRET, .max = 4096,
-	      .doc = "Their password or token; never shown."),
+	      .doc = "Their password or token; never shown, and forgotten once the image is there."),
 	FIELD(BOOL, image_pull, plain_http, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY,
 	      .doc = "The registry has no TLS: anybody on the way can exchange the image."),
 );

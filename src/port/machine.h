@@ -120,6 +120,7 @@ struct machine_config {
 	size_t disk_count;
 	const struct machine_nic *nics;
 	size_t nic_count;
+	uint64_t console_log_bytes;	/* Driver "oci": how large the log may become; 0: LIMIT_CONSOLE_LOG_BYTES. */
 	const char *console_log;	/* Every byte of the serial console is appended here, also while the daemon is down. */
 	bool has_vnc;			/* VNC on the unix socket <directory>/<uid>/vnc. */
 	uint32_t vsock_cid;		/* 0: none. */

@@ -183,7 +183,9 @@ finish() {
 		pkill dnsmasq
 		pkill qemu-system
 		sleep 0.3
-		[ -z "$tag" ] || find "$(cgroup_root)/strata-$tag" -depth -type d -exec rmdir {} \; 2>/dev/null
+		# In version 1 every controller has groups of its own.
+		[ -z "$tag" ] || find /sys/fs/cgroup -maxdepth 3 -type d -name "strata-$tag" 2>/dev/null |
+			while read -r group; do find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null; done
 	fi
 	if [ $FAILED -ne 0 ]; then
 		echo "# the daemon said:"

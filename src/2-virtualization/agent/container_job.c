@@ -239,6 +239,7 @@ static int start_with(struct instance_job *job, struct parts *parts, struct err 
 		r = job->volume->ops->info(job->volume, job->instance->meta.uid, &parts->root, err);
 	if (r < 0)
 		return r;
+	parts->config.console_log_bytes = job->console_log_bytes;
 	parts->config.console_log = parts->console_log = text_format("%s/console.log", job->folder);
 	container->root = parts->root.tree;
 	container->user = own->user ? own->user : image->user;

@@ -39,6 +39,7 @@ struct instance_job {
 	VEC(char *) snapshots;			/* DELETE: nothing of them stays; RESTORE: [0] is the one. */
 	struct volume_refs restore_volumes;	/* RESTORE: the extra volumes in it. */
 	VEC(char *) nameservers, search;	/* Containers: null-terminated. */
+	uint64_t console_log_bytes;
 	char *layers_folder;			/* Containers: the store of oci.h. */
 	bool allow_kvm;
 	enum machine_type type;

@@ -143,7 +143,7 @@ struct instance_job *instance_job_new(struct item *item, const struct instance *
 		.volume = agent_pool(agent, instance->spec.pool_uid, &ignored),
 		.instance = kind_copy(item->kind, instance), .image = image ? kind_copy(&kinds[KIND_IMAGE], image) : NULL,
 		.folder = text_format("%s/instances/%s", agent->directory, item->uid),
-		.allow_kvm = agent->is_kvm_usable, .type = instance_machine_type(item, instance, image),
+		.console_log_bytes = agent->params.console_log_bytes, .allow_kvm = agent->is_kvm_usable, .type = instance_machine_type(item, instance, image),
 	};
 	field_done(item->kind->status, &job->instance->status);
 	field_copy(item->kind->status, item->status, &job->instance->status);

@@ -170,8 +170,8 @@ const struct cli_command command_image_history = {
 
 const struct cli_command command_image_prune = {
 	.name = "image prune", .max = 0, .run = run_prune,
-	.summary = "Remove what is left over of container images",
-	.more = "Layers that no image has any more, and what failed pulls left. Lists what went.",
+	.summary = "Remove images that failed, or that nobody uses",
+	.more = "Layers that no other image shares go with them. Lists what went.",
 	.options = OPTIONS({ "all", 'a', false, NULL, "Also every image that no instance uses; asks first on a terminal." },
 		{ "yes", 'y', false, NULL, "Do not ask." }),
 	.examples = EXAMPLES("strata image prune", "strata image prune --all --yes"),

@@ -1,4 +1,5 @@
 /* Talking to conmon while a container is made: its arguments, and its two pipes (conmon(8); src/conmon.c, src/parent_pipe_fd.c). */
+#include <inttypes.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -41,7 +42,7 @@ static void make_args(struct launch *launch, struct conmon_args *args)
 	else
 		add(args, "none");
 	add(args, "--log-size-max");
-	*vec_push(&args->items) = text_format("%d", LIMIT_CONSOLE_LOG_BYTES);
+	*vec_push(&args->items) = text_format("%" PRIu64, config->console_log_bytes ? config->console_log_bytes : LIMIT_CONSOLE_LOG_BYTES);
 	*vec_push(&args->items) = text_format("--runtime-arg=--root=%s", launch->oci->state);
 	add(args, "--runtime-arg=--cgroup-manager=cgroupfs");
 	if (bundle_has_terminal(container))

@@ -118,7 +118,7 @@ static int choose_ipv6(struct core *core, const struct network *network, struct 
 
 		host = host < 1 || host >= count ? 1 : host;
 		candidate.s6_addr[14] = (uint8_t)((address.s6_addr[14] & (prefix > 112 ? 0xff : 0)) | (host >> 8));
-		candidate.s6_addr[15] = (uint8_t)((address.s6_addr[15] & (prefix > 120 ? 0xff << (128 - prefix) : 0)) | host);
+		candidate.s6_addr[15] = (uint8_t)((address.s6_addr[15] & (prefix > 120 ? 0xffu << (128 - prefix) : 0)) | host);
 		inet_ntop(AF_INET6, &candidate, text, sizeof(text));
 		if (memcmp(&candidate, &address, sizeof(address)) == 0 || !address_is_free(core, network, text))
 			continue;

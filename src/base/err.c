@@ -46,7 +46,7 @@ int err_prefix(struct err *err, const char *format, ...)
 	length = vsnprintf(err->msg, sizeof(err->msg), format, args);
 	va_end(args);
 	if (length >= 0 && (size_t)length < sizeof(err->msg))
-		snprintf(err->msg + length, sizeof(err->msg) - (size_t)length, ": %s", old);
+		snprintf(err->msg + length, sizeof(err->msg) - (size_t)length, ": %.*s", (int)sizeof(err->msg) - length, old);
 	end_cleanly(err);
 	return err->code;
 }

@@ -158,8 +158,8 @@ static void volumes_are_made_changed_and_copied(void **state)
 	static const struct fake_step disk[] = {
 		{ .expect = "{\"meta\":{\"name\":\"data\"},\"spec\":{\"size\":\"1G\"}}", .reply = CREATED(DATA) }, { .reply = OK(DATA) } };
 	static const struct fake_step folder[] = {
-		{ .expect = "{\"meta\":{\"name\":\"data\"},\"spec\":{\"pool\":\"fast\",\"snapshots\":\"hourly keep 24\",\"content\":\"filesystem\","
-		  "\"shared\":true}}", .reply = CREATED(DATA) }, { .reply = OK(DATA) } };
+		{ .expect = "{\"meta\":{\"name\":\"data\"},\"spec\":{\"pool\":\"fast\",\"snapshots\":\"hourly keep 24\",\"content\":\"filesystem\"}}",
+		  .reply = CREATED(DATA) }, { .reply = OK(DATA) } };
 	static const struct fake_step set[] = { { .expect = "{\"spec\":{\"snapshots\":\"hourly keep 24, daily keep 7\"}}", .reply = OK(DATA) } };
 	static const struct fake_step clone[] = { { .expect = "POST /v1/volumes/data/clone ", .reply = CREATED(DATA) },
 		{ .expect = "GET /v1/volumes/two ", .reply = OK(DATA) } };
@@ -167,7 +167,7 @@ static void volumes_are_made_changed_and_copied(void **state)
 
 	(void)state;
 	CHECK(disk, "volume create data 1G", 0, "data\n", NULL);
-	CHECK(folder, "volume create data --filesystem --shared --pool fast --snapshots hourly~keep~24", 0, "data\n", NULL);
+	CHECK(folder, "volume create data --filesystem --pool fast --snapshots hourly~keep~24", 0, "data\n", NULL);
 	CHECK(set, "volume set data snapshots=hourly~keep~24,~daily~keep~7", 0, "", NULL);
 	CHECK(clone, "volume clone data two", 0, "two\n", NULL);
 	CHECK(of, "volume clone data two --snapshot s1 --no-wait", 0, "two\n", NULL);

@@ -34,8 +34,6 @@ static int run_create(struct cli *cli, struct err *err)
 	set_from_option(cli, "snapshots", spec, "snapshots");
 	if (cli_has(cli, "filesystem"))
 		json_set(spec, "content", json_new_string("filesystem"));
-	if (cli_has(cli, "shared"))
-		json_set(spec, "shared", json_new_bool(true));
 	return resource_create(cli, volume_kind(), cli_argument(cli, 0), spec, err);
 }
 
@@ -108,7 +106,6 @@ const struct cli_command command_volume_create = {
 		"themselves and how many are kept: 'hourly keep 24, daily keep 7'.",
 	.options = OPTIONS({ "pool", 0, false, "POOL", "Pool it is in ('default')." },
 		{ "filesystem", 'f', false, NULL, "A folder for containers instead of a disk." },
-		{ "shared", 0, false, NULL, "Several instances may have it at once, all of them read-only." },
 		{ "snapshots", 0, false, "SCHEDULE", "When snapshots are taken and how many are kept." }, WAIT_OPTIONS),
 	.examples = EXAMPLES("strata volume create data 10GiB",
 			     "strata volume create uploads --filesystem --pool fast --snapshots 'hourly keep 24, daily keep 7'"),

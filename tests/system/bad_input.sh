@@ -22,6 +22,48 @@ check_refused "unknown command" "did you mean" strata strat web
 check_refused "unknown option" "--memroy" strata run tiny x --memroy 1GiB
 check_refused "a long name" "63" strata run tiny "$long_name"
 
+# Containers, their images, pools
+check "image" strata image build --container busybox
+before=$(strata ls -o name; strata image ls -o name; strata network ls -o name)
+(printf 'BIG='; head -c 1000000 /dev/zero | tr '\0' x; echo) >"$WORK/env"
+box() { strata run --container busybox x "$@"; }
+check_refused "a mount of nothing" "use volume=NAME,target=PATH" box --mount nonsense
+check_refused "a mount of a volume there is not" "volume 'nope' does not exist" box --mount volume=nope,target=/data
+check_refused "a relative folder of the host" "'relative' is not an absolute path" box --mount bind=relative,target=/data
+check_refused "a target that climbs" "'/etc/../..' is not an absolute path" box -v /etc:/etc/../..
+check_refused "a variable without a name" "'=x' is neither NAME=VALUE nor NAME" box -e =x
+check_refused "a megabyte of environment" "too long (1000004 bytes)" box --env-file "$WORK/env"
+check_refused "0 processes" "spec.container.pids" box --pids 0
+check_refused "weight" "use 1 to 10000" box --cpu-weight 100000
+check_refused "1 KiB of memory" "use 4MiB to" box --memory 1KiB
+check_refused "no latency class" "normal, interactive, batch" box --latency-class fast
+check_refused "no device" "'/etc/passwd' is not a device" box --device /etc/passwd
+check_refused "no capability" "not a capability" box --cap-add 'net admin'
+check_refused "a health check every ms" "use 100ms to" box --health-cmd true --health-interval 1ms
+check_refused "no restart policy" "no, on-failure, always" box --restart sometimes
+check_refused "a relative folder" "'relative' is not an absolute path" box -w relative
+check_refused "a tmpfs of 'lots'" "'lots' is not a size" box --tmpfs /tmp:size=lots
+check_refused "keys" "ctrl-p,ctrl-q" box --detach-keys nonsense -i
+check_refused "an image for machines" "image 'tiny' is for virtual machines" strata run --container tiny x
+check_refused "a screen" "only a vm has it" strata run busybox x --vnc
+check_refused "a machine that is read-only" "a vm has none of this" strata run tiny x --read-only
+check_refused "no recipe" "'gentoo' is not a recipe" strata image build --container gentoo
+check_refused "no reference" "'UPPER:x:y' is not a valid name" strata image pull UPPER:x:y
+check_refused "a tag of nothing" "image 'nope' does not exist" strata image tag nope other
+check_refused "no name" "'Bad Name' is not a valid name" strata image tag busybox 'Bad Name'
+check_refused "a commit of nothing" "instance 'nope' does not exist" strata commit nope image
+check_refused "no driver of pools" "one of file, btrfs" strata pool create p --driver zfs
+check_refused "too small a btrfs" "256MiB" strata pool create p --driver btrfs --size 1MiB
+check_refused "a relative source" "'relative' is not an absolute path" strata pool create p --source relative
+check_refused "the pool of images" "cannot be removed" strata pool rm default
+check_refused "no pool" "pool 'nope' does not exist" strata volume create v 10MiB --pool nope
+check_refused "no schedule" "is not a schedule" strata volume create v --filesystem --snapshots 'every 1s keep 2'
+check_refused "too many kept" "'keep' 1 to 256" strata volume create v --filesystem --snapshots 'hourly keep 1000'
+check_refused "a disk without a size" "is missing" strata volume create v
+check_refused "a backup of no snapshot" "--snapshot" strata volume backup v "$WORK/v"
+check_refused "a restore of no file" "No such file" strata volume restore "$WORK/nope" v
+check_refused "no time" "2026-11-23T10:00:00Z" strata logs web --since yesterday
+
 manifest() { printf '%s' "$1" >"$WORK/m.yaml"; }
 manifest 'kind: instance
 meta: {name: x}

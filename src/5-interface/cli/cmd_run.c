@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "5-interface/cli/attach.h"
+#include "5-interface/cli/detach.h"
 #include "5-interface/cli/commands.h"
 #include "5-interface/cli/names.h"
 #include "5-interface/cli/new_instance.h"
@@ -73,6 +74,12 @@ static bool is_attached(const struct cli *cli)
 
 static int check_attach(const struct cli *cli, bool is_container, struct err *err)
 {
+	const char *keys = cli_value(cli, "detach-keys");
+	struct detach detach;
+	int result = keys ? detach_parse(keys, &detach, err) : 0;
+
+	if (result < 0)
+		return result;
 	if (cli_has(cli, "attach") && !is_container)
 		return err_set(err, CLI_USAGE, "--attach: only containers have streams to attach to: use --console");
 	if (is_container && is_attached(cli) && cli_has(cli, "interactive") && cli_has(cli, "terminal") && !isatty(STDIN_FILENO))

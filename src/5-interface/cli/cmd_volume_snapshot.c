@@ -56,8 +56,10 @@ static int run_backup(struct cli *cli, struct err *err)
 {
 	auto_free char *path = request_path("volumes", cli_argument(cli, 0), "backup", NULL);
 
-	if (cli_value(cli, "snapshot"))
-		request_query(&path, "snapshot", cli_value(cli, "snapshot"));
+	if (!cli_value(cli, "snapshot"))
+		return err_set(err, CLI_USAGE, "--snapshot: say of which one, and make it with 'strata volume snapshot create %s' first",
+			       shown(cli_argument(cli, 0)));
+	request_query(&path, "snapshot", cli_value(cli, "snapshot"));
 	if (cli_value(cli, "since"))
 		request_query(&path, "base", cli_value(cli, "since"));
 	return transfer_download(cli, path, cli_argument(cli, 1), err);

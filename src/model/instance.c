@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/str.h"
+#include "model/process.h"
 
 static const char *const kind_names[] = { "vm", "container", NULL };
 static const char *const power_names[] = { "running", "paused", "stopped", "off", NULL };
@@ -123,15 +124,6 @@ static int env_check(const void *value, struct err *err)
 	return 0;
 }
 
-static int capability_check(const void *value, struct err *err)
-{
-	const char *text = value;
-
-	if (!text[0] || strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != strlen(text))
-		return err_set(err, -EINVAL, "'%s' is not a capability: use one like NET_ADMIN, or ALL", shown(text));
-	return 0;
-}
-
 static int device_check(const void *value, struct err *err)
 {
 	if (!text_starts_with(value, "/dev/") || strstr(value, ".."))
@@ -191,7 +183,7 @@ FIELD_TABLE(container_table, instance_container, "What only containers have.",
 	      .doc = "User[:group], by name or number; the image's when not given."),
 	FIELD(STRING, instance_container, directory, .flags = FIELD_OMIT_EMPTY, .max = 4096, .check = absolute_check,
 	      .doc = "Folder it starts in; the image's when not given."),
-	FIELD(STRING, instance_container, stop_signal, .flags = FIELD_OMIT_EMPTY, .max = 16,
+	FIELD(STRING, instance_container, stop_signal, .flags = FIELD_OMIT_EMPTY, .max = 16, .check = signal_check,
 	      .doc = "Signal that asks it to stop (\"SIGTERM\"); the image's when not given."),
 	FIELD(BOOL, instance_container, terminal, .flags = FIELD_OMIT_EMPTY,
 	      .doc = "Its standard streams are a terminal."),

@@ -6,7 +6,6 @@
 #include "2-virtualization/agent/instance_job.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "model/process.h"
 
 /* Ids of containers: one range for each project, far from those of the host's people and of /etc/subuid's defaults. */
 enum { UID_BASE = 1 << 20, UID_COUNT = 1 << 16 };
@@ -118,25 +118,6 @@ static void fill_env(const struct instance_job *job, struct parts *parts)
 		set_env(parts, *field_list_at(&own->env, char *, i));
 	*vec_push(&parts->env) = NULL;
 	parts->container.env = parts->env.items;
-}
-
-/* "SIGTERM", "TERM", "15", "SIGRTMIN+3"; 0: the driver's own choice. */
-static int signal_number(const char *text)
-{
-	int offset = 0;
-
-	if (!text)
-		return 0;
-	if (text[0] >= '0' && text[0] <= '9')
-		return atoi(text);
-	if (text_starts_with(text, "SIG"))
-		text += 3;
-	if (sscanf(text, "RTMIN+%d", &offset) == 1 || text_equal(text, "RTMIN"))
-		return SIGRTMIN + offset;
-	for (int number = 1; number < SIGRTMIN; number++)
-		if (text_equal(sigabbrev_np(number), text))
-			return number;
-	return 0;
 }
 
 /* ---- Files ---- */
@@ -256,7 +237,7 @@ static int start_with(struct instance_job *job, struct parts *parts, struct err 
 	container->devices = texts_of(&own->devices, &parts->devices);
 	container->nameservers = (const char *const *)job->nameservers.items;
 	container->search = (const char *const *)job->search.items;
-	container->stop_signal = signal_number(own->stop_signal ? own->stop_signal : image->stop_signal);
+	container->stop_signal = own->stop_signal ? signal_number(own->stop_signal) : image->stop_signal ? signal_number(image->stop_signal) : 0;
 	container->network_ready = enter_network;
 	container->network_data = job;
 	return job->machine->ops->start(job->machine, &parts->config, err);

@@ -13,8 +13,9 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "model/process.h"
 
-enum { LINK_BYTES = 64, ALL_CAPABILITIES = 41 };
+enum { LINK_BYTES = 64 };
 
 static void add(struct field_list *out, char *text)
 {
@@ -84,7 +85,7 @@ static void add_rights(pid_t pid, struct field_list *out)
 	if (!read_proc(pid, "status", &status))
 		return;
 	bounding = number_of(str_text(&status), "\nCapBnd:", 16);
-	add(out, text_format("capabilities: %d of %d", __builtin_popcountll(bounding), ALL_CAPABILITIES));
+	add(out, text_format("capabilities: %d of %d", __builtin_popcountll(bounding), CAPABILITY_COUNT));
 	if (number_of(str_text(&status), "\nSeccomp:", 10) == 2)
 		add(out, text_copy("seccomp: system calls that are not listed are refused"));
 	if (number_of(str_text(&status), "\nNoNewPrivs:", 10))

@@ -11,6 +11,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+enum { HOPELESS_RETRY_MS = 3600000 };
+
 enum volume_step { VOLUME_CREATE, VOLUME_RESIZE, VOLUME_RESTORE, VOLUME_REMOVE };
 
 struct volume_job {
@@ -128,6 +130,9 @@ static void failed(struct item *item, const struct volume_job *job)
 		if (job->step != VOLUME_RESIZE)
 			status->state = VOLUME_FAILED;
 		item_fail(item);
+		/* It will not become possible by itself. */
+		if (err->code == -EOPNOTSUPP || err->code == -EINVAL)
+			item->retry_ms = loop_now_ms(item->agent->params.loop) + HOPELESS_RETRY_MS;
 	}
 	item_save(item, "failed", true, "volume '%s': %s", job->volume->meta.name, err->msg);
 }

@@ -72,6 +72,31 @@ static bool is_attached(const struct cli *cli)
 	return !cli_has(cli, "detach") && (cli_has(cli, "attach") || cli_has(cli, "interactive") || cli_has(cli, "terminal"));
 }
 
+enum { REMOVAL_MS = 5000 };
+
+/* One that was left goes on. */
+static int until_gone_or_running(void *data, const void *object, struct err *err)
+{
+	const struct instance *instance = object;
+
+	(void)data;
+	(void)err;
+	return !instance || instance->status.pid ? WAIT_DONE : WAIT_MORE;
+}
+
+/* With --rm what it had (its name, its volumes) is free again when we return; its exit code is what counts. */
+static int attach_and_see_off(struct cli *cli, const char *name, struct err *err)
+{
+	auto_free char *path = request_path("instances", name, NULL);
+	int result = attach(cli, name, true, SESSION_FROM_THE_START, err);
+	struct err ignored;
+
+	if (cli_has(cli, "rm") && result >= 0)
+		wait_for(cli, &(struct wait){ .kind = &kinds[KIND_INSTANCE], .path = path, .name = name, .look = until_gone_or_running,
+			 .default_timeout_ms = REMOVAL_MS, .is_patient = true }, &ignored);
+	return result;
+}
+
 static int check_attach(const struct cli *cli, bool is_container, struct err *err)
 {
 	const char *keys = cli_value(cli, "detach-keys");
@@ -104,7 +129,7 @@ static int run_run(struct cli *cli, struct err *err)
 		return result;
 	name = json_string(json_path(answer, "meta.name"), "");
 	if (attaches)
-		return attach(cli, name, true, SESSION_FROM_THE_START, err);
+		return attach_and_see_off(cli, name, err);
 	if (cli_has(cli, "console")) {
 		fprintf(cli->messages, "instance '%s' is being started\n", name);
 		return session_console(cli, name, SESSION_FROM_THE_START, err);

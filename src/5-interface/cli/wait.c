@@ -106,7 +106,7 @@ static int loop(struct waiting *waiting, struct err *err)
 		if (result != WAIT_MORE)
 			return result == WAIT_DONE ? 0 : result;
 		if (waiting->deadline_ms && clock_monotonic_ms() >= waiting->deadline_ms)
-			return err_set(err, -ETIMEDOUT, "%s '%s' is %s and not yet there: the work goes on, see 'strata events'",
+			return err_set(err, -ETIMEDOUT, "%s '%s' is not yet there (%s): the work goes on, see 'strata events'",
 				       waiting->wait->kind->name, shown(waiting->wait->name), waiting->progress.step);
 	}
 }

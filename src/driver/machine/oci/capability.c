@@ -7,23 +7,7 @@
 #include <sys/prctl.h>
 
 #include "base/mem.h"
-
-static const char *const names[] = {
-	[CAP_CHOWN] = "CHOWN", [CAP_DAC_OVERRIDE] = "DAC_OVERRIDE", [CAP_DAC_READ_SEARCH] = "DAC_READ_SEARCH",
-	[CAP_FOWNER] = "FOWNER", [CAP_FSETID] = "FSETID", [CAP_KILL] = "KILL", [CAP_SETGID] = "SETGID",
-	[CAP_SETUID] = "SETUID", [CAP_SETPCAP] = "SETPCAP", [CAP_LINUX_IMMUTABLE] = "LINUX_IMMUTABLE",
-	[CAP_NET_BIND_SERVICE] = "NET_BIND_SERVICE", [CAP_NET_BROADCAST] = "NET_BROADCAST", [CAP_NET_ADMIN] = "NET_ADMIN",
-	[CAP_NET_RAW] = "NET_RAW", [CAP_IPC_LOCK] = "IPC_LOCK", [CAP_IPC_OWNER] = "IPC_OWNER",
-	[CAP_SYS_MODULE] = "SYS_MODULE", [CAP_SYS_RAWIO] = "SYS_RAWIO", [CAP_SYS_CHROOT] = "SYS_CHROOT",
-	[CAP_SYS_PTRACE] = "SYS_PTRACE", [CAP_SYS_PACCT] = "SYS_PACCT", [CAP_SYS_ADMIN] = "SYS_ADMIN",
-	[CAP_SYS_BOOT] = "SYS_BOOT", [CAP_SYS_NICE] = "SYS_NICE", [CAP_SYS_RESOURCE] = "SYS_RESOURCE",
-	[CAP_SYS_TIME] = "SYS_TIME", [CAP_SYS_TTY_CONFIG] = "SYS_TTY_CONFIG", [CAP_MKNOD] = "MKNOD",
-	[CAP_LEASE] = "LEASE", [CAP_AUDIT_WRITE] = "AUDIT_WRITE", [CAP_AUDIT_CONTROL] = "AUDIT_CONTROL",
-	[CAP_SETFCAP] = "SETFCAP", [CAP_MAC_OVERRIDE] = "MAC_OVERRIDE", [CAP_MAC_ADMIN] = "MAC_ADMIN",
-	[CAP_SYSLOG] = "SYSLOG", [CAP_WAKE_ALARM] = "WAKE_ALARM", [CAP_BLOCK_SUSPEND] = "BLOCK_SUSPEND",
-	[CAP_AUDIT_READ] = "AUDIT_READ", [CAP_PERFMON] = "PERFMON", [CAP_BPF] = "BPF",
-	[CAP_CHECKPOINT_RESTORE] = "CHECKPOINT_RESTORE",
-};
+#include "model/process.h"
 
 static const uint64_t defaults =
 	CAPABILITY(CAP_CHOWN) | CAPABILITY(CAP_DAC_OVERRIDE) | CAPABILITY(CAP_FOWNER) | CAPABILITY(CAP_FSETID) |
@@ -43,7 +27,7 @@ static uint64_t available(void)
 {
 	uint64_t set = 0;
 
-	for (unsigned i = 0; i < ARRAY_COUNT(names); i++)
+	for (unsigned i = 0; i < CAPABILITY_COUNT; i++)
 		if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
 			set |= CAPABILITY(i);
 	return set;
@@ -57,8 +41,8 @@ static int take_name(const char *name, uint64_t *set, struct err *err)
 		*set |= available();
 		return 0;
 	}
-	for (unsigned i = 0; i < ARRAY_COUNT(names); i++)
-		if (strcasecmp(plain, names[i]) == 0) {
+	for (unsigned i = 0; i < CAPABILITY_COUNT; i++)
+		if (strcasecmp(plain, capability_names[i]) == 0) {
 			*set |= CAPABILITY(i);
 			return 0;
 		}
@@ -93,10 +77,10 @@ static void write_set(struct json_writer *writer, const char *key, uint64_t set)
 	char name[40];
 
 	json_write_array(writer, key);
-	for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+	for (unsigned i = 0; i < CAPABILITY_COUNT; i++) {
 		if (!(set & CAPABILITY(i)))
 			continue;
-		snprintf(name, sizeof(name), "CAP_%s", names[i]);
+		snprintf(name, sizeof(name), "CAP_%s", capability_names[i]);
 		json_write_string(writer, NULL, name);
 	}
 	json_write_end_array(writer);

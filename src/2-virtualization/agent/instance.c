@@ -239,7 +239,8 @@ static void machine_event(void *data, const struct machine_event *event)
 	case MACHINE_EVENT_EXITED:
 		if (instance->spec.kind == INSTANCE_CONTAINER)
 			status->exit_code = event->exit_code;
-		machine_ended(item, instance, event->cause, event->text[0] ? event->text : "the guest powered off");
+		machine_ended(item, instance, event->cause, event->text[0] ? event->text :
+			      instance->spec.kind == INSTANCE_CONTAINER ? "exited with code 0" : "the guest powered off");
 		break;
 	case MACHINE_EVENT_PAUSED:
 		machine_paused(item, instance);

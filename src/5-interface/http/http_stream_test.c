@@ -412,6 +412,7 @@ static void test_logs_of_a_container(void **state)
 	expect(fd, GET("/v1/instances/web/logs?since=yesterday"), 400, "neither a time like");
 	expect(fd, GET("/v1/instances/web/logs?lines=1&tail=1"), 400, "use one");
 
+	fixture_put(f, "instances", "web", "{\"status\":{\"state\":\"running\"}}");
 	client_send(fd, GET("/v1/instances/web/logs?lines=0&follow=true"));
 	reply_with_records(fixture_take_call(f), &no_fds, path);
 	read_head(fd, &answer);
@@ -428,6 +429,12 @@ static void test_logs_of_a_container(void **state)
 	while (!strstr(answer.body.data, "cut"))
 		assert_true(read_chunk(fd, &answer));
 	assert_string_equal(answer.body.data, "begins herethere\ncut\n");
+	/* It ends with the container, and has its last words. */
+	append_file(path, T2 " stdout F last\n");
+	fixture_put(f, "instances", "web", "{\"status\":{\"state\":\"stopped\"}}");
+	while (read_chunk(fd, &answer))
+		;
+	assert_non_null(strstr(answer.body.data, "last"));
 	close(fd);
 }
 

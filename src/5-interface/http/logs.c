@@ -5,17 +5,18 @@
 #include <string.h>
 
 #include "4-service/api.h"
+#include "4-service/view.h"
 #include "5-interface/http/connection.h"
 #include "5-interface/http/tail.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/units.h"
 
-enum { PIECE_BYTES = 64 << 10 };
+enum { PIECE_BYTES = 64 << 10, LOOK_MS = 300 };
 
 struct logs {
 	struct tail *tail;
-	bool follows, has_begun, has_failed;
+	bool follows, has_begun, has_failed, has_records;
 	int64_t since_ms;		/* Wall time; 0: from the beginning. */
 	struct err err;
 };
@@ -80,6 +81,7 @@ static int open_log(struct connection *connection, const struct call_reply *repl
 	if (!reply->has_records && (logs->since_ms || params.shows_times))
 		return err_set(&logs->err, -EINVAL, "query parameter '%s': the console of a vm has no times: use 'lines' or 'tail'",
 			       logs->since_ms ? "since" : "timestamps");
+	logs->has_records = reply->has_records;
 	return tail_new(connection->server, &params, &logs->tail, &logs->err);
 }
 
@@ -90,6 +92,44 @@ static void on_replied(struct connection *connection, struct call_reply *reply)
 	logs->err = reply->err;
 	logs->has_failed = reply->err.code < 0 || open_log(connection, reply, logs) < 0;
 	connection_want_write(connection);
+}
+
+/* A container has a last line; the console of a machine goes on with its next start. */
+static bool has_ended(struct connection *connection)
+{
+	auto_view_text struct view_text *text = view_get(connection->server->params.http.view, "instances", connection->request.name);
+	auto_json struct json *json = NULL;
+	const char *state;
+	struct err ignored;
+
+	if (!text || json_parse(text->bytes, text->size, &json, &ignored) < 0)
+		return true;
+	state = json_string(json_path(json, "status.state"), "");
+	if (json_type(json_path(json, "status.next_start_at")) != JSON_ABSENT)
+		return false;			/* It comes back soon. */
+	return text_equal(state, "stopped") || text_equal(state, "failed") || text_equal(state, "deleting");
+}
+
+static void look_again(struct connection *connection)
+{
+	connection_want_write(connection);
+}
+
+/* Nothing more at present: until there is, or, of a container, until it has ended. */
+static int wait_for_more(struct connection *connection)
+{
+	struct logs *logs = connection->state;
+
+	connection_set_timeout(connection, 0);
+	if (!logs->has_records)
+		return 0;
+	if (has_ended(connection)) {
+		logs->follows = false;		/* What it wrote last is still read. */
+		connection_want_write(connection);
+	} else {
+		connection_set_timer(connection, LOOK_MS, look_again);
+	}
+	return 0;
 }
 
 static int on_writable(struct connection *connection)
@@ -114,7 +154,7 @@ static int on_writable(struct connection *connection)
 	if (size < 0 || (size == 0 && !logs->follows))
 		return stream_end(connection);
 	if (size == 0)
-		connection_set_timeout(connection, 0);
+		wait_for_more(connection);
 	else
 		connection_want_write(connection);
 	return stream_send(connection, (size_t)size);

@@ -23,10 +23,9 @@ check "a folder" strata volume create pages --filesystem --pool fast
 check "a container writes into it" strata run --container busybox writes --volume pages:/pages -- sh -c 'echo hello >/pages/index; sleep 1000'
 check "a snapshot" strata volume snapshot create pages monday
 check "a backup" strata volume backup pages "$WORK/monday" --snapshot monday
-check_refused "restored as a disk" "with --filesystem" strata volume restore "$WORK/monday" disk --pool fast
-check "restored as a folder" strata volume restore "$WORK/monday" copy --filesystem --pool fast
+check "restored as a folder" strata volume restore "$WORK/monday" copy --pool fast
 check_says "and read" hello strata run --container busybox reads --attach --volume copy:/pages:ro -- cat /pages/index
 check "containers removed" strata rm --force talks writes reads
-check "volumes removed" strata volume rm pages disk copy
+check "volumes removed" strata volume rm pages copy
 check "pools removed" strata pool rm fast beside
 check_says "with the file" 0 eval 'ls "$STATE/pools" | wc -l'

@@ -40,38 +40,17 @@ static int receive(struct volume_job *job, struct err *err)
 	return r < 0 ? r : job->driver->ops->receive(job->driver, job->volume->meta.uid, fd, NULL, err);
 }
 
-/* Only the backup itself says what it is of; what was asked for decides who may use the volume. */
-static int receive_new(struct volume_job *job, struct err *err)
-{
-	enum volume_content wanted = job->volume->spec.content == VOLUME_CONTENT_FILESYSTEM ? VOLUME_TREE : VOLUME_BLOCK;
-	const char *uid = job->volume->meta.uid;
-	struct err ignored = { 0 };
-	int r = job->driver->ops->info(job->driver, uid, &job->info, &ignored);
-
-	if (r < 0) {				/* Else it came before a crash. */
-		r = receive(job, err);
-		if (r == 0)
-			r = job->driver->ops->info(job->driver, uid, &job->info, err);
-	}
-	if (r < 0 || job->info.content == wanted)
-		return r;
-	job->driver->ops->remove(job->driver, uid, &ignored);
-	return err_set(err, -EINVAL, "the backup is of a %s: remove this volume and restore it %s",
-		       wanted == VOLUME_BLOCK ? "folder for containers" : "disk", wanted == VOLUME_BLOCK ? "with --filesystem" : "without --filesystem");
-}
-
 static int create(struct volume_job *job, struct err *err)
 {
 	const struct volume_spec *spec = &job->volume->spec;
 	const char *uid = job->volume->meta.uid;
 	struct volume_driver *driver = job->driver;
-	int r;
+	int r = driver->ops->info(driver, uid, &job->info, err);
 
-	if (job->upload)
-		return receive_new(job, err);
-	r = driver->ops->info(driver, uid, &job->info, err);
 	if (r == 0)
 		return 0;			/* Made before a crash. */
+	if (job->upload)
+		return receive(job, err);
 	if (spec->source.volume) {
 		r = driver->ops->clone(driver, uid, spec->source.volume, spec->source.snapshot, NULL, err);
 		if (r == 0 && spec->size)
@@ -152,7 +131,7 @@ static struct store_txn *forget_snapshots(struct item *item)
 	return txn;
 }
 
-/* A backup says itself whether it is of a disk or of a folder. */
+/* A backup says itself whether it is of a disk or of a folder: only who has read it can fill that in. */
 static void take_content(struct item *item, const struct volume_job *job)
 {
 	int content = job->info.content == VOLUME_TREE ? VOLUME_CONTENT_FILESYSTEM : VOLUME_CONTENT_BLOCK;

@@ -200,10 +200,6 @@ static void volumes_are_backed_up_and_restored(void **state)
 	static const struct fake_step restore[] = { UPLOADS,
 		{ .expect = "{\"meta\":{\"name\":\"data\"},\"spec\":{\"pool\":\"fast\",\"source\":{\"upload\":\"up1\"}}}", .reply = CREATED(DATA) },
 		{ .expect = "GET /v1/volumes/data ", .reply = OK(DATA) } };
-	static const struct fake_step folder[] = { UPLOADS,
-		{ .expect = "{\"meta\":{\"name\":\"data\"},\"spec\":{\"content\":\"filesystem\",\"source\":{\"upload\":\"up1\"}}}",
-		  .reply = CREATED(DATA) },
-		{ .expect = "GET /v1/volumes/data ", .reply = OK(DATA) } };
 	static const struct fake_step onto[] = { UPLOADS, { .expect = "POST /v1/volumes/data/receive ", .reply = OK(DATA) },
 		{ .expect = "GET /v1/volumes/data ", .reply = OK(DATA) } };
 	char path[32], line[96];
@@ -218,7 +214,6 @@ static void volumes_are_backed_up_and_restored(void **state)
 	assert_string_equal(text.data, "bytes");
 	unlink(path);
 	CHECK_FILE(restore, "volume restore %s data --pool fast", 0, "data\n", NULL);
-	CHECK_FILE(folder, "volume restore %s data --filesystem", 0, "data\n", NULL);
 	CHECK_FILE(onto, "volume restore %s data --onto", 0, "data\n", NULL);
 	check(NULL, 0, "volume restore x data --onto --pool p", 2, "", "leave one of them out");
 }

@@ -83,8 +83,6 @@ static int restore_as(struct cli *cli, const char *name, const char *upload, str
 	json_set(spec_member(body, "meta"), "name", json_new_string(name));
 	spec = spec_member(body, "spec");
 	set_from_option(cli, "pool", spec, "pool");
-	if (cli_has(cli, "filesystem"))
-		json_set(spec, "content", json_new_string("filesystem"));
 	json_set(spec_member(spec, "source"), "upload", json_new_string(upload));
 	return request_json(cli, "POST", "/v1/volumes", body, ret_answer, err);
 }
@@ -154,8 +152,7 @@ const struct cli_command command_volume_restore = {
 	.name = "volume restore", .arguments = "FILE NAME", .min = 2, .max = 2, .completes = "file", .run = run_restore,
 	.summary = "Make a volume from a backup",
 	.options = OPTIONS({ "pool", 0, false, "POOL", "Pool it is to be in ('default')." },
-		{ "filesystem", 'f', false, NULL, "The backup is of a folder for containers." },
 		{ "onto", 0, false, NULL, "Bring a volume that is there up to this backup, which was made with --since." }, WAIT_OPTIONS),
-	.examples = EXAMPLES("strata volume restore monday.backup data", "strata volume restore uploads.backup uploads --filesystem --pool fast",
+	.examples = EXAMPLES("strata volume restore monday.backup data", "strata volume restore uploads.backup uploads --pool fast",
 			     "strata volume restore tuesday.backup data --onto"),
 };

@@ -7,7 +7,10 @@
 
 #include "base/limits.h"
 #include "base/str.h"
+#include "base/units.h"
 #include "model/process.h"
+
+enum { VM_MEMORY_MIN = 32 << 20 };
 
 static const char *const kind_names[] = { "vm", "container", NULL };
 static const char *const power_names[] = { "running", "paused", "stopped", "off", NULL };
@@ -364,6 +367,9 @@ int instance_spec_check(const struct instance_spec *spec, struct err *err)
 		return container_check(spec, err);
 	if (!field_equal(&container_table, &spec->container, &(struct instance_container){ 0 }))
 		return err_set(err, -EINVAL, "spec.container: a vm has none of this: leave it out, or set kind to container");
+	if (spec->memory && spec->memory < VM_MEMORY_MIN)
+		return err_set(err, -EINVAL, "spec.memory: %s is too small for a vm: use at least 32MiB",
+			       units_format_size(spec->memory, (char[UNITS_TEXT_SIZE]){ 0 }));
 	if (spec->machine == INSTANCE_MACHINE_MICROVM && spec->vnc)
 		return err_set(err, -EINVAL, "spec.vnc: a microvm has no screen: set machine to q35");
 	if (spec->machine == INSTANCE_MACHINE_MICROVM && (spec->boot == INSTANCE_BOOT_BIOS || spec->boot == INSTANCE_BOOT_UEFI))

@@ -311,6 +311,7 @@ static void test_bad_input_changes_nothing(void **state)
 		{ "{\"meta\":{\"name\":\"web\"},\"spec\":{\"image\":\"tiny\",\"publish\":[{\"host_port\":80,\"guest_port\":80},"
 		  "{\"host_port\":80,\"guest_port\":81}]}}", "named twice" },
 		{ "{\"meta\":{\"name\":\"web\"},\"spec\":{\"image\":\"tiny\",\"kind\":\"container\"}}", "spec.kind" },
+		{ "{\"meta\":{\"name\":\"web\"},\"spec\":{\"image\":\"tiny\",\"memory\":\"8MiB\"}}", "at least 32MiB" },
 		{ "{\"spec\":{\"image\":\"tiny\"}}", "meta.name" },
 		{ "[]", "must be an object" },
 	};

@@ -21,38 +21,6 @@ const struct policy *policy_find(const char *name)
 	return NULL;
 }
 
-static uint8_t size_index(struct typical *typical, int16_t milli)
-{
-	uint32_t i = 0;
-
-	while (i < typical->size_count && typical->sizes[i] != milli)
-		i++;
-	if (i == typical->size_count && i < TYPICAL_SIZES_MAX)
-		typical->sizes[typical->size_count++] = milli;
-	return (uint8_t)(i < TYPICAL_SIZES_MAX ? i : i - 1);
-}
-
-void typical_init(struct typical *typical, const struct mix *mix, double share)
-{
-	size_t count;
-	auto_free uint32_t *order = mix_typical(mix, share, &count);
-	uint64_t covered = 0;
-
-	*typical = (struct typical){ .count = (uint32_t)(count < TYPICAL_MAX ? count : TYPICAL_MAX) };
-	for (uint32_t i = 0; i < typical->count; i++)
-		covered += mix->kinds[order[i]].count;
-	for (uint32_t i = 0; i < typical->count; i++) {
-		const struct mix_kind *kind = &mix->kinds[order[i]];
-		double weight = (double)kind->count / (double)covered;
-
-		typical->kinds[i] = (struct typical_kind){ .request = kind->request, .weight = (float)weight };
-		typical->kinds[i].size = size_index(typical, kind->request.gpu_milli);
-		for (int d = 0; d < DIMENSIONS_MAX; d++)
-			typical->mean_need[d] += weight * kind->request.need[d];
-		typical->mean_gpu_milli += weight * request_gpu_milli(&kind->request);
-	}
-}
-
 uint32_t policy_tightest_devices(const struct cluster *cluster, const struct request *request, uint32_t node)
 {
 	const struct cluster_gpus *gpus = cluster_gpus(cluster, node);

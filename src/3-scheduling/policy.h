@@ -11,26 +11,9 @@
 #define SCHEDULING_POLICY_H
 
 #include "3-scheduling/cluster.h"
-#include "3-scheduling/mix.h"
+#include "3-scheduling/typical.h"
 
-enum { POLICY_TERMS_MAX = 6, TYPICAL_MAX = 256, TYPICAL_SIZES_MAX = 64 };
-
-struct typical_kind {
-	struct request request;
-	float weight;			/* Share of it among the typical ones: their sum is 1. */
-	uint8_t size;			/* Index of gpu_milli in 'sizes'. */
-};
-
-struct typical {			/* The requests to expect, most frequent first. */
-	struct typical_kind kinds[TYPICAL_MAX];
-	uint32_t count;
-	int16_t sizes[TYPICAL_SIZES_MAX];	/* Different gpu_milli, ascending. */
-	uint32_t size_count;
-	double mean_need[DIMENSIONS_MAX];	/* Of all kinds, by weight. */
-	double mean_gpu_milli;
-};
-
-void typical_init(struct typical *typical, const struct mix *mix, double share);
+enum { POLICY_TERMS_MAX = 6 };
 
 struct policy_choice {
 	double cost;

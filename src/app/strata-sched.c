@@ -11,9 +11,11 @@
 
 static const char usage[] =
 	"usage: strata-sched replay --nodes FILE --arrivals FILE [--policy NAME] [--learn] [--out FILE] [--explain SEQ]\n"
+	"       strata-sched vmtrace --servers N --vms FILE (--start ROW | --starts FILE) [--policy NAME]\n"
 	"       strata-sched policies\n"
 	"\n"
 	"replay    requests that arrive and stay, over CPU, memory and GPUs (files of fgd_eval.py --export)\n"
+	"vmtrace   machines that arrive, wait, run and end, on servers of two NUMA nodes (columns cpu,mem,at,lt)\n"
 	"policies  lists the policies\n"
 	"\n"
 	"--learn   policies know the mix of requests only from those that arrived before\n"
@@ -36,6 +38,7 @@ static const struct {
 	int (*run)(const struct sched_options *options, struct err *err);
 } commands[] = {
 	{ "replay", sched_replay },
+	{ "vmtrace", sched_vmtrace },
 	{ "policies", print_policies },
 };
 
@@ -43,6 +46,8 @@ static const struct option flags[] = {
 	{ "nodes", required_argument, NULL, 'n' },	{ "arrivals", required_argument, NULL, 'a' },
 	{ "policy", required_argument, NULL, 'p' },	{ "out", required_argument, NULL, 'o' },
 	{ "explain", required_argument, NULL, 'e' },	{ "learn", no_argument, NULL, 'l' },
+	{ "servers", required_argument, NULL, 's' },	{ "vms", required_argument, NULL, 'v' },
+	{ "start", required_argument, NULL, 'r' },	{ "starts", required_argument, NULL, 'S' },
 	{ "help", no_argument, NULL, 'h' },		{ 0 },
 };
 
@@ -57,28 +62,34 @@ static int parse_number(const char *text, int64_t *ret_value, struct err *err)
 	return 0;
 }
 
+static int number_of(const char *flag, int64_t *ret_value, struct err *err)
+{
+	return parse_number(optarg, ret_value, err) < 0 ? err_prefix(err, "%s", flag) : 0;
+}
+
 static int parse(int argc, char **argv, struct sched_options *options, struct err *err)
 {
-	int flag;
+	int flag, r = 0;
 
-	while ((flag = getopt_long(argc, argv, "h", flags, NULL)) >= 0)
+	while (r == 0 && (flag = getopt_long(argc, argv, "h", flags, NULL)) >= 0)
 		switch (flag) {
 		case 'n': options->nodes = optarg; break;
 		case 'a': options->arrivals = optarg; break;
 		case 'p': options->policy = optarg; break;
 		case 'o': options->out = optarg; break;
 		case 'l': options->is_learning = true; break;
-		case 'e':
-			if (parse_number(optarg, &options->explain, err) < 0)
-				return err_prefix(err, "--explain");
-			break;
+		case 'v': options->vms = optarg; break;
+		case 'S': options->starts = optarg; break;
+		case 'e': r = number_of("--explain", &options->explain, err); break;
+		case 's': r = number_of("--servers", &options->servers, err); break;
+		case 'r': r = number_of("--start", &options->start, err); break;
 		case 'h':
 			fputs(usage, stdout);
 			exit(0);
 		default:
 			return err_set(err, -EINVAL, "see strata-sched --help");
 		}
-	return 0;
+	return r;
 }
 
 int main(int argc, char **argv)

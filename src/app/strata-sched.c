@@ -12,10 +12,12 @@
 static const char usage[] =
 	"usage: strata-sched replay --nodes FILE --arrivals FILE [--policy NAME] [--learn] [--out FILE] [--explain SEQ]\n"
 	"       strata-sched vmtrace --servers N --vms FILE (--start ROW | --starts FILE) [--policy NAME]\n"
+	"       strata-sched synth --nodes N --requests M [--policy NAME | --scan portable|avx2|avx512] [--random]\n"
 	"       strata-sched policies\n"
 	"\n"
 	"replay    requests that arrive and stay, over CPU, memory and GPUs (files of fgd_eval.py --export)\n"
 	"vmtrace   machines that arrive, wait, run and end, on servers of two NUMA nodes (columns cpu,mem,at,lt)\n"
+	"synth     rates on a made-up cluster in 8 dimensions; without --policy exact best fit by its index\n"
 	"policies  lists the policies\n"
 	"\n"
 	"--learn   policies know the mix of requests only from those that arrived before\n"
@@ -39,6 +41,7 @@ static const struct {
 } commands[] = {
 	{ "replay", sched_replay },
 	{ "vmtrace", sched_vmtrace },
+	{ "synth", sched_synth },
 	{ "policies", print_policies },
 };
 
@@ -48,7 +51,8 @@ static const struct option flags[] = {
 	{ "explain", required_argument, NULL, 'e' },	{ "learn", no_argument, NULL, 'l' },
 	{ "servers", required_argument, NULL, 's' },	{ "vms", required_argument, NULL, 'v' },
 	{ "start", required_argument, NULL, 'r' },	{ "starts", required_argument, NULL, 'S' },
-	{ "help", no_argument, NULL, 'h' },		{ 0 },
+	{ "requests", required_argument, NULL, 'm' },	{ "scan", required_argument, NULL, 'c' },
+	{ "random", no_argument, NULL, 'R' },		{ "help", no_argument, NULL, 'h' },		{ 0 },
 };
 
 static int parse_number(const char *text, int64_t *ret_value, struct err *err)
@@ -80,6 +84,9 @@ static int parse(int argc, char **argv, struct sched_options *options, struct er
 		case 'l': options->is_learning = true; break;
 		case 'v': options->vms = optarg; break;
 		case 'S': options->starts = optarg; break;
+		case 'c': options->scan = optarg; break;
+		case 'R': options->is_random = true; break;
+		case 'm': r = number_of("--requests", &options->requests, err); break;
 		case 'e': r = number_of("--explain", &options->explain, err); break;
 		case 's': r = number_of("--servers", &options->servers, err); break;
 		case 'r': r = number_of("--start", &options->start, err); break;
@@ -104,6 +111,9 @@ int main(int argc, char **argv)
 		r = err_set(&err, -EINVAL, "command '%s' does not exist: see strata-sched --help", shown(argv[optind]));
 		for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
 			if (text_equal(commands[i].name, argv[optind])) {
+				/* A number of nodes for synth, a file for the others. */
+				if (commands[i].run == sched_synth && options.nodes && parse_number(options.nodes, &options.node_count, &err) < 0)
+					break;
 				r = commands[i].run(&options, &err);
 				if (r < 0)
 					fprintf(stderr, "strata-sched: %s\n", err.msg);

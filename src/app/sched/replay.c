@@ -196,7 +196,9 @@ static void print_result(struct replay *replay, const struct policy *policy, boo
 {
 	double capacity = (double)replay->gpu_capacity_milli;
 
-	printf("policy          %s, mix %s\n", policy->name, !policy->is_using_mix ? "not used" : is_learning ? "learnt from the arrivals so far" : "of the whole list");
+	const char *mix = !policy->is_using_mix ? "not used" : is_learning ? "learnt from the arrivals so far" : "of the whole list";
+
+	printf("policy          %s, mix %s\n", policy->name, mix);
 	printf("nodes           %u, %.0f GPUs\n", replay->cluster->node_count, capacity / 1000);
 	printf("requests        %zu, lost %llu of which %llu with GPU\n", replay->requests.count, (unsigned long long)replay->lost_count,
 	       (unsigned long long)replay->lost_gpu_count);

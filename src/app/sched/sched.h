@@ -10,9 +10,9 @@
 #include "base/err.h"
 
 struct sched_options {
-	const char *nodes, *arrivals, *policy, *out, *vms, *starts;
-	int64_t servers, start, requests, explain, dimensions;
-	int64_t node_count;
+	const char *nodes, *arrivals, *policy, *out, *vms, *starts, *scan;
+	int64_t servers, start, requests, explain, node_count;
+	bool is_random;
 	bool is_learning;		/* Know the mix only from the arrivals so far. */
 };
 

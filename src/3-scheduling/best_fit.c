@@ -1,0 +1,274 @@
+#include "3-scheduling/best_fit.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+enum { GROUP = 64, GROUPS_MAX = 64, NODES_PER_BUCKET = 24, STRIDE_MAX = 16 };
+#define PART 100000000LL		/* Of the largest total of a dimension; 16 sums of int32 of it fit an int64. */
+
+struct bucket {
+	uint32_t count, capacity;
+	uint32_t *nodes;
+	int64_t *left;			/* Of the same nodes. */
+	int32_t *rows;			/* What they have free. */
+};
+
+struct place { uint32_t bucket, slot; };	/* Where a node lies; bucket CLUSTER_NONE: nowhere. */
+
+struct best_fit {
+	const struct cluster *cluster;
+	const struct scan *scan;
+	uint64_t version;
+	uint32_t stride, bucket_count;
+	int64_t weight[DIMENSIONS_MAX];
+	double most_left;
+	struct bucket *buckets;
+	int32_t *bounds, *group_bounds;	/* A row each: at least what any of its nodes has free, -1 when there is none. */
+	struct place *places;
+	uint32_t place_count;
+};
+
+static void *aligned(size_t size_bytes)
+{
+	void *memory = aligned_alloc(64, (size_bytes + 63) / 64 * 64);
+
+	if (!memory)
+		abort();
+	return memory;
+}
+
+static void drop_all(struct best_fit *index)
+{
+	for (uint32_t i = 0; i < index->bucket_count; i++) {
+		free(index->buckets[i].nodes);
+		free(index->buckets[i].left);
+		free(index->buckets[i].rows);
+	}
+	free(index->buckets);
+	free(index->bounds);
+	free(index->group_bounds);
+	free(index->places);
+}
+
+void best_fit_free(struct best_fit *index)
+{
+	if (!index)
+		return;
+	drop_all(index);
+	free(index);
+}
+
+struct best_fit *best_fit_new(const struct cluster *cluster, const struct scan *scan)
+{
+	struct best_fit *index = alloc(sizeof(*index));
+
+	index->cluster = cluster;
+	index->scan = scan;
+	index->stride = cluster->dimension_count > 8 ? 16 : 8;
+	return index;
+}
+
+int64_t best_fit_left(const struct best_fit *index, uint32_t node)
+{
+	int64_t left = 0;
+
+	for (uint32_t d = 0; d < index->cluster->dimension_count; d++)
+		left += cluster_free_amount(index->cluster, d, node) * index->weight[d];
+	return left;
+}
+
+/* Nodes with little left are many and must be told apart: the root spreads them. */
+static uint32_t bucket_of(const struct best_fit *index, int64_t left)
+{
+	double part = sqrt((double)left / index->most_left);
+	uint32_t bucket = (uint32_t)(part * index->bucket_count);
+
+	return bucket < index->bucket_count ? bucket : index->bucket_count - 1;
+}
+
+static void raise(int32_t *bound, const int32_t *row, uint32_t stride)
+{
+	for (uint32_t i = 0; i < stride; i++)
+		bound[i] = row[i] > bound[i] ? row[i] : bound[i];
+}
+
+static void grow(const struct best_fit *index, struct bucket *bucket)
+{
+	uint32_t capacity = bucket->capacity ? 2 * bucket->capacity : 16;
+	int32_t *rows = aligned((size_t)capacity * index->stride * sizeof(*rows));
+
+	memset(rows, 0, (size_t)capacity * index->stride * sizeof(*rows));
+	if (bucket->count)
+		memcpy(rows, bucket->rows, (size_t)bucket->count * index->stride * sizeof(*rows));
+	free(bucket->rows);
+	bucket->rows = rows;
+	bucket->nodes = alloc_array(bucket->nodes, capacity, sizeof(*bucket->nodes));
+	bucket->left = alloc_array(bucket->left, capacity, sizeof(*bucket->left));
+	bucket->capacity = capacity;
+}
+
+static void insert(struct best_fit *index, uint32_t node)
+{
+	int64_t left = best_fit_left(index, node);
+	uint32_t number = bucket_of(index, left);
+	struct bucket *bucket = &index->buckets[number];
+
+	if (bucket->count == bucket->capacity)
+		grow(index, bucket);
+	int32_t *row = bucket->rows + (size_t)bucket->count * index->stride;
+
+	for (uint32_t d = 0; d < index->cluster->dimension_count; d++)
+		row[d] = cluster_free_amount(index->cluster, d, node);
+	bucket->nodes[bucket->count] = node;
+	bucket->left[bucket->count] = left;
+	index->places[node] = (struct place){ .bucket = number, .slot = bucket->count++ };
+	raise(index->bounds + (size_t)number * index->stride, row, index->stride);
+	raise(index->group_bounds + (size_t)(number / GROUP) * index->stride, row, index->stride);
+}
+
+/* The bounds stay: too high costs a look, which lowers them. */
+static void take_out(struct best_fit *index, uint32_t node)
+{
+	struct place place = index->places[node];
+
+	if (place.bucket == CLUSTER_NONE)
+		return;
+	struct bucket *bucket = &index->buckets[place.bucket];
+	uint32_t last = --bucket->count;
+
+	if (place.slot != last) {
+		bucket->nodes[place.slot] = bucket->nodes[last];
+		bucket->left[place.slot] = bucket->left[last];
+		memcpy(bucket->rows + (size_t)place.slot * index->stride, bucket->rows + (size_t)last * index->stride,
+		       index->stride * sizeof(int32_t));
+		index->places[bucket->nodes[last]].slot = place.slot;
+	}
+	index->places[node].bucket = CLUSTER_NONE;
+}
+
+static void weigh(struct best_fit *index)
+{
+	const struct cluster *cluster = index->cluster;
+
+	for (uint32_t d = 0; d < cluster->dimension_count; d++) {
+		int32_t most = 1;
+
+		for (uint32_t node = 0; node < cluster->node_end; node++)
+			most = cluster_total(cluster, d, node) > most ? cluster_total(cluster, d, node) : most;
+		index->weight[d] = most < PART ? PART / most : 1;
+	}
+	/* Nodes that become larger than any was share the last bucket. */
+	index->most_left = (double)PART * cluster->dimension_count;
+}
+
+static void build(struct best_fit *index)
+{
+	uint32_t groups = index->cluster->node_end / NODES_PER_BUCKET / GROUP + 1;
+
+	drop_all(index);
+	groups = groups < GROUPS_MAX ? groups : GROUPS_MAX;
+	index->bucket_count = groups * GROUP;
+	index->buckets = alloc(index->bucket_count * sizeof(*index->buckets));
+	index->bounds = aligned((size_t)index->bucket_count * index->stride * sizeof(int32_t));
+	index->group_bounds = aligned((size_t)(groups + 1) * index->stride * sizeof(int32_t));
+	memset(index->bounds, 0xff, (size_t)index->bucket_count * index->stride * sizeof(int32_t));
+	memset(index->group_bounds, 0xff, (size_t)(groups + 1) * index->stride * sizeof(int32_t));
+	index->place_count = index->cluster->node_end * 5 / 4 + 64;
+	index->places = alloc_array(NULL, index->place_count, sizeof(*index->places));
+	for (uint32_t i = 0; i < index->place_count; i++)
+		index->places[i].bucket = CLUSTER_NONE;
+	weigh(index);
+	for (uint32_t node = 0; node < index->cluster->node_end; node++)
+		if (cluster_shape(index->cluster, node)->is_present)
+			insert(index, node);
+}
+
+static void follow(struct best_fit *index)
+{
+	const struct cluster *cluster = index->cluster;
+
+	if (!index->version || cluster->version - index->version >= CLUSTER_CHANGES || cluster->node_end > index->place_count) {
+		build(index);
+	} else {
+		for (uint64_t v = index->version + 1; v <= cluster->version; v++) {
+			uint32_t node = *(const uint32_t *)cow_at(&cluster->changes, (uint32_t)(v % CLUSTER_CHANGES));
+
+			if (cluster_shape(cluster, node)->version != v)
+				continue;
+			take_out(index, node);
+			if (cluster_shape(cluster, node)->is_present)
+				insert(index, node);
+		}
+	}
+	index->version = cluster->version;
+}
+
+static void lower_bounds(struct best_fit *index, uint32_t number)
+{
+	const struct bucket *bucket = &index->buckets[number];
+	int32_t *bound = index->bounds + (size_t)number * index->stride;
+	int32_t *group_bound = index->group_bounds + (size_t)(number / GROUP) * index->stride;
+
+	memset(bound, 0xff, index->stride * sizeof(*bound));
+	for (uint32_t i = 0; i < bucket->count; i++)
+		raise(bound, bucket->rows + (size_t)i * index->stride, index->stride);
+	memset(group_bound, 0xff, index->stride * sizeof(*group_bound));
+	for (uint32_t i = number / GROUP * GROUP; i < (number / GROUP + 1) * GROUP; i++)
+		raise(group_bound, index->bounds + (size_t)i * index->stride, index->stride);
+}
+
+static uint32_t best_of_bucket(const struct best_fit *index, const struct bucket *bucket, const int32_t *need)
+{
+	uint32_t best = CLUSTER_NONE;
+	int64_t least = INT64_MAX;
+
+	for (uint32_t i = 0; (i = index->scan->first(bucket->rows, index->stride, i, bucket->count, need)) < bucket->count; i++)
+		if (bucket->left[i] < least || (bucket->left[i] == least && bucket->nodes[i] < best)) {
+			least = bucket->left[i];
+			best = bucket->nodes[i];
+		}
+	return best;
+}
+
+static uint32_t best_of_group(struct best_fit *index, uint32_t group, uint32_t from, const int32_t *need)
+{
+	uint32_t end = (group + 1) * GROUP;
+
+	for (; (from = index->scan->first(index->bounds, index->stride, from, end, need)) < end; from++) {
+		uint32_t node = best_of_bucket(index, &index->buckets[from], need);
+
+		if (node != CLUSTER_NONE)
+			return node;
+		lower_bounds(index, from);
+	}
+	return CLUSTER_NONE;
+}
+
+uint32_t best_fit_choose(struct best_fit *index, const struct request *request)
+{
+	_Alignas(64) int32_t need[STRIDE_MAX] = { 0 };
+	int64_t least = 0;
+
+	assert(!request->gpu_count);
+	follow(index);
+	for (uint32_t d = 0; d < index->cluster->dimension_count; d++) {
+		need[d] = request->need[d];
+		least += need[d] * index->weight[d];	/* No node with less left has room. */
+	}
+	uint32_t first = bucket_of(index, least), groups = index->bucket_count / GROUP;
+
+	for (uint32_t group = first / GROUP; group < groups; group++) {
+		group = index->scan->first(index->group_bounds, index->stride, group, groups, need);
+		if (group == groups)
+			break;
+		uint32_t from = group * GROUP > first ? group * GROUP : first;
+		uint32_t node = best_of_group(index, group, from, need);
+
+		if (node != CLUSTER_NONE)
+			return node;
+	}
+	return CLUSTER_NONE;
+}

@@ -6,10 +6,11 @@
 
 #include "base/mem.h"
 
-enum { GROUP = 64, GROUPS_MAX = 64, NODES_PER_BUCKET = 24, STRIDE_MAX = 16 };
+enum { GROUP = 64, GROUPS_MAX = 64, NODES_PER_BUCKET = 24, STRIDE_MAX = 16, MEMOS = 1024, EXCEPTIONS = 24, CHANGES_WORTH = 2048 };
 #define PART 100000000LL		/* Of the largest total of a dimension; 16 sums of int32 of it fit an int64. */
 
 struct bucket {
+	bool is_bound_high;		/* A node was taken out since the bound was found. */
 	uint32_t count, capacity;
 	uint32_t *nodes;
 	int64_t *left;			/* Of the same nodes. */
@@ -18,7 +19,18 @@ struct bucket {
 
 struct place { uint32_t bucket, slot; };	/* Where a node lies; bucket CLUSTER_NONE: nowhere. */
 
+/* What is known of a request that was asked for: nodes in buckets below 'bucket' have no room, but for the exceptions. */
+struct memo {
+	int32_t need[STRIDE_MAX];
+	uint64_t version;		/* Of the cluster when that was so; 0: nothing is known. */
+	uint32_t bucket, count;
+	uint32_t exceptions[EXCEPTIONS];
+};
+
 struct best_fit {
+	struct memo *memos;
+	int32_t *rows;			/* By node: what is free. */
+	int64_t *left;			/* By node. */
 	const struct cluster *cluster;
 	const struct scan *scan;
 	uint64_t version;
@@ -51,6 +63,8 @@ static void drop_all(struct best_fit *index)
 	free(index->bounds);
 	free(index->group_bounds);
 	free(index->places);
+	free(index->rows);
+	free(index->left);
 }
 
 void best_fit_free(struct best_fit *index)
@@ -58,6 +72,7 @@ void best_fit_free(struct best_fit *index)
 	if (!index)
 		return;
 	drop_all(index);
+	free(index->memos);
 	free(index);
 }
 
@@ -68,6 +83,7 @@ struct best_fit *best_fit_new(const struct cluster *cluster, const struct scan *
 	index->cluster = cluster;
 	index->scan = scan;
 	index->stride = cluster->dimension_count > 8 ? 16 : 8;
+	index->memos = alloc(MEMOS * sizeof(*index->memos));
 	return index;
 }
 
@@ -89,10 +105,19 @@ static uint32_t bucket_of(const struct best_fit *index, int64_t left)
 	return bucket < index->bucket_count ? bucket : index->bucket_count - 1;
 }
 
-static void raise(int32_t *bound, const int32_t *row, uint32_t stride)
+/* Four at a time, which every CPU with vectors can; where single rows are concerned, calling 'scan' would cost more. */
+typedef int32_t four __attribute__((vector_size(16)));
+
+static inline void raise(int32_t *bound, const int32_t *row, uint32_t stride)
 {
-	for (uint32_t i = 0; i < stride; i++)
-		bound[i] = row[i] > bound[i] ? row[i] : bound[i];
+	four *bounds = (four *)bound;
+	const four *values = (const four *)row;
+
+	for (uint32_t i = 0; i < stride / 4; i++) {
+		four is_more = values[i] > bounds[i];
+
+		bounds[i] = (values[i] & is_more) | (bounds[i] & ~is_more);
+	}
 }
 
 static void grow(const struct best_fit *index, struct bucket *bucket)
@@ -110,9 +135,23 @@ static void grow(const struct best_fit *index, struct bucket *bucket)
 	bucket->capacity = capacity;
 }
 
+/* Copies the node's columns to its row. */
+static int64_t read_node(struct best_fit *index, uint32_t node)
+{
+	int32_t *row = index->rows + (size_t)node * index->stride;
+	int64_t left = 0;
+
+	for (uint32_t d = 0; d < index->cluster->dimension_count; d++) {
+		row[d] = cluster_free_amount(index->cluster, d, node);
+		left += row[d] * index->weight[d];
+	}
+	index->left[node] = left;
+	return left;
+}
+
 static void insert(struct best_fit *index, uint32_t node)
 {
-	int64_t left = best_fit_left(index, node);
+	int64_t left = read_node(index, node);
 	uint32_t number = bucket_of(index, left);
 	struct bucket *bucket = &index->buckets[number];
 
@@ -120,8 +159,7 @@ static void insert(struct best_fit *index, uint32_t node)
 		grow(index, bucket);
 	int32_t *row = bucket->rows + (size_t)bucket->count * index->stride;
 
-	for (uint32_t d = 0; d < index->cluster->dimension_count; d++)
-		row[d] = cluster_free_amount(index->cluster, d, node);
+	memcpy(row, index->rows + (size_t)node * index->stride, index->stride * sizeof(*row));
 	bucket->nodes[bucket->count] = node;
 	bucket->left[bucket->count] = left;
 	index->places[node] = (struct place){ .bucket = number, .slot = bucket->count++ };
@@ -147,6 +185,7 @@ static void take_out(struct best_fit *index, uint32_t node)
 		index->places[bucket->nodes[last]].slot = place.slot;
 	}
 	index->places[node].bucket = CLUSTER_NONE;
+	bucket->is_bound_high = true;
 }
 
 static void weigh(struct best_fit *index)
@@ -180,6 +219,11 @@ static void build(struct best_fit *index)
 	index->places = alloc_array(NULL, index->place_count, sizeof(*index->places));
 	for (uint32_t i = 0; i < index->place_count; i++)
 		index->places[i].bucket = CLUSTER_NONE;
+	index->rows = aligned((size_t)index->place_count * index->stride * sizeof(*index->rows));
+	memset(index->rows, 0, (size_t)index->place_count * index->stride * sizeof(*index->rows));
+	index->left = alloc_array(NULL, index->place_count, sizeof(*index->left));
+	for (int i = 0; i < MEMOS; i++)
+		index->memos[i].version = 0;
 	weigh(index);
 	for (uint32_t node = 0; node < index->cluster->node_end; node++)
 		if (cluster_shape(index->cluster, node)->is_present)
@@ -208,16 +252,39 @@ static void follow(struct best_fit *index)
 
 static void lower_bounds(struct best_fit *index, uint32_t number)
 {
-	const struct bucket *bucket = &index->buckets[number];
+	struct bucket *bucket = &index->buckets[number];
 	int32_t *bound = index->bounds + (size_t)number * index->stride;
-	int32_t *group_bound = index->group_bounds + (size_t)(number / GROUP) * index->stride;
 
+	if (!bucket->is_bound_high)
+		return;
+	bucket->is_bound_high = false;
 	memset(bound, 0xff, index->stride * sizeof(*bound));
 	for (uint32_t i = 0; i < bucket->count; i++)
 		raise(bound, bucket->rows + (size_t)i * index->stride, index->stride);
-	memset(group_bound, 0xff, index->stride * sizeof(*group_bound));
-	for (uint32_t i = number / GROUP * GROUP; i < (number / GROUP + 1) * GROUP; i++)
-		raise(group_bound, index->bounds + (size_t)i * index->stride, index->stride);
+}
+
+static void lower_group_bounds(struct best_fit *index, uint32_t group)
+{
+	int32_t *bound = index->group_bounds + (size_t)group * index->stride;
+
+	memset(bound, 0xff, index->stride * sizeof(*bound));
+	for (uint32_t i = group * GROUP; i < (group + 1) * GROUP; i++)
+		raise(bound, index->bounds + (size_t)i * index->stride, index->stride);
+}
+
+static bool is_before(const struct best_fit *index, uint32_t a, uint32_t b)
+{
+	return b == CLUSTER_NONE || index->left[a] < index->left[b] || (index->left[a] == index->left[b] && a < b);
+}
+
+static inline bool has_room(const struct best_fit *index, uint32_t node, const int32_t *need)
+{
+	const four *row = (const four *)(index->rows + (size_t)node * index->stride), *needs = (const four *)need;
+	four missing = (needs[0] > row[0]) | (needs[1] > row[1]);
+
+	if (index->stride > 8)
+		missing |= (needs[2] > row[2]) | (needs[3] > row[3]);
+	return !(missing[0] | missing[1] | missing[2] | missing[3]);
 }
 
 static uint32_t best_of_bucket(const struct best_fit *index, const struct bucket *bucket, const int32_t *need)
@@ -233,24 +300,120 @@ static uint32_t best_of_bucket(const struct best_fit *index, const struct bucket
 	return best;
 }
 
-static uint32_t best_of_group(struct best_fit *index, uint32_t group, uint32_t from, const int32_t *need)
+static uint32_t best_of_group(struct best_fit *index, uint32_t group, uint32_t from, const int32_t *need, uint32_t *ret_bucket)
 {
-	uint32_t end = (group + 1) * GROUP;
+	uint32_t end = (group + 1) * GROUP, looked_at = 0;
 
-	for (; (from = index->scan->first(index->bounds, index->stride, from, end, need)) < end; from++) {
+	for (; (from = index->scan->first(index->bounds, index->stride, from, end, need)) < end; from++, looked_at++) {
 		uint32_t node = best_of_bucket(index, &index->buckets[from], need);
+
+		if (node != CLUSTER_NONE) {
+			*ret_bucket = from;
+			return node;
+		}
+		lower_bounds(index, from);
+	}
+	if (looked_at)
+		lower_group_bounds(index, group);
+	return CLUSTER_NONE;
+}
+
+/* The best from a bucket on, and the bucket that it lies in. */
+static uint32_t best_from(struct best_fit *index, uint32_t first, const int32_t *need, uint32_t *ret_bucket)
+{
+	uint32_t groups = index->bucket_count / GROUP;
+
+	for (uint32_t group = first / GROUP; group < groups; group++) {
+		group = index->scan->first(index->group_bounds, index->stride, group, groups, need);
+		if (group == groups)
+			break;
+		uint32_t from = group * GROUP > first ? group * GROUP : first;
+		uint32_t node = best_of_group(index, group, from, need, ret_bucket);
 
 		if (node != CLUSTER_NONE)
 			return node;
-		lower_bounds(index, from);
 	}
+	*ret_bucket = index->bucket_count;
 	return CLUSTER_NONE;
+}
+
+static struct memo *find_memo(struct best_fit *index, const int32_t *need)
+{
+	uint64_t hash = 0;
+
+	for (uint32_t i = 0; i < index->stride; i++)
+		hash = (hash ^ (uint32_t)need[i]) * 0x9e3779b97f4a7c15u;
+	struct memo *memo = &index->memos[hash >> 40 & (MEMOS - 1)];
+
+	if (memo->version && memcmp(memo->need, need, index->stride * sizeof(*need)) != 0)
+		memo->version = 0;
+	memcpy(memo->need, need, index->stride * sizeof(*need));
+	return memo;
+}
+
+/* Many exceptions: there is room again below 'bucket', which comes down to the middle of them. */
+static void forget_upper_exceptions(const struct best_fit *index, struct memo *memo)
+{
+	uint32_t lowest = memo->bucket, highest = 0, kept = 0;
+
+	for (uint32_t i = 0; i < memo->count; i++) {
+		uint32_t bucket = index->places[memo->exceptions[i]].bucket;
+
+		lowest = bucket < lowest ? bucket : lowest;
+		highest = bucket > highest && bucket < memo->bucket ? bucket : highest;
+	}
+	memo->bucket = highest < lowest ? lowest : lowest + (highest - lowest + 1) / 2;
+	for (uint32_t i = 0; i < memo->count; i++)
+		if (index->places[memo->exceptions[i]].bucket < memo->bucket)
+			memo->exceptions[kept++] = memo->exceptions[i];
+	memo->count = kept;
+}
+
+static void add_exception(const struct best_fit *index, struct memo *memo, uint32_t node)
+{
+	if (memo->count == EXCEPTIONS)
+		forget_upper_exceptions(index, memo);
+	if (index->places[node].bucket < memo->bucket)
+		memo->exceptions[memo->count++] = node;
+}
+
+/* Nodes that changed since, lie below the known bucket and have room become exceptions. */
+static void learn_changes(const struct best_fit *index, struct memo *memo, const int32_t *need)
+{
+	const struct cluster *cluster = index->cluster;
+
+	for (uint64_t v = memo->version + 1; v <= cluster->version; v++) {
+		uint32_t node = *(const uint32_t *)cow_at(&cluster->changes, (uint32_t)(v % CLUSTER_CHANGES));
+
+		if (index->places[node].bucket < memo->bucket && has_room(index, node, need))
+			add_exception(index, memo, node);
+	}
+	memo->version = cluster->version;
+}
+
+/* The best exception; those that are none any more are forgotten, also what is listed twice as far as it stands together. */
+static uint32_t best_exception(const struct best_fit *index, struct memo *memo, const int32_t *need)
+{
+	uint32_t best = CLUSTER_NONE, kept = 0;
+
+	for (uint32_t i = 0; i < memo->count; i++) {
+		uint32_t node = memo->exceptions[i];
+
+		if (index->places[node].bucket >= memo->bucket || !has_room(index, node, need) || node == best)
+			continue;
+		memo->exceptions[kept++] = node;
+		if (is_before(index, node, best))
+			best = node;
+	}
+	memo->count = kept;
+	return best;
 }
 
 uint32_t best_fit_choose(struct best_fit *index, const struct request *request)
 {
 	_Alignas(64) int32_t need[STRIDE_MAX] = { 0 };
 	int64_t least = 0;
+	uint32_t node = CLUSTER_NONE;
 
 	assert(!request->gpu_count);
 	follow(index);
@@ -258,17 +421,15 @@ uint32_t best_fit_choose(struct best_fit *index, const struct request *request)
 		need[d] = request->need[d];
 		least += need[d] * index->weight[d];	/* No node with less left has room. */
 	}
-	uint32_t first = bucket_of(index, least), groups = index->bucket_count / GROUP;
+	struct memo *memo = find_memo(index, need);
 
-	for (uint32_t group = first / GROUP; group < groups; group++) {
-		group = index->scan->first(index->group_bounds, index->stride, group, groups, need);
-		if (group == groups)
-			break;
-		uint32_t from = group * GROUP > first ? group * GROUP : first;
-		uint32_t node = best_of_group(index, group, from, need);
-
-		if (node != CLUSTER_NONE)
-			return node;
+	if (!memo->version || index->cluster->version - memo->version > CHANGES_WORTH) {
+		memo->bucket = bucket_of(index, least);
+		memo->count = 0;
+		memo->version = index->cluster->version;
+	} else {
+		learn_changes(index, memo, need);
+		node = best_exception(index, memo, need);
 	}
-	return CLUSTER_NONE;
+	return node != CLUSTER_NONE ? node : best_from(index, memo->bucket, need, &memo->bucket);
 }

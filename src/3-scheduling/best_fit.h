@@ -2,14 +2,16 @@
  * best_fit.h - exact best fit over any number of nodes, a million decisions a second.
  *
  * The best node is the one with the least left: the sum over the dimensions of what is free, each in hundred-millionths
- * of the largest total. What a request takes of that sum is the same on every node, so the order of nodes
- * does not depend on the request: they lie in buckets by what is left, and the first bucket with a node that has room has the
+ * of the largest total. What a request takes of that sum is the same on every node, so the order of nodes does not depend on the request: they lie in buckets by what is left, and the first bucket with a node that has room has the
  * best. Each bucket and each group of buckets knows an upper bound of what its nodes have free, by which most are skipped.
+ *
+ * Requests that are asked for again (flavours) cost less: it is remembered below which bucket no node has room for them, but
+ * for some that changed since. Only those are looked at, then the buckets from there on.
  *
  * GPUs are not looked at, only dimensions: a device class that is counted can be a dimension.
  *
  * The index follows the cluster by its list of changes. Ties: the lowest node. Threads: as the cluster's.
- * Memory: 44 bytes per node with up to 8 dimensions, 76 with more.
+ * Memory: 88 bytes per node with up to 8 dimensions, 152 with more; 1 MiB for what is remembered.
  */
 #ifndef SCHEDULING_BEST_FIT_H
 #define SCHEDULING_BEST_FIT_H

@@ -45,19 +45,28 @@ static uint32_t best_by_scan(const struct cluster *cluster, const struct best_fi
 	return best;
 }
 
-enum { STEPS = 6000, BOUND = 900, SCANS = 3 };
+enum { STEPS = 20000, BOUND = 900, SCANS = 3, FLAVOURS = 12 };
+
+static void random_request(struct rng *rng, uint32_t dimensions, struct request *request)
+{
+	for (uint32_t d = 0; d < dimensions; d++)
+		request->need[d] = rng_below(rng, 3) ? (int32_t)rng_below(rng, 400) : 0;
+}
 
 /* All variants side by side, against a loop over all nodes, while nodes come and go. */
 static void walk(uint32_t dimensions, uint64_t seed)
 {
 	auto_cluster struct cluster *cluster = make_cluster(dimensions);
 	struct best_fit *indices[SCANS] = { 0 };
+	struct request flavours[FLAVOURS] = { 0 };
 	uint32_t bound[BOUND], placed = 0;
 	struct rng rng;
 	struct err err = { 0 };
 
 	rng_init(&rng, seed);
 	memset(bound, 0xff, sizeof(bound));
+	for (int i = 0; i < FLAVOURS; i++)
+		random_request(&rng, dimensions, &flavours[i]);
 	for (int i = 0; i < 150; i++)
 		add_node(cluster, &rng);
 	for (unsigned int i = 0; i < SCANS && scan_at(i); i++)
@@ -74,8 +83,10 @@ static void walk(uint32_t dimensions, uint64_t seed)
 			assert_int_equal(cluster_unbind(cluster, *slot, &err), 0);
 			*slot = CLUSTER_NONE;
 		}
-		for (uint32_t d = 0; d < dimensions; d++)
-			request.need[d] = rng_below(&rng, 3) ? (int32_t)rng_below(&rng, 400) : 0;
+		if (rng_below(&rng, 4))
+			request = flavours[rng_below(&rng, FLAVOURS)];
+		else
+			random_request(&rng, dimensions, &request);
 		for (int i = 0; i < SCANS && indices[i]; i++) {
 			uint32_t node = best_fit_choose(indices[i], &request);
 

@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 
-enum { GROUP = 64, GROUPS_MAX = 64, NODES_PER_BUCKET = 24, STRIDE_MAX = 16, MEMOS = 1024, EXCEPTIONS = 24, CHANGES_WORTH = 2048 };
+enum { GROUP = 64, GROUPS_MAX = 64, NODES_PER_BUCKET = 24, STRIDE_MAX = 16, MEMOS = 1024, WAYS = 4, EXCEPTIONS = 24, CHANGES_WORTH = 2048 };
 #define PART 100000000LL		/* Of the largest total of a dimension; 16 sums of int32 of it fit an int64. */
 
 struct bucket {
@@ -120,6 +120,12 @@ static inline void raise(int32_t *bound, const int32_t *row, uint32_t stride)
 	}
 }
 
+static inline void copy(int32_t *to, const int32_t *from, uint32_t stride)
+{
+	for (uint32_t i = 0; i < stride / 4; i++)
+		((four *)to)[i] = ((const four *)from)[i];
+}
+
 static void grow(const struct best_fit *index, struct bucket *bucket)
 {
 	uint32_t capacity = bucket->capacity ? 2 * bucket->capacity : 16;
@@ -159,7 +165,7 @@ static void insert(struct best_fit *index, uint32_t node)
 		grow(index, bucket);
 	int32_t *row = bucket->rows + (size_t)bucket->count * index->stride;
 
-	memcpy(row, index->rows + (size_t)node * index->stride, index->stride * sizeof(*row));
+	copy(row, index->rows + (size_t)node * index->stride, index->stride);
 	bucket->nodes[bucket->count] = node;
 	bucket->left[bucket->count] = left;
 	index->places[node] = (struct place){ .bucket = number, .slot = bucket->count++ };
@@ -180,8 +186,7 @@ static void take_out(struct best_fit *index, uint32_t node)
 	if (place.slot != last) {
 		bucket->nodes[place.slot] = bucket->nodes[last];
 		bucket->left[place.slot] = bucket->left[last];
-		memcpy(bucket->rows + (size_t)place.slot * index->stride, bucket->rows + (size_t)last * index->stride,
-		       index->stride * sizeof(int32_t));
+		copy(bucket->rows + (size_t)place.slot * index->stride, bucket->rows + (size_t)last * index->stride, index->stride);
 		index->places[bucket->nodes[last]].slot = place.slot;
 	}
 	index->places[node].bucket = CLUSTER_NONE;
@@ -343,11 +348,15 @@ static struct memo *find_memo(struct best_fit *index, const int32_t *need)
 
 	for (uint32_t i = 0; i < index->stride; i++)
 		hash = (hash ^ (uint32_t)need[i]) * 0x9e3779b97f4a7c15u;
-	struct memo *memo = &index->memos[hash >> 40 & (MEMOS - 1)];
+	struct memo *set = &index->memos[(hash >> 40) % (MEMOS / WAYS) * WAYS], *memo = set;
 
-	if (memo->version && memcmp(memo->need, need, index->stride * sizeof(*need)) != 0)
-		memo->version = 0;
-	memcpy(memo->need, need, index->stride * sizeof(*need));
+	for (int i = 0; i < WAYS; i++) {
+		if (memcmp(set[i].need, need, sizeof(set[i].need)) == 0)
+			return &set[i];
+		memo = set[i].version < memo->version ? &set[i] : memo;
+	}
+	memo->version = 0;		/* The one asked for the longest ago makes room. */
+	memcpy(memo->need, need, sizeof(memo->need));
 	return memo;
 }
 

@@ -90,7 +90,7 @@ static void account(struct cluster *cluster, const struct binding *binding, int3
 	struct cluster_shape *shape = cow_edit(&cluster->shapes, binding->node);
 
 	for (uint32_t d = 0; d < cluster->dimension_count; d++)
-		if (binding->need[d])
+		if (binding->need[d])		/* Else the page need not become ours. */
 			*(int32_t *)cow_edit(&cluster->free[d], binding->node) += sign * binding->need[d];
 	if (binding->devices) {
 		struct cluster_gpus *gpus = cow_edit(&cluster->gpus, binding->node);

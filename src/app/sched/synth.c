@@ -27,12 +27,14 @@ static const int32_t shapes[4][DIMENSIONS] = {
 	{ 96000, 393216, 8000, 400000, 100000, 128, 32, 8 },	{ 128000, 1048576, 16000, 800000, 100000, 128, 64, 0 },
 };
 
+struct bound { uint32_t binding; int32_t cpu; };
+
 struct synth {
 	struct cluster *cluster;
 	struct decider *decider;
 	struct best_fit *index;
 	struct request flavours[FLAVOURS];
-	VEC(uint32_t) bound;
+	VEC(struct bound) bound;
 	struct rng rng;
 	int64_t cpu_total, cpu_used;
 	uint64_t refused;
@@ -85,11 +87,9 @@ static int make_nodes(struct synth *synth, int64_t count, struct err *err)
 static int end_one(struct synth *synth, struct err *err)
 {
 	size_t i = rng_below(&synth->rng, synth->bound.count);
-	struct cluster_binding binding;
-	int r = cluster_binding(synth->cluster, synth->bound.items[i], &binding, err);
+	int r = cluster_unbind(synth->cluster, synth->bound.items[i].binding, err);
 
-	r = r ? r : cluster_unbind(synth->cluster, synth->bound.items[i], err);
-	synth->cpu_used -= r ? 0 : binding.request.need[0];
+	synth->cpu_used -= synth->bound.items[i].cpu;
 	synth->bound.items[i] = synth->bound.items[synth->bound.count - 1];
 	synth->bound.count--;
 	return r;
@@ -111,7 +111,7 @@ static int place_one(struct synth *synth, const struct request *request, struct 
 	r = r ? r : cluster_bind(synth->cluster, request, decision.node, decision.devices, &binding, err);
 	if (r < 0)
 		return r;
-	*vec_push(&synth->bound) = binding;
+	*vec_push(&synth->bound) = (struct bound){ .binding = binding, .cpu = request->need[0] };
 	synth->cpu_used += request->need[0];
 	return 1;
 }

@@ -2,8 +2,9 @@
  * best_fit.h - exact best fit over any number of nodes, a million decisions a second.
  *
  * The best node is the one with the least left: the sum over the dimensions of what is free, each in hundred-millionths
- * of the largest total. What a request takes of that sum is the same on every node, so the order of nodes does not depend on the request: they lie in buckets by what is left, and the first bucket with a node that has room has the
- * best. Each bucket and each group of buckets knows an upper bound of what its nodes have free, by which most are skipped.
+ * of the largest total. What a request takes of that sum is the same on every node, so the order of nodes does not depend
+ * on the request: they lie in buckets by what is left, and the first bucket with a node that has room has the best. Each
+ * bucket and each group of buckets knows an upper bound of what its nodes have free, by which most are skipped.
  *
  * Requests that are asked for again (flavours) cost less: it is remembered below which bucket no node has room for them, but
  * for some that changed since. Only those are looked at, then the buckets from there on.

@@ -193,24 +193,108 @@ static struct ratings *find_ratings(struct decider *decider, const struct reques
 	return decider->ratings[kind];
 }
 
-int decider_choose(struct decider *decider, const struct request *request, struct decision *ret_decision, struct err *err)
+static int prepare(struct decider *decider, const struct request *request, struct ratings **ret_ratings, struct err *err)
 {
 	int r = cluster_check_request(decider->cluster, request, err);
 
 	if (r < 0)
 		return r;
-
-	struct ratings *ratings = find_ratings(decider, request);
-
-	ratings->used_at = ++decider->decisions;
-	bring_up_to_date(decider, ratings);
-
-	uint32_t best = ratings->winner[1];
-
-	if (isinf(ratings->cost[best]))
-		return err_set(err, -ENOSPC, "it fits none of %u nodes", decider->cluster->node_count);
-	*ret_decision = (struct decision){ .node = best, .devices = ratings->devices[best], .cost = (double)ratings->cost[best] };
+	*ret_ratings = find_ratings(decider, request);
+	(*ret_ratings)->used_at = ++decider->decisions;
+	bring_up_to_date(decider, *ret_ratings);
 	return 0;
+}
+
+static int answer(const struct decider *decider, const struct ratings *ratings, uint32_t node, struct decision *ret_decision, struct err *err)
+{
+	if (isinf(ratings->cost[node]))
+		return err_set(err, -ENOSPC, "it fits none of %u nodes", decider->cluster->node_count);
+	*ret_decision = (struct decision){ .node = node, .devices = ratings->devices[node], .cost = (double)ratings->cost[node] };
+	return 0;
+}
+
+int decider_choose(struct decider *decider, const struct request *request, struct decision *ret_decision, struct err *err)
+{
+	struct ratings *ratings = NULL;
+	int r = prepare(decider, request, &ratings, err);
+
+	return r < 0 ? r : answer(decider, ratings, ratings->winner[1], ret_decision, err);
+}
+
+/* Trees whose winners are still to be looked at: a heap, the best first. */
+struct subtrees { uint32_t *roots; size_t count, capacity; };
+
+static bool is_first(const struct ratings *ratings, uint32_t a, uint32_t b)
+{
+	uint32_t x = winner_below(ratings, a), y = winner_below(ratings, b);
+
+	return ratings->cost[x] < ratings->cost[y] || (ratings->cost[x] == ratings->cost[y] && x < y);
+}
+
+static void push_subtree(struct subtrees *heap, const struct ratings *ratings, uint32_t root)
+{
+	if (isinf(ratings->cost[winner_below(ratings, root)]))
+		return;
+	if (heap->count == heap->capacity) {
+		heap->capacity = heap->capacity ? 2 * heap->capacity : 64;
+		heap->roots = alloc_array(heap->roots, heap->capacity, sizeof(*heap->roots));
+	}
+	size_t i = heap->count++;
+
+	for (; i && is_first(ratings, root, heap->roots[(i - 1) / 2]); i = (i - 1) / 2)
+		heap->roots[i] = heap->roots[(i - 1) / 2];
+	heap->roots[i] = root;
+}
+
+static uint32_t pop_subtree(struct subtrees *heap, const struct ratings *ratings)
+{
+	uint32_t first = heap->roots[0], last = heap->roots[--heap->count];
+	size_t i = 0;
+
+	for (size_t child; (child = 2 * i + 1) < heap->count; i = child) {
+		child += child + 1 < heap->count && is_first(ratings, heap->roots[child + 1], heap->roots[child]);
+		if (!is_first(ratings, heap->roots[child], last))
+			break;
+		heap->roots[i] = heap->roots[child];
+	}
+	heap->roots[i] = last;
+	return first;
+}
+
+/* The winner of a tree was refused: the losers on its way down are the roots of what is left. */
+static void push_losers(struct subtrees *heap, const struct ratings *ratings, uint32_t root)
+{
+	uint32_t winner = winner_below(ratings, root);
+
+	for (uint32_t i = winner + ratings->leaf_count; i > root; i /= 2)
+		push_subtree(heap, ratings, i ^ 1);
+}
+
+int decider_choose_allowed(struct decider *decider, const struct request *request, const struct places *places,
+			   const struct constraints *constraints, struct decision *ret_decision, struct err *err)
+{
+	struct subtrees heap = { 0 };
+	struct ratings *ratings = NULL;
+	uint32_t refused = 0;
+	int r = constraints_check(places, constraints, err);
+
+	r = r ? r : prepare(decider, request, &ratings, err);
+	if (r < 0)
+		return r;
+	r = -ENOSPC;
+	push_subtree(&heap, ratings, 1);
+	while (heap.count && r < 0) {
+		uint32_t root = pop_subtree(&heap, ratings);
+
+		if (constraints_allow(places, constraints, winner_below(ratings, root))) {
+			r = answer(decider, ratings, winner_below(ratings, root), ret_decision, err);
+		} else {
+			refused++;
+			push_losers(&heap, ratings, root);
+		}
+	}
+	free(heap.roots);
+	return r == 0 ? 0 : err_set(err, -ENOSPC, "it fits %u of %u nodes, but the constraints allow none of those", refused, decider->cluster->node_count);
 }
 
 struct rated { uint32_t node; struct policy_choice choice; };

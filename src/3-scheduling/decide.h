@@ -14,6 +14,7 @@
 #ifndef SCHEDULING_DECIDE_H
 #define SCHEDULING_DECIDE_H
 
+#include "3-scheduling/filter.h"
 #include "3-scheduling/policy.h"
 #include "base/str.h"
 
@@ -36,6 +37,9 @@ void decider_learn(struct decider *decider, const struct request *request);
 
 /* -ENOSPC: it fits nowhere, with the reason that most nodes have; -EINVAL: it is impossible. */
 int decider_choose(struct decider *decider, const struct request *request, struct decision *ret_decision, struct err *err);
+/* The same among the nodes that the constraints allow; nodes are looked at in the order of their cost. */
+int decider_choose_allowed(struct decider *decider, const struct request *request, const struct places *places,
+			   const struct constraints *constraints, struct decision *ret_decision, struct err *err);
 /* Appends a line per node: why not, or its cost and the terms; the best comes first and at most 'limit' of both sorts. */
 void decider_explain(struct decider *decider, const struct request *request, size_t limit, struct str *text);
 

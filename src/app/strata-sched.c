@@ -12,7 +12,7 @@
 static const char usage[] =
 	"usage: strata-sched replay --nodes FILE --arrivals FILE [--policy NAME] [--learn] [--out FILE] [--explain SEQ]\n"
 	"       strata-sched vmtrace --servers N --vms FILE (--start ROW | --starts FILE) [--policy NAME]\n"
-	"       strata-sched synth --nodes N --requests M [--policy NAME | --scan portable|avx2|avx512] [--random]\n"
+	"       strata-sched synth --nodes N --requests M [--policy NAME [--filters all] | --scan portable|avx2|avx512] [--random]\n"
 	"       strata-sched policies\n"
 	"\n"
 	"replay    requests that arrive and stay, over CPU, memory and GPUs (files of fgd_eval.py --export)\n"
@@ -51,6 +51,7 @@ static const struct option flags[] = {
 	{ "explain", required_argument, NULL, 'e' },	{ "learn", no_argument, NULL, 'l' },
 	{ "servers", required_argument, NULL, 's' },	{ "vms", required_argument, NULL, 'v' },
 	{ "start", required_argument, NULL, 'r' },	{ "starts", required_argument, NULL, 'S' },
+	{ "filters", required_argument, NULL, 'f' },
 	{ "requests", required_argument, NULL, 'm' },	{ "scan", required_argument, NULL, 'c' },
 	{ "random", no_argument, NULL, 'R' },		{ "help", no_argument, NULL, 'h' },		{ 0 },
 };
@@ -84,6 +85,7 @@ static int parse(int argc, char **argv, struct sched_options *options, struct er
 		case 'l': options->is_learning = true; break;
 		case 'v': options->vms = optarg; break;
 		case 'S': options->starts = optarg; break;
+		case 'f': options->filters = optarg; break;
 		case 'c': options->scan = optarg; break;
 		case 'R': options->is_random = true; break;
 		case 'm': r = number_of("--requests", &options->requests, err); break;

@@ -10,7 +10,7 @@
 #include "base/err.h"
 
 struct sched_options {
-	const char *nodes, *arrivals, *policy, *out, *vms, *starts, *scan;
+	const char *nodes, *arrivals, *policy, *out, *vms, *starts, *scan, *filters;
 	int64_t servers, start, requests, explain, node_count;
 	bool is_random;
 	bool is_learning;		/* Know the mix only from the arrivals so far. */

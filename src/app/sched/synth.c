@@ -4,19 +4,24 @@
  * Nodes of four shapes in eight dimensions; requests of 24 flavours, as clouds sell them (--random: every request is
  * another). After the cluster has been filled, each decision is one request placed; when it fits nowhere or the cluster is as
  * full as it should be, requests bound at random end first. The time of a decision is that of choosing, binding and ending.
+ * --filters all: half of the nodes have a label that a third of the requests want, a tenth has a taint that a tenth of the
+ * requests tolerate; each request belongs to one of 1,000 services, of which no two instances share a node and which are
+ * spread over 8 zones.
+ * The policy random-fit takes the first of random nodes that fits: what accounting costs without a decision.
  */
 #include <errno.h>
 #include <sys/resource.h>
 
 #include "3-scheduling/best_fit.h"
 #include "3-scheduling/decide.h"
+#include "3-scheduling/fit.h"
 #include "app/sched/sched.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/str.h"
 #include "base/vec.h"
 
-enum { DIMENSIONS = 8, FLAVOURS = 24, FULL_PERCENT = 85, GPUS = 8 };
+enum { DIMENSIONS = 8, FLAVOURS = 24, FULL_PERCENT = 85, GPUS = 8, SERVICES = 1000, ZONES = 8, SKEW = 4, PROBES = 1000 };
 
 static const struct cluster_dimension dimensions[DIMENSIONS] = {
 	{ "cpu", "m" }, { "memory", "MiB" }, { "disk", "GiB" }, { "iops", "" },
@@ -27,12 +32,15 @@ static const int32_t shapes[4][DIMENSIONS] = {
 	{ 96000, 393216, 8000, 400000, 100000, 128, 32, 8 },	{ 128000, 1048576, 16000, 800000, 100000, 128, 64, 0 },
 };
 
-struct bound { uint32_t binding; int32_t cpu; };
+struct bound { uint32_t binding, node, group; int32_t cpu; };
 
 struct synth {
 	struct cluster *cluster;
 	struct decider *decider;
-	struct best_fit *index;
+	struct best_fit *index;		/* Neither this nor that: random fit. */
+	struct places places;
+	bool is_filtered;
+	uint32_t ssd, reserved, services[SERVICES];
 	struct request flavours[FLAVOURS];
 	VEC(struct bound) bound;
 	struct rng rng;
@@ -45,6 +53,7 @@ struct synth {
 static void synth_done(struct synth *synth)
 {
 	best_fit_free(synth->index);
+	places_done(&synth->places);
 	decider_free(synth->decider);
 	cluster_free(synth->cluster);
 	vec_done(&synth->bound);
@@ -84,34 +93,88 @@ static int make_nodes(struct synth *synth, int64_t count, struct err *err)
 	return r;
 }
 
+static int label_nodes(struct synth *synth, struct err *err)
+{
+	int r = places_label(&synth->places, "disk=ssd", &synth->ssd, err);
+
+	r = r ? r : places_taint(&synth->places, "reserved", &synth->reserved, err);
+	for (int i = 0; i < SERVICES && r == 0; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "service%d", i);
+		r = places_group(&synth->places, name, &synth->services[i], err);
+	}
+	for (uint32_t node = 0; node < synth->cluster->node_end && r == 0; node++) {
+		r = places_set_domain(&synth->places, node, 0, (int16_t)(node % ZONES), err);
+		r = r ? r : places_set_label(&synth->places, node, synth->ssd, drawn(synth, 0, 1), err);
+		r = r ? r : places_set_taint(&synth->places, node, synth->reserved, drawn(synth, 0, 9) == 0, err);
+	}
+	return r;
+}
+
+static struct constraints make_constraints(struct synth *synth)
+{
+	uint32_t service = synth->services[drawn(synth, 0, SERVICES - 1)];
+
+	return (struct constraints){
+		.tolerated_taints = drawn(synth, 0, 9) == 0 ? 1ull << synth->reserved : 0,
+		.labels = { synth->ssd }, .label_count = drawn(synth, 0, 2) == 0,
+		.without = { { service, DOMAIN_SELF } }, .without_count = 1,
+		.spread = { { service, 0, SKEW } }, .spread_count = 1,
+	};
+}
+
+static uint32_t random_fit(struct synth *synth, const struct request *request)
+{
+	for (int i = 0; i < PROBES; i++) {
+		uint32_t node = (uint32_t)rng_below(&synth->rng, synth->cluster->node_end);
+
+		if (fit_node(synth->cluster, request, node))
+			return node;
+	}
+	return CLUSTER_NONE;
+}
+
+static int choose(struct synth *synth, const struct request *request, const struct constraints *constraints, struct decision *ret_decision,
+		  struct err *err)
+{
+	if (synth->is_filtered)
+		return decider_choose_allowed(synth->decider, request, &synth->places, constraints, ret_decision, err);
+	if (synth->decider)
+		return decider_choose(synth->decider, request, ret_decision, err);
+	ret_decision->node = synth->index ? best_fit_choose(synth->index, request) : random_fit(synth, request);
+	return ret_decision->node == CLUSTER_NONE ? -ENOSPC : 0;
+}
+
 static int end_one(struct synth *synth, struct err *err)
 {
 	size_t i = rng_below(&synth->rng, synth->bound.count);
-	int r = cluster_unbind(synth->cluster, synth->bound.items[i].binding, err);
+	const struct bound *bound = &synth->bound.items[i];
+	int r = cluster_unbind(synth->cluster, bound->binding, err);
 
-	synth->cpu_used -= synth->bound.items[i].cpu;
+	if (r == 0 && synth->is_filtered)
+		r = places_count(&synth->places, bound->group, bound->node, -1, err);
+	synth->cpu_used -= bound->cpu;
 	synth->bound.items[i] = synth->bound.items[synth->bound.count - 1];
 	synth->bound.count--;
 	return r;
 }
 
 /* 1: placed, 0: it fits nowhere. */
-static int place_one(struct synth *synth, const struct request *request, struct err *err)
+static int place_one(struct synth *synth, const struct request *request, const struct constraints *constraints, struct err *err)
 {
 	struct decision decision = { .node = CLUSTER_NONE };
-	uint32_t binding;
-	int r = 0;
+	uint32_t binding, group = constraints->without[0].group;
+	int r = choose(synth, request, constraints, &decision, err);
 
-	if (synth->index)
-		decision.node = best_fit_choose(synth->index, request);
-	else
-		r = decider_choose(synth->decider, request, &decision, err);
-	if (r == -ENOSPC || decision.node == CLUSTER_NONE)
+	if (r == -ENOSPC)
 		return 0;
 	r = r ? r : cluster_bind(synth->cluster, request, decision.node, decision.devices, &binding, err);
+	if (r == 0 && synth->is_filtered)
+		r = places_count(&synth->places, group, decision.node, 1, err);
 	if (r < 0)
 		return r;
-	*vec_push(&synth->bound) = (struct bound){ .binding = binding, .cpu = request->need[0] };
+	*vec_push(&synth->bound) = (struct bound){ .binding = binding, .node = decision.node, .group = group, .cpu = request->need[0] };
 	synth->cpu_used += request->need[0];
 	return 1;
 }
@@ -119,12 +182,16 @@ static int place_one(struct synth *synth, const struct request *request, struct 
 static int decide_one(struct synth *synth, bool is_timed, struct err *err)
 {
 	struct request request = synth->is_random ? make_request(synth) : synth->flavours[rng_below(&synth->rng, FLAVOURS)];
+	struct constraints constraints = { 0 };
+
+	if (synth->is_filtered)
+		constraints = make_constraints(synth);
 	uint64_t start = sched_now_ns();
 	int r = 0;
 
 	while (r == 0 && synth->cpu_used * 100 > synth->cpu_total * FULL_PERCENT)
 		r = end_one(synth, err);
-	r = r ? r : place_one(synth, &request, err);
+	r = r ? r : place_one(synth, &request, &constraints, err);
 	if (r == 0 && synth->bound.count)
 		r = end_one(synth, err);
 	synth->refused += is_timed && r == 0;
@@ -185,12 +252,14 @@ int sched_synth(const struct sched_options *options, struct err *err)
 {
 	const char *name = options->policy ? options->policy : "best-fit";
 	bool is_best_fit = text_equal(name, "best-fit");
-	__attribute__((cleanup(synth_done))) struct synth synth = { .is_random = options->is_random, .has_gpus = !is_best_fit };
+	__attribute__((cleanup(synth_done))) struct synth synth = { .is_random = options->is_random, .has_gpus = policy_find(name) != NULL };
 	const struct scan *scan = scan_at(0);
 	int r;
 
 	if (options->node_count < 1 || options->node_count > CLUSTER_NODES_MAX || options->requests < 1)
 		return err_set(err, -EINVAL, "synth needs --nodes from 1 to %d and --requests from 1", CLUSTER_NODES_MAX);
+	if (options->filters && (!text_equal(options->filters, "all") || !policy_find(name)))
+		return err_set(err, -EINVAL, "--filters is 'all', with a --policy that strata-sched policies lists");
 	rng_init(&synth.rng, 1);
 	for (unsigned int i = 0; options->scan && scan && !text_equal(scan->name, options->scan); i++)
 		scan = scan_at(i + 1);
@@ -199,9 +268,14 @@ int sched_synth(const struct sched_options *options, struct err *err)
 	for (int i = 0; i < FLAVOURS; i++)
 		synth.flavours[i] = make_request(&synth);
 	r = make_nodes(&synth, options->node_count, err);
+	places_init(&synth.places, synth.cluster);
+	if (r == 0 && options->filters) {
+		synth.is_filtered = true;
+		r = label_nodes(&synth, err);
+	}
 	if (r == 0 && is_best_fit)
 		synth.index = best_fit_new(synth.cluster, options->scan ? scan : scan_best());
-	else if (r == 0)
+	else if (r == 0 && !text_equal(name, "random-fit"))
 		r = choose_policy(&synth, name, err);
 	r = r ? r : decide_all(&synth, options->requests, err);
 	if (r == 0)

@@ -221,80 +221,58 @@ int decider_choose(struct decider *decider, const struct request *request, struc
 	return r < 0 ? r : answer(decider, ratings, ratings->winner[1], ret_decision, err);
 }
 
-/* Trees whose winners are still to be looked at: a heap, the best first. */
-struct subtrees { uint32_t *roots; size_t count, capacity; };
+struct search {
+	const struct ratings *ratings;
+	const struct places *places;
+	const struct constraints *constraints;
+	uint32_t best, refused;
+};
 
-static bool is_first(const struct ratings *ratings, uint32_t a, uint32_t b)
+static bool is_worth_a_look(const struct search *search, uint32_t node)
 {
-	uint32_t x = winner_below(ratings, a), y = winner_below(ratings, b);
+	const float *cost = search->ratings->cost;
 
-	return ratings->cost[x] < ratings->cost[y] || (ratings->cost[x] == ratings->cost[y] && x < y);
+	if (search->best == CLUSTER_NONE)
+		return !isinf(cost[node]);
+	return cost[node] < cost[search->best] || (cost[node] == cost[search->best] && node < search->best);
 }
 
-static void push_subtree(struct subtrees *heap, const struct ratings *ratings, uint32_t root)
+/* The side of the winner first; what is not better than what was found needs no look: as deep as the tree, 20 levels. */
+static void search_below(struct search *search, uint32_t i)
 {
-	if (isinf(ratings->cost[winner_below(ratings, root)]))
+	uint32_t winner = winner_below(search->ratings, i);
+
+	if (!is_worth_a_look(search, winner))
 		return;
-	if (heap->count == heap->capacity) {
-		heap->capacity = heap->capacity ? 2 * heap->capacity : 64;
-		heap->roots = alloc_array(heap->roots, heap->capacity, sizeof(*heap->roots));
+	if (i >= search->ratings->leaf_count) {
+		if (constraints_allow(search->places, search->constraints, winner))
+			search->best = winner;
+		else
+			search->refused++;
+		return;
 	}
-	size_t i = heap->count++;
+	uint32_t side = winner_below(search->ratings, 2 * i) != winner;
 
-	for (; i && is_first(ratings, root, heap->roots[(i - 1) / 2]); i = (i - 1) / 2)
-		heap->roots[i] = heap->roots[(i - 1) / 2];
-	heap->roots[i] = root;
-}
-
-static uint32_t pop_subtree(struct subtrees *heap, const struct ratings *ratings)
-{
-	uint32_t first = heap->roots[0], last = heap->roots[--heap->count];
-	size_t i = 0;
-
-	for (size_t child; (child = 2 * i + 1) < heap->count; i = child) {
-		child += child + 1 < heap->count && is_first(ratings, heap->roots[child + 1], heap->roots[child]);
-		if (!is_first(ratings, heap->roots[child], last))
-			break;
-		heap->roots[i] = heap->roots[child];
-	}
-	heap->roots[i] = last;
-	return first;
-}
-
-/* The winner of a tree was refused: the losers on its way down are the roots of what is left. */
-static void push_losers(struct subtrees *heap, const struct ratings *ratings, uint32_t root)
-{
-	uint32_t winner = winner_below(ratings, root);
-
-	for (uint32_t i = winner + ratings->leaf_count; i > root; i /= 2)
-		push_subtree(heap, ratings, i ^ 1);
+	search_below(search, 2 * i + side);
+	search_below(search, 2 * i + !side);
 }
 
 int decider_choose_allowed(struct decider *decider, const struct request *request, const struct places *places,
 			   const struct constraints *constraints, struct decision *ret_decision, struct err *err)
 {
-	struct subtrees heap = { 0 };
 	struct ratings *ratings = NULL;
-	uint32_t refused = 0;
 	int r = constraints_check(places, constraints, err);
 
 	r = r ? r : prepare(decider, request, &ratings, err);
 	if (r < 0)
 		return r;
-	r = -ENOSPC;
-	push_subtree(&heap, ratings, 1);
-	while (heap.count && r < 0) {
-		uint32_t root = pop_subtree(&heap, ratings);
+	struct search search = { .ratings = ratings, .places = places, .constraints = constraints, .best = CLUSTER_NONE };
 
-		if (constraints_allow(places, constraints, winner_below(ratings, root))) {
-			r = answer(decider, ratings, winner_below(ratings, root), ret_decision, err);
-		} else {
-			refused++;
-			push_losers(&heap, ratings, root);
-		}
-	}
-	free(heap.roots);
-	return r == 0 ? 0 : err_set(err, -ENOSPC, "it fits %u of %u nodes, but the constraints allow none of those", refused, decider->cluster->node_count);
+	search_below(&search, 1);
+	if (search.best == CLUSTER_NONE)
+		return err_set(err, -ENOSPC, "it fits %u of %u nodes, but the constraints allow none of those", search.refused,
+			       decider->cluster->node_count);
+	return answer(decider, ratings, search.best, ret_decision, err);
 }
 
 struct rated { uint32_t node; struct policy_choice choice; };

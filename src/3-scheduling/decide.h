@@ -37,7 +37,7 @@ void decider_learn(struct decider *decider, const struct request *request);
 
 /* -ENOSPC: it fits nowhere, with the reason that most nodes have; -EINVAL: it is impossible. */
 int decider_choose(struct decider *decider, const struct request *request, struct decision *ret_decision, struct err *err);
-/* The same among the nodes that the constraints allow; nodes are looked at in the order of their cost. */
+/* The same among the nodes that the constraints allow. */
 int decider_choose_allowed(struct decider *decider, const struct request *request, const struct places *places,
 			   const struct constraints *constraints, struct decision *ret_decision, struct err *err);
 /* Appends a line per node: why not, or its cost and the terms; the best comes first and at most 'limit' of both sorts. */

@@ -73,6 +73,10 @@ void decider_set_mix(struct decider *decider, const struct mix *mix)
 
 void decider_learn(struct decider *decider, const struct request *request)
 {
+	struct err err;
+
+	if (cluster_check_request(decider->cluster, request, &err) < 0)
+		return;
 	mix_add(&decider->known, request);
 	if (!decider->policy->is_using_mix || decider->known.total < decider->derived_at + decider->derived_at / 8 + 1)
 		return;

@@ -33,6 +33,7 @@ static inline void decider_freep(struct decider **decider) { decider_free(*decid
 #define auto_decider __attribute__((cleanup(decider_freep)))
 
 void decider_set_mix(struct decider *decider, const struct mix *mix);
+/* What is impossible teaches nothing. */
 void decider_learn(struct decider *decider, const struct request *request);
 
 /* -ENOSPC: it fits nowhere, with the reason that most nodes have; -EINVAL: it is impossible. */

@@ -18,9 +18,9 @@ static uint8_t size_index(struct typical *typical, int16_t milli)
 
 	while (i < typical->size_count && typical->sizes[i] != milli)
 		i++;
-	if (i == typical->size_count && i < TYPICAL_SIZES_MAX)
+	if (i == typical->size_count)		/* There are no more sizes than kinds. */
 		typical->sizes[typical->size_count++] = milli;
-	return (uint8_t)(i < TYPICAL_SIZES_MAX ? i : i - 1);
+	return (uint8_t)i;
 }
 
 /*

@@ -9,7 +9,7 @@
 
 #include "3-scheduling/mix.h"
 
-enum { TYPICAL_MAX = 256, TYPICAL_SIZES_MAX = 64 };
+enum { TYPICAL_MAX = 256, TYPICAL_SIZES_MAX = TYPICAL_MAX };
 
 struct typical_kind {
 	struct request request;
@@ -35,6 +35,7 @@ struct typical {
 	double mean_gpus_per_unit[DIMENSIONS_MAX];	/* By what all of them need together. */
 };
 
+/* The mix has only requests that passed cluster_check_request(). */
 void typical_init(struct typical *typical, const struct mix *mix, double share);
 
 #endif

@@ -24,7 +24,7 @@ int sched_synth(const struct sched_options *options, struct err *err);
 struct sched_times { uint32_t *ns; size_t count, capacity; };
 uint64_t sched_now_ns(void);
 void sched_times_add(struct sched_times *times, uint64_t ns);
-/* "throughput 123456/s, p50 1.2 us, p99 3.4 us, max 56.7 us": sorts them. */
+/* "decisions 5000, rate 123456/s; p50 1.2 us, p99 3.4 us, max 56.7 us": sorts them. */
 void sched_times_print(struct sched_times *times, FILE *out);
 void sched_times_done(struct sched_times *times);
 

@@ -42,7 +42,7 @@ void sched_times_print(struct sched_times *times, FILE *out)
 	qsort(times->ns, times->count, sizeof(*times->ns), compare);
 	for (size_t i = 0; i < times->count; i++)
 		sum += times->ns[i];
-	fprintf(out, "decisions       %zu, %.0f/s; p50 %.2f us, p99 %.2f us, max %.1f us\n", times->count, (double)times->count / sum * 1e9,
+	fprintf(out, "decisions       %zu, rate %.0f/s; p50 %.2f us, p99 %.2f us, max %.1f us\n", times->count, (double)times->count / sum * 1e9,
 		microseconds(times, 0.5), microseconds(times, 0.99), microseconds(times, 1));
 }
 

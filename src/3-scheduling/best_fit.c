@@ -208,6 +208,13 @@ static void weigh(struct best_fit *index)
 	index->most_left = (double)PART * cluster->dimension_count;
 }
 
+static bool is_open(const struct cluster *cluster, uint32_t node)
+{
+	const struct cluster_shape *shape = cluster_shape(cluster, node);
+
+	return shape->is_present && !shape->is_cordoned;
+}
+
 static void build(struct best_fit *index)
 {
 	uint32_t groups = index->cluster->node_end / NODES_PER_BUCKET / GROUP + 1;
@@ -231,7 +238,7 @@ static void build(struct best_fit *index)
 		index->memos[i].version = 0;
 	weigh(index);
 	for (uint32_t node = 0; node < index->cluster->node_end; node++)
-		if (cluster_shape(index->cluster, node)->is_present)
+		if (is_open(index->cluster, node))
 			insert(index, node);
 }
 
@@ -248,7 +255,7 @@ static void follow(struct best_fit *index)
 			if (cluster_shape(cluster, node)->version != v)
 				continue;
 			take_out(index, node);
-			if (cluster_shape(cluster, node)->is_present)
+			if (is_open(cluster, node))
 				insert(index, node);
 		}
 	}

@@ -79,6 +79,8 @@ static void walk(uint32_t dimensions, uint64_t seed)
 			add_node(cluster, &rng);
 		if (step % 50 == 0)
 			(void)cluster_remove_node(cluster, (uint32_t)rng_below(&rng, cluster->node_end), &err);
+		if (step % 30 == 0)
+			(void)cluster_cordon(cluster, (uint32_t)rng_below(&rng, cluster->node_end), rng_below(&rng, 2), &err);
 		if (*slot != CLUSTER_NONE) {
 			assert_int_equal(cluster_unbind(cluster, *slot, &err), 0);
 			*slot = CLUSTER_NONE;

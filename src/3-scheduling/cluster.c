@@ -223,3 +223,14 @@ int cluster_remove_node(struct cluster *cluster, uint32_t node, struct err *err)
 	cluster->node_count--;
 	return 0;
 }
+
+int cluster_cordon(struct cluster *cluster, uint32_t node, bool is_cordoned, struct err *err)
+{
+	int r = cluster_check_node(cluster, node, err);
+
+	if (r < 0)
+		return r;
+	((struct cluster_shape *)cow_edit(&cluster->shapes, node))->is_cordoned = is_cordoned;
+	cluster_changed(cluster, node);
+	return 0;
+}

@@ -44,7 +44,7 @@ struct cluster_gpus {
 };
 
 struct cluster_shape {			/* What of a node seldom changes. */
-	uint8_t is_present, gpu_count, gpu_model;
+	uint8_t is_present, is_cordoned, gpu_count, gpu_model;
 	uint32_t bound_count, first_binding;
 	uint64_t version;		/* Of its last change. */
 };
@@ -80,6 +80,8 @@ int cluster_add_node(struct cluster *cluster, const struct cluster_node *node, u
 /* New totals for a node; what is bound must still fit. Its GPUs stay. */
 int cluster_update_node(struct cluster *cluster, uint32_t node, const int32_t *total, struct err *err);
 int cluster_remove_node(struct cluster *cluster, uint32_t node, struct err *err);
+/* Nothing new fits a cordoned node (fit.h); what is bound stays. best_fit.h leaves it out. */
+int cluster_cordon(struct cluster *cluster, uint32_t node, bool is_cordoned, struct err *err);
 
 /* Number of a GPU model, as in cluster_shape.gpu_model and request.gpu_models; a new one gets the next. */
 int cluster_model(struct cluster *cluster, const char *name, uint8_t *ret_model, struct err *err);

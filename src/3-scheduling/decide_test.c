@@ -108,6 +108,8 @@ static void change_nodes(struct cluster *cluster, struct rng *rng, int step)
 		add_node(cluster, "new", 96000, 393216, 8, "A");
 	if (step % 70 == 0)
 		(void)cluster_remove_node(cluster, (uint32_t)rng_below(rng, cluster->node_end), &err);
+	if (step % 20 == 0)
+		(void)cluster_cordon(cluster, (uint32_t)rng_below(rng, cluster->node_end), rng_below(rng, 2), &err);
 	if (step == STEPS / 2) {	/* More changes than the list holds. */
 		uint32_t binding;
 

@@ -18,7 +18,7 @@ bool fit_node(const struct cluster *cluster, const struct request *request, uint
 {
 	const struct cluster_shape *shape = cluster_shape(cluster, node);
 
-	if (!shape->is_present)
+	if (!shape->is_present || shape->is_cordoned)
 		return false;
 	for (uint32_t d = 0; d < cluster->dimension_count; d++)
 		if (request->need[d] > cluster_free_amount(cluster, d, node))
@@ -58,6 +58,8 @@ void fit_explain(const struct cluster *cluster, const struct request *request, u
 		str_append(text, "does not exist any more");
 		return;
 	}
+	if (cluster_shape(cluster, node)->is_cordoned)
+		str_append(&why, "is cordoned");
 	for (uint32_t d = 0; d < cluster->dimension_count; d++) {
 		const char *unit = cluster->dimensions[d].unit;
 

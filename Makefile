@@ -48,7 +48,7 @@ endif
 
 # pkg-config is asked only when something is compiled: `make demo` works before it is installed.
 PC_CFLAGS = $(eval PC_CFLAGS := $$(shell pkg-config --cflags $(PACKAGES)))$(PC_CFLAGS)
-PC_LIBS = $(eval PC_LIBS := $$(shell pkg-config --libs $(PACKAGES)))$(PC_LIBS)
+PC_LIBS = $(eval PC_LIBS := $$(shell pkg-config --libs $(PACKAGES)) -lm)$(PC_LIBS)
 
 # For targets that install packages first and then build: a second make sees what was installed.
 MAKE_ALL_CORES = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))

@@ -1,0 +1,102 @@
+#include "3-scheduling/numa.h"
+
+#include <math.h>
+
+#include "3-scheduling/fit.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+/* How much it counts that the halves of a server stay alike, against that the server is full: from 0.1 to 2 makes little difference. */
+#define BALANCE 0.5
+
+bool numa_fits(const struct numa *numa, const struct request *request, bool is_split, uint32_t node)
+{
+	for (uint32_t i = 0; i < (is_split ? numa->parts : 1); i++)
+		if (!fit_node(numa->cluster, request, node + i))
+			return false;
+	return true;
+}
+
+static uint32_t first_fit(const struct numa *numa, const struct request *request, bool is_split)
+{
+	for (uint32_t node = 0; node < numa->server_count * numa->parts; node += is_split ? numa->parts : 1)
+		if (numa_fits(numa, request, is_split, node))
+			return node;
+	return CLUSTER_NONE;
+}
+
+/* The free part of the scarcest dimension. */
+static double room(const struct numa *numa, uint32_t node)
+{
+	double least = 1;
+
+	for (uint32_t d = 0; d < numa->cluster->dimension_count; d++) {
+		double total = cluster_total(numa->cluster, d, node);
+
+		if (total > 0)
+			least = fmin(least, cluster_free_amount(numa->cluster, d, node) / total);
+	}
+	return least;
+}
+
+static double room_of_server(const struct numa *numa, uint32_t first)
+{
+	double sum = 0;
+
+	for (uint32_t i = 0; i < numa->parts; i++)
+		sum += room(numa, first + i);
+	return sum;
+}
+
+static uint32_t choose(const struct numa *numa, const struct request *request, bool is_split)
+{
+	uint32_t best = CLUSTER_NONE;
+	double least = INFINITY;
+
+	for (uint32_t node = 0; node < numa->server_count * numa->parts; node += is_split ? numa->parts : 1) {
+		if (!numa_fits(numa, request, is_split, node))
+			continue;
+		double own = room(numa, node), all = room_of_server(numa, node - node % numa->parts);
+		double others = numa->parts > 1 ? (all - own) / (numa->parts - 1) : own;
+		double cost = is_split ? all : all - BALANCE * (own - others);
+
+		if (cost < least) {
+			least = cost;
+			best = node;
+		}
+	}
+	return best;
+}
+
+static uint32_t balance(const struct numa *numa, const struct request *request, bool is_split)
+{
+	uint32_t best = CLUSTER_NONE;
+	double widest = 0;
+
+	for (uint32_t first = 0; !is_split && first < numa->server_count * numa->parts; first += numa->parts) {
+		double difference = room(numa, first) - room(numa, first + numa->parts - 1);
+		uint32_t emptier = difference >= 0 ? first : first + numa->parts - 1;
+		uint32_t other = first + first + numa->parts - 1 - emptier;
+		bool is_emptier_able = numa_fits(numa, request, false, emptier);
+
+		if (fabs(difference) <= widest || !(is_emptier_able || numa_fits(numa, request, false, other)))
+			continue;
+		widest = fabs(difference);
+		best = is_emptier_able ? emptier : other;
+	}
+	return best == CLUSTER_NONE ? first_fit(numa, request, is_split) : best;
+}
+
+const struct numa_policy numa_default = { .name = "default", .choose = choose };
+const struct numa_policy numa_first_fit = { .name = "first-fit", .choose = first_fit };
+const struct numa_policy numa_balance = { .name = "balance", .choose = balance };
+
+const struct numa_policy *numa_policy_find(const char *name)
+{
+	static const struct numa_policy *const policies[] = { &numa_default, &numa_first_fit, &numa_balance };
+
+	for (size_t i = 0; i < ARRAY_COUNT(policies); i++)
+		if (text_equal(policies[i]->name, name))
+			return policies[i];
+	return NULL;
+}

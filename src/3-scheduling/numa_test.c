@@ -1,0 +1,63 @@
+#include "3-scheduling/numa.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static const struct cluster_dimension dimensions[] = { { "cpu", "m" }, { "memory", "MiB" } };
+
+static struct cluster *make_cluster(const int32_t *free_cpu, uint32_t count)
+{
+	struct cluster *cluster;
+	struct err err = { 0 };
+
+	assert_int_equal(cluster_new(dimensions, 2, &cluster, &err), 0);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct cluster_node node = { .name = "numa", .total = (int32_t[]){ 1000, 1000 } };
+		uint32_t number, binding;
+
+		assert_int_equal(cluster_add_node(cluster, &node, &number, &err), 0);
+		assert_int_equal(cluster_bind(cluster, &(struct request){ .need = { 1000 - free_cpu[i] } }, number, 0, &binding, &err), 0);
+	}
+	return cluster;
+}
+
+static void test_default_fills_full_servers_evenly(void **state)
+{
+	auto_cluster struct cluster *cluster = make_cluster((int32_t[]){ 1000, 1000, 300, 500, 100, 100 }, 6);
+	const struct numa numa = { .cluster = cluster, .parts = 2, .server_count = 3 };
+
+	(void)state;
+	/* The third server is fuller but has no room; in the second the emptier half. */
+	assert_int_equal(numa_default.choose(&numa, &(struct request){ .need = { 200 } }, false), 3);
+	assert_int_equal(numa_default.choose(&numa, &(struct request){ .need = { 50 } }, false), 4);
+	assert_int_equal(numa_default.choose(&numa, &(struct request){ .need = { 300 } }, true), 2);
+	assert_int_equal(numa_default.choose(&numa, &(struct request){ .need = { 400 } }, true), 0);
+	assert_int_equal(numa_default.choose(&numa, &(struct request){ .need = { 1001 } }, true), CLUSTER_NONE);
+}
+
+static void test_the_others(void **state)
+{
+	auto_cluster struct cluster *cluster = make_cluster((int32_t[]){ 1000, 900, 100, 700, 500, 500 }, 6);
+	const struct numa numa = { .cluster = cluster, .parts = 2, .server_count = 3 };
+
+	(void)state;
+	assert_int_equal(numa_first_fit.choose(&numa, &(struct request){ .need = { 200 } }, false), 0);
+	assert_int_equal(numa_balance.choose(&numa, &(struct request){ .need = { 200 } }, false), 3);
+	assert_int_equal(numa_balance.choose(&numa, &(struct request){ .need = { 800 } }, false), 0);
+	assert_int_equal(numa_balance.choose(&numa, &(struct request){ .need = { 400 } }, true), 0);
+	assert_ptr_equal(numa_policy_find("balance"), &numa_balance);
+	assert_null(numa_policy_find("nothing"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_default_fills_full_servers_evenly),
+		cmocka_unit_test(test_the_others),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

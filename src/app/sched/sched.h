@@ -1,0 +1,31 @@
+/* sched.h - the commands of strata-sched: each replays work through 3-scheduling. They print to stdout. */
+#ifndef APP_SCHED_SCHED_H
+#define APP_SCHED_SCHED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+
+struct sched_options {
+	const char *nodes, *arrivals, *policy, *out, *vms, *starts, *scan, *filters;
+	int64_t servers, start, requests, explain, node_count;
+	bool is_random;
+	bool is_learning;		/* Know the mix only from the arrivals so far. */
+};
+
+int sched_replay(const struct sched_options *options, struct err *err);
+int sched_vmtrace(const struct sched_options *options, struct err *err);
+int sched_synth(const struct sched_options *options, struct err *err);
+
+/* Latencies of decisions, for percentiles. */
+struct sched_times { uint32_t *ns; size_t count, capacity; };
+uint64_t sched_now_ns(void);
+void sched_times_add(struct sched_times *times, uint64_t ns);
+/* "decisions 5000, rate 123456/s; p50 1.2 us, p99 3.4 us, max 56.7 us": sorts them. */
+void sched_times_print(struct sched_times *times, FILE *out);
+void sched_times_done(struct sched_times *times);
+
+#endif

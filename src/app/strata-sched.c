@@ -1,0 +1,128 @@
+/* strata-sched - replays recorded and made-up work through 3-scheduling, to measure decisions before they matter. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "3-scheduling/policy.h"
+#include "app/sched/sched.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+static const char usage[] =
+	"usage: strata-sched replay --nodes FILE --arrivals FILE [--policy NAME] [--learn] [--out FILE] [--explain SEQ]\n"
+	"       strata-sched vmtrace --servers N --vms FILE (--start ROW | --starts FILE) [--policy NAME]\n"
+	"       strata-sched synth --nodes N --requests M [--policy NAME [--filters all] | --scan portable|avx2|avx512] [--random]\n"
+	"       strata-sched policies\n"
+	"\n"
+	"replay    requests that arrive and stay, over CPU, memory and GPUs (files of fgd_eval.py --export)\n"
+	"vmtrace   machines that arrive, wait, run and end, on servers of two NUMA nodes (columns cpu,mem,at,lt)\n"
+	"synth     rates on a made-up cluster in 8 dimensions; without --policy exact best fit by its index\n"
+	"policies  lists the policies\n"
+	"\n"
+	"--learn   policies know the mix of requests only from those that arrived before\n"
+	"\n"
+	"example: strata-sched replay --nodes nodes_42.csv --arrivals arrivals_42.csv --out placements.csv\n";
+
+static int print_policies(const struct sched_options *options, struct err *err)
+{
+	const struct policy *policy;
+
+	(void)options;
+	(void)err;
+	for (size_t i = 0; (policy = policy_at(i)) != NULL; i++)
+		printf("%-14s  %s\n", policy->name, policy->summary);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(const struct sched_options *options, struct err *err);
+} commands[] = {
+	{ "replay", sched_replay },
+	{ "vmtrace", sched_vmtrace },
+	{ "synth", sched_synth },
+	{ "policies", print_policies },
+};
+
+static const struct option flags[] = {
+	{ "nodes", required_argument, NULL, 'n' },	{ "arrivals", required_argument, NULL, 'a' },
+	{ "policy", required_argument, NULL, 'p' },	{ "out", required_argument, NULL, 'o' },
+	{ "explain", required_argument, NULL, 'e' },	{ "learn", no_argument, NULL, 'l' },
+	{ "servers", required_argument, NULL, 's' },	{ "vms", required_argument, NULL, 'v' },
+	{ "start", required_argument, NULL, 'r' },	{ "starts", required_argument, NULL, 'S' },
+	{ "filters", required_argument, NULL, 'f' },
+	{ "requests", required_argument, NULL, 'm' },	{ "scan", required_argument, NULL, 'c' },
+	{ "random", no_argument, NULL, 'R' },		{ "help", no_argument, NULL, 'h' },		{ 0 },
+};
+
+static int parse_number(const char *text, int64_t *ret_value, struct err *err)
+{
+	char *end;
+	long long value = strtoll(text, &end, 10);
+
+	if (end == text || *end || value < 0 || value > INT32_MAX)
+		return err_set(err, -EINVAL, "'%s' is no number from 0 to %d", shown(text), INT32_MAX);
+	*ret_value = value;
+	return 0;
+}
+
+static int number_of(const char *flag, int64_t *ret_value, struct err *err)
+{
+	return parse_number(optarg, ret_value, err) < 0 ? err_prefix(err, "%s", flag) : 0;
+}
+
+static int parse(int argc, char **argv, struct sched_options *options, struct err *err)
+{
+	int flag, r = 0;
+
+	while (r == 0 && (flag = getopt_long(argc, argv, "h", flags, NULL)) >= 0)
+		switch (flag) {
+		case 'n': options->nodes = optarg; break;
+		case 'a': options->arrivals = optarg; break;
+		case 'p': options->policy = optarg; break;
+		case 'o': options->out = optarg; break;
+		case 'l': options->is_learning = true; break;
+		case 'v': options->vms = optarg; break;
+		case 'S': options->starts = optarg; break;
+		case 'f': options->filters = optarg; break;
+		case 'c': options->scan = optarg; break;
+		case 'R': options->is_random = true; break;
+		case 'm': r = number_of("--requests", &options->requests, err); break;
+		case 'e': r = number_of("--explain", &options->explain, err); break;
+		case 's': r = number_of("--servers", &options->servers, err); break;
+		case 'r': r = number_of("--start", &options->start, err); break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(0);
+		default:
+			return err_set(err, -EINVAL, "see strata-sched --help");
+		}
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	struct sched_options options = { .explain = -1 };
+	struct err err = { 0 };
+	int r = parse(argc, argv, &options, &err);
+
+	if (r == 0 && optind + 1 != argc)
+		r = err_set(&err, -EINVAL, "give one command: see strata-sched --help");
+	if (r == 0) {
+		r = err_set(&err, -EINVAL, "command '%s' does not exist: see strata-sched --help", shown(argv[optind]));
+		for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+			if (text_equal(commands[i].name, argv[optind])) {
+				/* A number of nodes for synth, a file for the others. */
+				if (commands[i].run == sched_synth && options.nodes && parse_number(options.nodes, &options.node_count, &err) < 0)
+					break;
+				r = commands[i].run(&options, &err);
+				if (r < 0)
+					fprintf(stderr, "strata-sched: %s\n", err.msg);
+				return r < 0 ? 1 : 0;
+			}
+	}
+	if (r < 0)
+		fprintf(stderr, "strata-sched: %s\n", err.msg);
+	return r < 0 ? 2 : 0;
+}

@@ -106,7 +106,9 @@ static void test_random_proposals_are_minimal(void **state)
 			const struct request bound = { .need = { (int32_t)rng_below(&rng, 300), (int32_t)rng_below(&rng, 300) },
 						       .gpu_count = (int16_t)rng_below(&rng, 2), .gpu_milli = (int16_t)(100 + rng_below(&rng, 900)) };
 
-			if (cluster_bind(world.cluster, &bound, (uint32_t)rng_below(&rng, 4), bound.gpu_count ? 1u << rng_below(&rng, 2) : 0, &binding, &err) == 0)
+			uint32_t node = (uint32_t)rng_below(&rng, 4), devices = bound.gpu_count ? 1u << rng_below(&rng, 2) : 0;
+
+			if (cluster_bind(world.cluster, &bound, node, devices, &binding, &err) == 0)
 				world.priorities[binding] = (int32_t)rng_below(&rng, 10);
 		}
 		if (preempt(world.cluster, &request, world.priorities, 7, &found, &err) < 0)

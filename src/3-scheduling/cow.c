@@ -1,6 +1,5 @@
 #include "3-scheduling/cow.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -65,17 +64,11 @@ void cow_grow(struct cow *column, uint32_t count)
 		column->pages[column->page_count++] = page_new(column);
 }
 
-void *cow_edit(struct cow *column, uint32_t i)
+void cow_own_page(struct cow *column, uint32_t i)
 {
-	struct cow_page **slot = &column->pages[i >> COW_PAGE_BITS];
+	struct cow_page **slot = &column->pages[i >> COW_PAGE_BITS], *copy = page_new(column);
 
-	assert(i >> COW_PAGE_BITS < column->page_count);
-	if ((*slot)->references > 1) {
-		struct cow_page *copy = page_new(column);
-
-		memcpy(copy->bytes, (*slot)->bytes, (size_t)COW_PAGE_ELEMENTS * column->element_size_bytes);
-		page_unref(*slot);
-		*slot = copy;
-	}
-	return (*slot)->bytes + (size_t)(i & (COW_PAGE_ELEMENTS - 1)) * column->element_size_bytes;
+	memcpy(copy->bytes, (*slot)->bytes, (size_t)COW_PAGE_ELEMENTS * column->element_size_bytes);
+	page_unref(*slot);
+	*slot = copy;
 }

@@ -32,11 +32,19 @@ void cow_done(struct cow *column);
 void cow_share(struct cow *ret_column, const struct cow *column);
 /* Makes elements 0 .. count-1 exist; new ones are zero. */
 void cow_grow(struct cow *column, uint32_t count);
-/* For writing: the page is this column's alone afterwards. Valid until the next cow_share(). */
-void *cow_edit(struct cow *column, uint32_t i);
+/* Copies the page of element i if others have it too. */
+void cow_own_page(struct cow *column, uint32_t i);
 
 static inline const void *cow_at(const struct cow *column, uint32_t i)
 {
+	return column->pages[i >> COW_PAGE_BITS]->bytes + (size_t)(i & (COW_PAGE_ELEMENTS - 1)) * column->element_size_bytes;
+}
+
+/* For writing: the page is this column's alone afterwards. Valid until the next cow_share(). */
+static inline void *cow_edit(struct cow *column, uint32_t i)
+{
+	if (column->pages[i >> COW_PAGE_BITS]->references > 1)
+		cow_own_page(column, i);
 	return column->pages[i >> COW_PAGE_BITS]->bytes + (size_t)(i & (COW_PAGE_ELEMENTS - 1)) * column->element_size_bytes;
 }
 

@@ -137,8 +137,13 @@ static void rate_again(const struct decider *decider, struct ratings *ratings, u
 	rate(decider, ratings, node);
 	if (before == ratings->cost[node])
 		return;
-	for (uint32_t i = (node + ratings->leaf_count) / 2; i >= 1; i /= 2)
+	for (uint32_t i = (node + ratings->leaf_count) / 2; i >= 1; i /= 2) {
+		uint32_t winner = ratings->winner[i];
+
 		play(ratings, i);
+		if (ratings->winner[i] == winner && winner != node)
+			return;		/* Won before and after against the node: further up nothing changes. */
+	}
 }
 
 static void bring_up_to_date(const struct decider *decider, struct ratings *ratings)

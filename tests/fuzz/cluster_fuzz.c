@@ -115,8 +115,10 @@ static void change_node(struct world *world, struct input *input, uint8_t operat
 				     .gpu_count = node % 20, .gpu_model = node & 32 ? "A" : "B" }, &added, &err);
 	else if (operation == 1)
 		r = cluster_update_node(world->cluster, node, total, &err);
-	else
+	else if (total[0] & 1)
 		r = cluster_remove_node(world->cluster, node, &err);
+	else
+		r = cluster_cordon(world->cluster, node, total[1] & 1, &err);
 	if (r < 0)
 		check_refusal(r, &err);
 }

@@ -146,7 +146,7 @@ static uint32_t best_exception(const struct best_fit *index, struct memo *memo, 
 
 uint32_t best_fit_choose(struct best_fit *index, const struct request *request)
 {
-	_Alignas(64) int32_t need[STRIDE_MAX] = { 0 };
+	int32_t need[STRIDE_MAX] = { 0 };
 	int64_t least = 0;
 	uint32_t node = CLUSTER_NONE;
 

@@ -115,7 +115,7 @@ static void test_all_variants_decide_as_a_full_scan(void **state)
 
 static void test_variants_find_the_same_rows(void **state)
 {
-	_Alignas(64) int32_t rows[65 * 16], need[16] = { 0 };
+	int32_t *rows = aligned_alloc(64, 65 * 16 * sizeof(*rows)), need[16] = { 0 };
 	struct rng rng;
 
 	(void)state;
@@ -131,6 +131,7 @@ static void test_variants_find_the_same_rows(void **state)
 			assert_int_equal(scan_at(i)->first(rows, stride, from, count, need), scan_at(0)->first(rows, stride, from, count, need));
 	}
 	assert_non_null(scan_best());
+	free(rows);
 }
 
 int main(void)

@@ -30,8 +30,8 @@ static const struct scan portable = { "portable", first_portable };
 __attribute__((target("avx2")))
 static uint32_t first_avx2(const int32_t *rows, uint32_t stride, uint32_t from, uint32_t count, const int32_t *need)
 {
-	__m256i low = _mm256_load_si256((const __m256i *)need);
-	__m256i high = stride > 8 ? _mm256_load_si256((const __m256i *)(need + 8)) : _mm256_setzero_si256();
+	__m256i low = _mm256_loadu_si256((const __m256i *)need);
+	__m256i high = stride > 8 ? _mm256_loadu_si256((const __m256i *)(need + 8)) : _mm256_setzero_si256();
 
 	for (; from < count; from++) {
 		const int32_t *row = rows + (size_t)from * stride;
@@ -49,7 +49,7 @@ static uint32_t first_avx2(const int32_t *rows, uint32_t stride, uint32_t from, 
 __attribute__((target("avx512f")))
 static uint32_t pairs_avx512(const int32_t *rows, uint32_t from, uint32_t count, const int32_t *need)
 {
-	__m512i both = _mm512_broadcast_i64x4(_mm256_load_si256((const __m256i *)need));
+	__m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)need));
 	uint32_t skipped = from & 1;
 
 	for (from -= skipped; from < count; from += 2) {
@@ -69,7 +69,7 @@ static uint32_t first_avx512(const int32_t *rows, uint32_t stride, uint32_t from
 {
 	if (stride == 8)
 		return pairs_avx512(rows, from, count, need);
-	__m512i all = _mm512_load_si512(need);
+	__m512i all = _mm512_loadu_si512(need);
 
 	while (from < count && _mm512_cmpgt_epi32_mask(all, _mm512_load_si512(rows + (size_t)from * 16)))
 		from++;

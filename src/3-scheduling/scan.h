@@ -1,8 +1,8 @@
 /*
  * scan.h - the first of many rows that covers a need: the inner loop of best_fit.h.
  *
- * A row is 8 or 16 int32 ("stride"); it covers a need when each of its numbers is at least that of the need. Rows and
- * need are aligned to 64 bytes. All variants give the same answer; scan_best() is the fastest that this CPU has.
+ * A row is 8 or 16 int32 ("stride"); it covers a need when each of its numbers is at least that of the need. Rows are
+ * aligned to 64 bytes. All variants give the same answer; scan_best() is the fastest that this CPU has.
  *
  * Pure. Threads: any.
  */

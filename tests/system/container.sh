@@ -61,7 +61,7 @@ check_says "a terminal" "/dev/pts/" on_pty -- "$STRATA" exec -t web -- tty
 # A run that is attached
 check "input and exit code" eval '[ "$(echo typed | strata run --rm -i busybox -- sh -c "cat; exit 9"; echo $?)" = "$(printf "typed\n9")" ]'
 check "output of both kinds" eval '[ "$(strata run --rm --attach busybox -- sh -c "echo out; echo err >&2" 2>/dev/null)" = out ]'
-check_says "on a terminal" "size 24 80" on_pty '# ' 'echo size $(stty size)\r' 'size ' 'exit\r' -- "$STRATA" run --rm -it busybox -- sh
+check_says "on a terminal" "size 24 80" on_pty '# ' 'sleep 0.5; echo size $(stty size)\r' 'size ' 'exit\r' -- "$STRATA" run --rm -it busybox -- sh
 check "and its exit code" eval 'on_pty "# " "exit 6\r" -- "$STRATA" run --rm -it busybox -- sh; [ $? = 6 ]'
 check_says "left by its keys" "goes on" on_pty '# ' '\x10\x11' -- "$STRATA" run -it busybox shell -- sh
 wait_for 10 "it to go on" is_state shell running

@@ -130,9 +130,11 @@ check "is the same process" kill -0 "$pid"
 check "too much memory: killed" eval 'strata exec web -- sh -c "x=\$(head -c 60000000 /dev/zero | tr \"\\0\" a)"; [ $? = 137 ]'
 wait_for 10 "that to be told" eval '[ "$(field web status.out_of_memory)" = true ]'
 check_says "in words" "memory limit" strata events web
-check_says "too many processes: refused" "can't fork" eval 'strata exec web -- sh -c "for i in \$(seq 30); do sleep 2 & done; wait" 2>&1 || true'
+run_busybox crowd --pids 10 -- sleep 1000
+check_says "too many processes: refused" "can't fork" eval 'strata exec crowd -- sh -c "for i in \$(seq 30); do sleep 2 & done; wait" 2>&1 || true'
 check_refused "too little memory" "4MiB" strata update web --memory 1MiB
 strata update web --memory 64MiB >/dev/null
+strata rm --force crowd
 
 # Ends: exit codes, restarts that take longer and longer, removal
 strata run busybox bad --restart always -- sh -c 'exit 3' >/dev/null

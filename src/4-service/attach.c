@@ -182,7 +182,7 @@ static void read_input(struct attach *attach)
 
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	/* conmon may lose a size that it is told while the container starts. */
+	/* A size that is told while the machine starts may be lost. */
 	if (!attach->has_typed)
 		set_size(attach);
 	attach->has_typed = true;

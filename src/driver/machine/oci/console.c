@@ -12,13 +12,14 @@
 #include <unistd.h>
 
 #include "driver/machine/oci/oci.h"
+#include "driver/machine/common/run_folder.h"
 #include "driver/machine/oci/state.h"
 
 enum { PACKET_MAX_BYTES = 32 << 10 };
 
 static int open_running(const struct oci *oci, const char *uid, struct err *err)
 {
-	auto_close int run_dir = oci_state_open(oci->directory_fd, uid, err);
+	auto_close int run_dir = run_folder_open(oci->directory_fd, uid, err);
 	pid_t pid;
 	int r;
 
@@ -38,7 +39,7 @@ int oci_console_open(struct machine_driver *driver, const char *uid, int *ret_fd
 
 	if (run_dir < 0)
 		return run_dir;
-	if (!oci_state_is_marked(run_dir, "input"))
+	if (!run_folder_is_marked(run_dir, "input"))
 		return err_set(err, -EOPNOTSUPP, "the container has no input: start it with a terminal or with its input kept open");
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/attach", run_dir);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0 ||

@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/spawn.h"
 #include "driver/machine/common/cgroup.h"
+#include "driver/machine/common/run_folder.h"
 #include "driver/machine/oci/program.h"
 #include "driver/machine/oci/state.h"
 
@@ -167,7 +168,7 @@ int oci_exec(struct machine_driver *driver, const char *uid, const struct machin
 	};
 	int r;
 
-	session.run_dir = oci_state_open(oci->directory_fd, uid, err);
+	session.run_dir = run_folder_open(oci->directory_fd, uid, err);
 	if (session.run_dir < 0)
 		return session.run_dir;
 	r = oci_find(oci, uid, &session.container, err);

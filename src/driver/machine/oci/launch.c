@@ -21,6 +21,7 @@
 
 #include "driver/machine/oci/launch.h"
 #include "driver/machine/common/deadline.h"
+#include "driver/machine/common/run_folder.h"
 #include "driver/machine/oci/latency.h"
 #include "driver/machine/oci/limits.h"
 #include "driver/machine/oci/program.h"
@@ -69,9 +70,9 @@ static int write_facts(struct launch *launch, struct err *err)
 	char number[16];
 
 	if (container->is_init)
-		oci_state_mark(launch->run_dir, "init");
+		run_folder_mark(launch->run_dir, "init");
 	if (container->has_input || bundle_has_terminal(container))
-		oci_state_mark(launch->run_dir, "input");
+		run_folder_mark(launch->run_dir, "input");
 	snprintf(number, sizeof(number), "%d", container->stop_signal);
 	if (container->stop_signal && oci_state_write(launch->run_dir, "signal", number, err) < 0)
 		return err->code;
@@ -193,7 +194,7 @@ static int prepare(struct launch *launch, struct err *err)
 		r = layout_check(&launch->oci->layout, err);
 	if (r < 0)
 		return r;
-	launch->run_dir = oci_state_create(launch->oci->directory_fd, config->uid, err);
+	launch->run_dir = run_folder_create(launch->oci->directory_fd, config->uid, err);
 	if (launch->run_dir < 0)
 		return launch->run_dir;
 	r = rootfs_prepare(&launch->rootfs, config->container, avoid, err);

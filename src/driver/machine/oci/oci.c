@@ -15,6 +15,7 @@
 #include "driver/machine/common/cgroup.h"
 #include "driver/machine/common/deadline.h"
 #include "driver/machine/common/process.h"
+#include "driver/machine/common/run_folder.h"
 #include "driver/machine/oci/state.h"
 
 enum { FREEZE_TIMEOUT_MS = 10000 };
@@ -85,7 +86,7 @@ int oci_destroy(const struct oci *oci, const char *uid, struct err *err)
 	int r;
 
 	if (run_dir >= 0)
-		oci_state_mark(run_dir, "killed");
+		run_folder_mark(run_dir, "killed");
 	r = layout_destroy(&oci->layout, uid, err);
 	if (run_dir >= 0)
 		oci_state_collect_monitor(run_dir);
@@ -102,7 +103,7 @@ static int oci_kill(struct machine_driver *driver, const char *uid, struct err *
 
 int oci_find(const struct oci *oci, const char *uid, pid_t *ret_pid, struct err *err)
 {
-	auto_close int run_dir = oci_state_open(oci->directory_fd, uid, err);
+	auto_close int run_dir = run_folder_open(oci->directory_fd, uid, err);
 	auto_free char *group = layout_group(&oci->layout, uid, "container");
 	auto_free char *fifo = oci_fifo(oci, uid);
 	long pid;
@@ -160,13 +161,13 @@ static int signal_for_init(pid_t pid)
 
 static bool has_init(int run_dir)
 {
-	return oci_state_is_marked(run_dir, "init");
+	return run_folder_is_marked(run_dir, "init");
 }
 
 static int oci_shutdown(struct machine_driver *driver, const char *uid, struct err *err)
 {
 	const struct oci *oci = oci_of(driver);
-	auto_close int run_dir = oci_state_open(oci->directory_fd, uid, err);
+	auto_close int run_dir = run_folder_open(oci->directory_fd, uid, err);
 	auto_close int pidfd = -1;
 	int signal;
 	pid_t pid;
@@ -181,7 +182,7 @@ static int oci_shutdown(struct machine_driver *driver, const char *uid, struct e
 	if (!signal)
 		signal = has_init(run_dir) ? signal_for_init(pid) : SIGTERM;
 	pidfd = pidfd_open(pid, 0);
-	oci_state_mark(run_dir, "stopping");
+	run_folder_mark(run_dir, "stopping");
 	if (pidfd < 0 || pidfd_send_signal(pidfd, signal, NULL, 0) < 0)
 		return err_set(err, errno == ESRCH ? -ENOENT : -errno, "signal machine '%s': %m", shown(uid));
 	return 0;

@@ -10,26 +10,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-
-enum { LOG_TAIL_BYTES = 4096 };
-
-int oci_state_create(int parent_fd, const char *uid, struct err *err)
-{
-	if (mkdirat(parent_fd, uid, 0700) < 0)
-		return err_set(err, -errno, "make run directory '%s': %m", shown(uid));
-	return oci_state_open(parent_fd, uid, err);
-}
-
-int oci_state_open(int parent_fd, const char *uid, struct err *err)
-{
-	int fd = openat(parent_fd, uid, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	if (fd < 0 && errno == ENOENT)
-		return err_set(err, -ENOENT, "machine '%s' does not run", shown(uid));
-	if (fd < 0)
-		return err_set(err, -errno, "open run directory '%s': %m", shown(uid));
-	return fd;
-}
+#include "driver/machine/common/run_folder.h"
 
 int oci_state_write(int dir_fd, const char *name, const char *text, struct err *err)
 {
@@ -60,25 +41,6 @@ long oci_state_number(int dir_fd, const char *name, long fallback)
 	return end == text ? fallback : number;
 }
 
-void oci_state_mark(int dir_fd, const char *name)
-{
-	auto_close int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-	(void)fd;			/* Without the mark the end is reported as a failure, which is safe. */
-}
-
-bool oci_state_is_marked(int dir_fd, const char *name)
-{
-	return faccessat(dir_fd, name, F_OK, 0) == 0;
-}
-
-bool oci_state_is_killed(int dir_fd)
-{
-	struct stat st;
-
-	return oci_state_is_marked(dir_fd, "killed") || (fstat(dir_fd, &st) == 0 && st.st_nlink == 0);
-}
-
 void oci_state_collect_monitor(int dir_fd)
 {
 	pid_t pid = (pid_t)oci_state_number(dir_fd, "monitor", 0);
@@ -93,17 +55,7 @@ void oci_state_collect_monitor(int dir_fd)
 
 void oci_state_last_words(int dir_fd, char *words, size_t size)
 {
-	auto_close int fd = openat(dir_fd, "log", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	char tail[LOG_TAIL_BYTES + 1];
-	const char *newline;
-	struct stat st;
-	ssize_t count = 0;
+	char tail[RUN_FOLDER_LOG_TAIL_BYTES + 1];
 
-	if (fd >= 0 && fstat(fd, &st) == 0)
-		count = pread(fd, tail, LOG_TAIL_BYTES, st.st_size > LOG_TAIL_BYTES ? st.st_size - LOG_TAIL_BYTES : 0);
-	while (count > 0 && tail[count - 1] == '\n')
-		count--;
-	tail[count > 0 ? count : 0] = '\0';
-	newline = strrchr(tail, '\n');
-	text_shown(newline ? newline + 1 : tail, size - 4, words, size);
+	text_shown(run_folder_last_line(dir_fd, tail), size - 4, words, size);
 }

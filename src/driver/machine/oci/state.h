@@ -1,5 +1,5 @@
 /*
- * state.h - a container's run directory, <directory>/<uid>/, the only thing we keep about it.
+ * state.h - a container's run directory, <directory>/<uid>/, the only thing we keep about it (common/run_folder.h).
  *
  *	config.json		the OCI bundle: what it was started with
  *	pid			its first process (crun)
@@ -23,19 +23,11 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Each returns an fd (O_CLOEXEC) or -errno. */
-int oci_state_create(int parent_fd, const char *uid, struct err *err);
-int oci_state_open(int parent_fd, const char *uid, struct err *err);
-
 int oci_state_write(int dir_fd, const char *name, const char *text, struct err *err);
 /* False: there is no such file. At most 'size' - 1 bytes. */
 bool oci_state_read(int dir_fd, const char *name, char *text, size_t size);
 /* A number at the beginning of a file; 'fallback' when there is none. */
 long oci_state_number(int dir_fd, const char *name, long fallback);
-
-void oci_state_mark(int dir_fd, const char *name);
-bool oci_state_is_marked(int dir_fd, const char *name);
-bool oci_state_is_killed(int dir_fd);		/* Also when the directory is gone. */
 
 /* conmon may be our child and have ended while nobody watched it: then it is collected. */
 void oci_state_collect_monitor(int dir_fd);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "driver/machine/common/cgroup.h"
+#include "driver/machine/common/run_folder.h"
 #include "driver/machine/oci/oci.h"
 #include "driver/machine/oci/oom.h"
 #include "driver/machine/oci/state.h"
@@ -142,9 +143,9 @@ static void on_events(void *data, int fd, uint32_t events)
 
 static enum machine_exit cause_of(const struct machine_watch *watch, long code)
 {
-	bool is_init = oci_state_is_marked(watch->run_dir, "init");
+	bool is_init = run_folder_is_marked(watch->run_dir, "init");
 
-	if (oci_state_is_killed(watch->run_dir))
+	if (run_folder_is_killed(watch->run_dir))
 		return MACHINE_EXIT_HOST_OFF;
 	/* reboot(2) in a pid namespace ends its init by these signals. */
 	if (is_init && code == SIGNAL_BASE + SIGHUP)
@@ -152,7 +153,7 @@ static enum machine_exit cause_of(const struct machine_watch *watch, long code)
 	if (is_init && code == SIGNAL_BASE + SIGINT)
 		return MACHINE_EXIT_GUEST_OFF;
 	/* Asked to end, it may say so with any code. */
-	if (code == 0 || (code > 0 && oci_state_is_marked(watch->run_dir, "stopping")))
+	if (code == 0 || (code > 0 && run_folder_is_marked(watch->run_dir, "stopping")))
 		return MACHINE_EXIT_GUEST_OFF;
 	return MACHINE_EXIT_FAILED;
 }
@@ -196,7 +197,7 @@ static void on_process_end(void *data, int status)
 	watch->is_in_callback = true;
 	closep(&watch->pidfd);
 	watch->pidfd = -1;
-	if (oci_state_is_killed(watch->run_dir) || oci_state_is_marked(watch->run_dir, watch->uid) || watch_process(watch, &err) < 0)
+	if (run_folder_is_killed(watch->run_dir) || run_folder_is_marked(watch->run_dir, watch->uid) || watch_process(watch, &err) < 0)
 		end(watch);
 	leave(watch);
 }
@@ -259,12 +260,12 @@ static int begin(struct machine_watch *watch, struct err *err)
 {
 	int r;
 
-	watch->run_dir = oci_state_open(watch->oci->directory_fd, watch->uid, err);
+	watch->run_dir = run_folder_open(watch->oci->directory_fd, watch->uid, err);
 	if (watch->run_dir < 0)
 		return watch->run_dir;
 	r = watch_process(watch, err);
 	/* It has ended while nobody looked. */
-	if (r == -ENOENT && oci_state_is_marked(watch->run_dir, watch->uid)) {
+	if (r == -ENOENT && run_folder_is_marked(watch->run_dir, watch->uid)) {
 		oci_state_collect_monitor(watch->run_dir);
 		r = 0;
 	}

@@ -9,6 +9,7 @@
 
 #include "base/limits.h"
 #include "base/rng.h"
+#include "driver/machine/common/run_folder.h"
 #include "driver/machine/qemu/qmp_message.h"
 #include "driver/machine/qemu/run_dir.h"
 
@@ -215,7 +216,7 @@ static int synchronise(struct guest_agent *agent, struct deadline deadline, stru
 
 static int connect_agent(struct guest_agent *agent, const struct qemu *qemu, const char *uid, struct deadline deadline, struct err *err)
 {
-	auto_close int run_dir = run_dir_open(qemu->directory_fd, uid, err);
+	auto_close int run_dir = run_folder_open(qemu->directory_fd, uid, err);
 
 	if (run_dir < 0)
 		return run_dir;

@@ -24,6 +24,7 @@
 #include "base/file.h"
 #include "base/spawn.h"
 #include "driver/machine/common/cgroup.h"
+#include "driver/machine/common/run_folder.h"
 #include "driver/machine/qemu/qemu_args.h"
 #include "driver/machine/qemu/disk.h"
 #include "driver/machine/qemu/qemu.h"
@@ -316,7 +317,7 @@ static int run_steps(struct launch *launch, struct err *err)
 	};
 	auto_free char *cgroup = qemu_cgroup(launch->qemu, launch->config->uid);
 
-	launch->run_dir = run_dir_create(launch->qemu->directory_fd, launch->config->uid, err);
+	launch->run_dir = run_folder_create(launch->qemu->directory_fd, launch->config->uid, err);
 	if (launch->run_dir < 0)
 		return launch->run_dir;
 	if (cgroup_create(cgroup, err) < 0)

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "driver/machine/common/cgroup.h"
 #include "driver/machine/common/process.h"
+#include "driver/machine/common/run_folder.h"
 #include "driver/machine/qemu/guest_agent.h"
 #include "driver/machine/qemu/run_dir.h"
 
@@ -104,7 +105,7 @@ static int qemu_open(const struct machine_params *params, struct machine_driver 
 
 int qemu_connect(const struct qemu *qemu, const char *uid, int64_t timeout_ms, struct qmp *qmp, struct err *err)
 {
-	auto_close int run_dir = run_dir_open(qemu->directory_fd, uid, err);
+	auto_close int run_dir = run_folder_open(qemu->directory_fd, uid, err);
 	int r;
 
 	*qmp = (struct qmp){ .fd = -1 };
@@ -134,7 +135,7 @@ int qemu_destroy(struct qemu *qemu, const char *uid, struct err *err)
 	int r;
 
 	if (run_dir >= 0)
-		run_dir_mark_killed(run_dir);
+		run_folder_mark(run_dir, "killed");
 	r = cgroup_destroy(cgroup, err);
 	guest_agent_disconnect(qemu, uid);
 	/* Last: as long as it is there, list() finds what is left. */
@@ -219,7 +220,7 @@ static int qemu_resume(struct machine_driver *driver, const char *uid, struct er
 
 static int qemu_console_open(struct machine_driver *driver, const char *uid, int *ret_fd, struct err *err)
 {
-	auto_close int run_dir = run_dir_open(qemu_of(driver)->directory_fd, uid, err);
+	auto_close int run_dir = run_folder_open(qemu_of(driver)->directory_fd, uid, err);
 	int fd;
 
 	if (run_dir < 0)

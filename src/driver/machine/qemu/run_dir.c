@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "driver/machine/common/run_folder.h"
 #include "driver/machine/qemu/stderr_text.h"
 
 enum {
 	BACKLOG = 16,			/* Commands that wait while another one talks. */
-	LOG_TAIL_BYTES = 4096,
 	NICS_MAX_BYTES = 4096,
 };
 
@@ -23,24 +23,6 @@ static const char *const socket_names[] = {
 	[RUN_QMP] = "qmp", [RUN_EVENTS] = "events", [RUN_CONSOLE] = "console", [RUN_AGENT] = "agent",
 	[RUN_TERMINAL] = "terminal",
 };
-
-int run_dir_create(int parent_fd, const char *uid, struct err *err)
-{
-	if (mkdirat(parent_fd, uid, 0700) < 0)
-		return err_set(err, -errno, "make run directory '%s': %m", shown(uid));
-	return run_dir_open(parent_fd, uid, err);
-}
-
-int run_dir_open(int parent_fd, const char *uid, struct err *err)
-{
-	int fd = openat(parent_fd, uid, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	if (fd < 0 && errno == ENOENT)
-		return err_set(err, -ENOENT, "machine '%s' does not run", shown(uid));
-	if (fd < 0)
-		return err_set(err, -errno, "open run directory '%s': %m", shown(uid));
-	return fd;
-}
 
 /* Sockets */
 
@@ -101,27 +83,11 @@ int run_dir_make_log(int dir_fd, struct err *err)
 	return fd < 0 ? err_set(err, -errno, "make QEMU's log: %m") : fd;
 }
 
-static ssize_t read_tail(int dir_fd, char *buffer, size_t size)
-{
-	auto_close int fd = openat(dir_fd, "log", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return 0;
-	return pread(fd, buffer, size, st.st_size > (off_t)size ? st.st_size - (off_t)size : 0);
-}
-
 void run_dir_last_words(int dir_fd, char *words, size_t size)
 {
-	char tail[LOG_TAIL_BYTES + 1];
-	ssize_t count = read_tail(dir_fd, tail, LOG_TAIL_BYTES);
-	const char *newline;
+	char tail[RUN_FOLDER_LOG_TAIL_BYTES + 1];
 
-	while (count > 0 && tail[count - 1] == '\n')
-		count--;
-	tail[count > 0 ? count : 0] = '\0';
-	newline = strrchr(tail, '\n');
-	text_shown(stderr_text(newline ? newline + 1 : tail), size - 4, words, size);
+	text_shown(stderr_text(run_folder_last_line(dir_fd, tail)), size - 4, words, size);
 }
 
 int run_dir_write_nics(int dir_fd, const char *text, struct err *err)
@@ -143,20 +109,6 @@ void run_dir_read_nics(int dir_fd, struct str *out)
 		str_append_bytes(out, text, (size_t)count);
 }
 
-void run_dir_mark_killed(int dir_fd)
-{
-	auto_close int fd = openat(dir_fd, "killed", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-	(void)fd;			/* Without the mark the end is reported as a failure, which is safe. */
-}
-
-bool run_dir_is_killed(int dir_fd)
-{
-	struct stat st;
-
-	return faccessat(dir_fd, "killed", F_OK, 0) == 0 || (fstat(dir_fd, &st) == 0 && st.st_nlink == 0);
-}
-
 int run_dir_mark_frozen(int dir_fd, bool is_frozen, struct err *err)
 {
 	auto_close int fd = is_frozen ? openat(dir_fd, "frozen", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
@@ -164,9 +116,4 @@ int run_dir_mark_frozen(int dir_fd, bool is_frozen, struct err *err)
 	if (is_frozen ? fd < 0 : unlinkat(dir_fd, "frozen", 0) < 0 && errno != ENOENT)
 		return err_set(err, -errno, "mark the machine as frozen: %m");
 	return 0;
-}
-
-bool run_dir_is_frozen(int dir_fd)
-{
-	return faccessat(dir_fd, "frozen", F_OK, 0) == 0;
 }

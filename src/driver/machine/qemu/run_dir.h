@@ -1,5 +1,5 @@
 /*
- * run_dir.h - a machine's run directory, <directory>/<uid>/, the only thing we keep about it.
+ * run_dir.h - a machine's run directory, <directory>/<uid>/, the only thing we keep about it (common/run_folder.h).
  *
  *	qmp, events		two monitors: one for commands, one for the watch
  *	console, agent, terminal	the serial port, the guest agent's port, the port for `exec -t`
@@ -27,8 +27,6 @@
 enum run_socket { RUN_QMP, RUN_EVENTS, RUN_CONSOLE, RUN_AGENT, RUN_TERMINAL };
 
 /* Each returns an fd (O_CLOEXEC) or -errno. */
-int run_dir_create(int parent_fd, const char *uid, struct err *err);
-int run_dir_open(int parent_fd, const char *uid, struct err *err);
 int run_dir_listen(int dir_fd, enum run_socket socket, struct err *err);
 int run_dir_connect(int dir_fd, enum run_socket socket, int timeout_ms, struct err *err);
 int run_dir_make_display(int dir_fd, uid_t user, gid_t group, struct err *err);
@@ -40,10 +38,6 @@ void run_dir_last_words(int dir_fd, char *words, size_t size);
 int run_dir_write_nics(int dir_fd, const char *text, struct err *err);
 void run_dir_read_nics(int dir_fd, struct str *out);
 
-void run_dir_mark_killed(int dir_fd);
-bool run_dir_is_killed(int dir_fd);	/* Also when the directory is gone. */
-
 int run_dir_mark_frozen(int dir_fd, bool is_frozen, struct err *err);
-bool run_dir_is_frozen(int dir_fd);
 
 #endif

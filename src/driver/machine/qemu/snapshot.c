@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/rng.h"
+#include "driver/machine/common/run_folder.h"
 #include "driver/machine/qemu/disk.h"
 #include "driver/machine/qemu/guest_agent.h"
 #include "driver/machine/qemu/qemu.h"
@@ -86,9 +87,9 @@ static int snapshot_disks(struct qmp *qmp, const struct nodes *nodes, const char
 int qemu_thaw(struct qemu *qemu, const char *uid)
 {
 	struct err err;
-	auto_close int run_dir = run_dir_open(qemu->directory_fd, uid, &err);
+	auto_close int run_dir = run_folder_open(qemu->directory_fd, uid, &err);
 
-	if (run_dir < 0 || !run_dir_is_frozen(run_dir))
+	if (run_dir < 0 || !run_folder_is_marked(run_dir, "frozen"))
 		return 0;
 	/* An agent that is not there has nothing frozen: it is asked before anything is. */
 	if (guest_agent_call(qemu, uid, "guest-fsfreeze-thaw", NULL, NULL, &err) < 0 && err.code == -ETIMEDOUT)
@@ -99,7 +100,7 @@ int qemu_thaw(struct qemu *qemu, const char *uid)
 static void freeze(struct qemu *qemu, const char *uid)
 {
 	struct err ignored;
-	auto_close int run_dir = run_dir_open(qemu->directory_fd, uid, &ignored);
+	auto_close int run_dir = run_folder_open(qemu->directory_fd, uid, &ignored);
 
 	if (run_dir < 0 || guest_agent_check(qemu, uid, &ignored) < 0 || run_dir_mark_frozen(run_dir, true, &ignored) < 0)
 		return;

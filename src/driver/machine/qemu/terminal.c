@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "driver/machine/qemu/exec.h"
+#include "driver/machine/common/run_folder.h"
 #include "driver/machine/qemu/guest_agent.h"
 #include "driver/machine/qemu/run_dir.h"
 
@@ -173,7 +174,7 @@ static int run_session(struct terminal *terminal, int *ret_exit_code, struct err
 
 static int open_session(struct terminal *terminal, int *ret_exit_code, struct err *err)
 {
-	auto_close int run_dir = run_dir_open(terminal->qemu->directory_fd, terminal->uid, err);
+	auto_close int run_dir = run_folder_open(terminal->qemu->directory_fd, terminal->uid, err);
 	auto_close int socket_fd = -1;
 	int r;
 

@@ -5,6 +5,7 @@
 
 #include "driver/machine/common/cgroup.h"
 #include "driver/machine/common/process.h"
+#include "driver/machine/common/run_folder.h"
 #include "driver/machine/qemu/qemu.h"
 #include "driver/machine/qemu/run_dir.h"
 
@@ -38,7 +39,7 @@ int qemu_usage(struct machine_driver *driver, const char *uid, struct machine_us
 {
 	const struct qemu *qemu = qemu_of(driver);
 	auto_free char *cgroup = qemu_cgroup(qemu, uid);
-	auto_close int run_dir = run_dir_open(qemu->directory_fd, uid, err);
+	auto_close int run_dir = run_folder_open(qemu->directory_fd, uid, err);
 	struct process_usage process;
 	int r;
 

@@ -18,6 +18,7 @@
 
 #include "base/limits.h"
 #include "driver/machine/common/cgroup.h"
+#include "driver/machine/common/run_folder.h"
 #include "driver/machine/qemu/monitor.h"
 #include "driver/machine/qemu/qemu.h"
 #include "driver/machine/qemu/run_dir.h"
@@ -151,7 +152,7 @@ static void on_process_end(void *data, int status)
 	read_monitor(watch, LIMIT_QMP_MESSAGE_BYTES);
 	close_monitor(watch);
 	event.cause = monitor_exit_cause(&watch->monitor);
-	if (event.cause == MACHINE_EXIT_FAILED && run_dir_is_killed(watch->run_dir))
+	if (event.cause == MACHINE_EXIT_FAILED && run_folder_is_killed(watch->run_dir))
 		event.cause = MACHINE_EXIT_HOST_OFF;
 	if (event.cause == MACHINE_EXIT_FAILED)
 		describe_end(watch, status, &event);
@@ -167,7 +168,7 @@ static int open_watch(struct machine_watch *watch, const struct qemu *qemu, cons
 	auto_free char *cgroup = qemu_cgroup(qemu, uid);
 	pid_t pid = cgroup_first_pid(cgroup);
 
-	watch->run_dir = run_dir_open(qemu->directory_fd, uid, err);
+	watch->run_dir = run_folder_open(qemu->directory_fd, uid, err);
 	if (watch->run_dir < 0)
 		return watch->run_dir;
 	if (pid)

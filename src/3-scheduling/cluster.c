@@ -1,6 +1,7 @@
 #include "3-scheduling/cluster.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "3-scheduling/cluster_private.h"
@@ -36,6 +37,7 @@ int cluster_new(const struct cluster_dimension *dimensions, size_t count, struct
 	for (size_t d = 0; d < count; d++) {
 		cow_init(&cluster->free[d], sizeof(int32_t));
 		cow_init(&cluster->total[d], sizeof(int32_t));
+		cow_init(&cluster->reserved[d], sizeof(int32_t));
 	}
 	cow_init(&cluster->gpus, sizeof(struct cluster_gpus));
 	cow_init(&cluster->shapes, sizeof(struct cluster_shape));
@@ -55,6 +57,7 @@ struct cluster *cluster_snapshot(const struct cluster *cluster)
 	for (uint32_t d = 0; d < cluster->dimension_count; d++) {
 		cow_share(&copy->free[d], &cluster->free[d]);
 		cow_share(&copy->total[d], &cluster->total[d]);
+		cow_share(&copy->reserved[d], &cluster->reserved[d]);
 	}
 	cow_share(&copy->gpus, &cluster->gpus);
 	cow_share(&copy->shapes, &cluster->shapes);
@@ -71,6 +74,7 @@ void cluster_free(struct cluster *cluster)
 	for (uint32_t d = 0; d < cluster->dimension_count; d++) {
 		cow_done(&cluster->free[d]);
 		cow_done(&cluster->total[d]);
+		cow_done(&cluster->reserved[d]);
 	}
 	cow_done(&cluster->gpus);
 	cow_done(&cluster->shapes);
@@ -96,12 +100,21 @@ int cluster_model(struct cluster *cluster, const char *name, uint8_t *ret_model,
 	return 0;
 }
 
-static int check_totals(const struct cluster *cluster, const char *name, const int32_t *total, struct err *err)
+static int check_totals(const struct cluster *cluster, const char *name, const int32_t *total, const int32_t *reserved, struct err *err)
 {
-	for (uint32_t d = 0; d < cluster->dimension_count; d++)
-		if (total[d] < 0)
-			return err_set(err, -EINVAL, "node '%s': %s is %d%s: use 0 or more", shown(name), cluster->dimensions[d].name,
-				       total[d], cluster->dimensions[d].unit);
+	char had[UNITS_TEXT_SIZE], kept[UNITS_TEXT_SIZE];
+
+	for (uint32_t d = 0; d < cluster->dimension_count; d++) {
+		int32_t host = reserved ? reserved[d] : 0;
+
+		if (total[d] < 0 || host < 0)
+			return err_set(err, -EINVAL, "node '%s': %s%s is %d%s: use 0 or more", shown(name), total[d] < 0 ? "" : "reserved ",
+				       cluster->dimensions[d].name, total[d] < 0 ? total[d] : host, cluster->dimensions[d].unit);
+		if (host > total[d])
+			return err_set(err, -EINVAL, "node '%s': %s of %s are reserved, it has %s: reserve less", shown(name),
+				       cluster_amount(cluster, d, host, kept), cluster->dimensions[d].name,
+				       cluster_amount(cluster, d, total[d], had));
+	}
 	return 0;
 }
 
@@ -114,7 +127,7 @@ static int check_node(const struct cluster *cluster, const struct cluster_node *
 		return err_set(err, -EINVAL, "node '%s': %u GPUs, %d are the most", shown(node->name), node->gpu_count, GPUS_MAX);
 	if (cluster->first_absent == CLUSTER_NONE && cluster->node_end == CLUSTER_NODES_MAX)
 		return err_set(err, -ENOSPC, "node '%s' is one more than %d", shown(node->name), CLUSTER_NODES_MAX);
-	return check_totals(cluster, node->name, node->total, err);
+	return check_totals(cluster, node->name, node->total, node->reserved, err);
 }
 
 static uint32_t take_node_number(struct cluster *cluster)
@@ -129,11 +142,21 @@ static uint32_t take_node_number(struct cluster *cluster)
 	for (uint32_t d = 0; d < cluster->dimension_count; d++) {
 		cow_grow(&cluster->free[d], cluster->node_end);
 		cow_grow(&cluster->total[d], cluster->node_end);
+		cow_grow(&cluster->reserved[d], cluster->node_end);
 	}
 	cow_grow(&cluster->gpus, cluster->node_end);
 	cow_grow(&cluster->shapes, cluster->node_end);
 	cow_grow(&cluster->names, cluster->node_end);
 	return node;
+}
+
+static void set_total(struct cluster *cluster, uint32_t d, uint32_t node, int32_t used, const int32_t *total, const int32_t *reserved)
+{
+	int32_t host = reserved ? reserved[d] : 0;
+
+	*(int32_t *)cow_edit(&cluster->total[d], node) = total[d] - host;
+	*(int32_t *)cow_edit(&cluster->reserved[d], node) = host;
+	*(int32_t *)cow_edit(&cluster->free[d], node) = total[d] - host - used;
 }
 
 int cluster_add_node(struct cluster *cluster, const struct cluster_node *node, uint32_t *ret_node, struct err *err)
@@ -150,7 +173,7 @@ int cluster_add_node(struct cluster *cluster, const struct cluster_node *node, u
 	uint32_t number = take_node_number(cluster);
 
 	for (uint32_t d = 0; d < cluster->dimension_count; d++)
-		*(int32_t *)cow_edit(&cluster->free[d], number) = *(int32_t *)cow_edit(&cluster->total[d], number) = node->total[d];
+		set_total(cluster, d, number, 0, node->total, node->reserved);
 	for (uint32_t i = 0; i < node->gpu_count; i++)
 		gpus.free_milli[i] = GPU_WHOLE_MILLI;
 	*(struct cluster_gpus *)cow_edit(&cluster->gpus, number) = gpus;
@@ -177,27 +200,25 @@ int cluster_check_node(const struct cluster *cluster, uint32_t node, struct err 
 	return 0;
 }
 
-int cluster_update_node(struct cluster *cluster, uint32_t node, const int32_t *total, struct err *err)
+int cluster_update_node(struct cluster *cluster, uint32_t node, const int32_t *total, const int32_t *reserved, struct err *err)
 {
+	char wanted[UNITS_TEXT_SIZE], bound[UNITS_TEXT_SIZE];
 	int r = cluster_check_node(cluster, node, err);
 
 	if (r == 0)
-		r = check_totals(cluster, cluster_node_name(cluster, node), total, err);
+		r = check_totals(cluster, cluster_node_name(cluster, node), total, reserved, err);
 	if (r < 0)
 		return r;
 	for (uint32_t d = 0; d < cluster->dimension_count; d++) {
 		int32_t used = cluster_total(cluster, d, node) - cluster_free_amount(cluster, d, node);
+		int32_t usable = total[d] - (reserved ? reserved[d] : 0);
 
-		if (total[d] < used)
-			return err_set(err, -EBUSY, "node '%s': %s cannot become %d%s while %d%s are bound", cluster_node_name(cluster, node),
-				       cluster->dimensions[d].name, total[d], cluster->dimensions[d].unit, used, cluster->dimensions[d].unit);
+		if (usable < used)
+			return err_set(err, -EBUSY, "node '%s': %s cannot become %s while %s is bound", cluster_node_name(cluster, node),
+				       cluster->dimensions[d].name, cluster_amount(cluster, d, usable, wanted), cluster_amount(cluster, d, used, bound));
 	}
-	for (uint32_t d = 0; d < cluster->dimension_count; d++) {
-		int32_t used = cluster_total(cluster, d, node) - cluster_free_amount(cluster, d, node);
-
-		*(int32_t *)cow_edit(&cluster->total[d], node) = total[d];
-		*(int32_t *)cow_edit(&cluster->free[d], node) = total[d] - used;
-	}
+	for (uint32_t d = 0; d < cluster->dimension_count; d++)
+		set_total(cluster, d, node, cluster_total(cluster, d, node) - cluster_free_amount(cluster, d, node), total, reserved);
 	cluster_changed(cluster, node);
 	return 0;
 }
@@ -213,7 +234,7 @@ int cluster_remove_node(struct cluster *cluster, uint32_t node, struct err *err)
 			       cluster_shape(cluster, node)->bound_count);
 	for (uint32_t d = 0; d < cluster->dimension_count; d++) {
 		*(int32_t *)cow_edit(&cluster->free[d], node) = -1;	/* So that nothing fits, without a look at the shape. */
-		*(int32_t *)cow_edit(&cluster->total[d], node) = 0;
+		*(int32_t *)cow_edit(&cluster->total[d], node) = *(int32_t *)cow_edit(&cluster->reserved[d], node) = 0;
 	}
 	*(struct cluster_gpus *)cow_edit(&cluster->gpus, node) = (struct cluster_gpus){ 0 };
 	*(struct cluster_shape *)cow_edit(&cluster->shapes, node) = (struct cluster_shape){
@@ -233,4 +254,19 @@ int cluster_cordon(struct cluster *cluster, uint32_t node, bool is_cordoned, str
 	((struct cluster_shape *)cow_edit(&cluster->shapes, node))->is_cordoned = is_cordoned;
 	cluster_changed(cluster, node);
 	return 0;
+}
+
+const char *cluster_amount(const struct cluster *cluster, uint32_t dimension, int64_t amount, char buffer[UNITS_TEXT_SIZE])
+{
+	static const struct { const char *unit; int shift; } sizes[] = { { "KiB", 10 }, { "MiB", 20 }, { "GiB", 30 } };
+	const char *unit = cluster->dimensions[dimension].unit;
+
+	for (size_t i = 0; i < ARRAY_COUNT(sizes); i++)
+		if (text_equal(unit, sizes[i].unit) && amount >= 0)
+			return units_format_size((uint64_t)amount << sizes[i].shift, buffer);
+	if (text_equal(unit, "m"))
+		snprintf(buffer, UNITS_TEXT_SIZE, "%.10g", (double)amount / 1000);
+	else
+		snprintf(buffer, UNITS_TEXT_SIZE, "%lld%s", (long long)amount, unit);
+	return buffer;
 }

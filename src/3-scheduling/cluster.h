@@ -1,9 +1,10 @@
 /*
  * cluster.h - what every node has, and what is bound to it: columns of integers.
  *
- * A cluster declares its dimensions (name and unit) when it is made; a node has a total and a free amount in each,
- * up to 16 GPUs of one model, and each GPU its own free thousandths. Requests are bound to a node and its devices;
- * the accounting is exact: free is always total minus what is bound, never below zero.
+ * A cluster declares its dimensions (name and unit) when it is made; a node has a total and a free amount in each (what
+ * is reserved for the host itself is in neither), up to 16 GPUs of one model, and each GPU its own free thousandths.
+ * Requests are bound to a node and its devices; the accounting is exact: free is always total minus what is bound, never
+ * below zero.
  * Nodes and bindings are numbers that stay valid until removed; a number is given again only after that.
  *
  * A snapshot is a cluster of its own that shares all pages until one of the two writes (see cow.h): changing it is
@@ -23,18 +24,20 @@
 #include "3-scheduling/cow.h"
 #include "3-scheduling/request.h"
 #include "base/err.h"
+#include "base/units.h"
 
 enum { CLUSTER_CHANGES = 1 << 16, CLUSTER_NAME_SIZE = 64, CLUSTER_NODES_MAX = 1 << 20, CLUSTER_BINDINGS_MAX = 1 << 24 };
 #define CLUSTER_NONE UINT32_MAX
 
 struct cluster_dimension {
 	char name[32];			/* "cpu" */
-	char unit[16];			/* "m": written after the number. */
+	char unit[16];			/* Written after the number; "m" (thousandths), "KiB", "MiB" and "GiB" are understood. */
 };
 
 struct cluster_node {			/* How a node is described to the cluster. */
 	const char *name;
-	const int32_t *total;		/* One per dimension. */
+	const int32_t *total;		/* One per dimension: what the host has. */
+	const int32_t *reserved;	/* Of it, kept for the host itself; null: nothing. */
 	uint32_t gpu_count;
 	const char *gpu_model;		/* Null or "" without GPUs. */
 };
@@ -61,7 +64,8 @@ struct cluster {
 	char models[GPU_MODELS_MAX][CLUSTER_NAME_SIZE];
 	uint32_t model_count;
 	struct cow free[DIMENSIONS_MAX];	/* int32_t; absent nodes have -1. */
-	struct cow total[DIMENSIONS_MAX];	/* int32_t */
+	struct cow total[DIMENSIONS_MAX];	/* int32_t: what instances may have. */
+	struct cow reserved[DIMENSIONS_MAX];	/* int32_t: what the host has beside that. */
 	struct cow gpus;		/* struct cluster_gpus */
 	struct cow shapes;		/* struct cluster_shape */
 	struct cow names;		/* char[CLUSTER_NAME_SIZE] */
@@ -77,8 +81,8 @@ static inline void cluster_freep(struct cluster **cluster) { cluster_free(*clust
 
 /* The caller keeps names unique where that matters; the cluster does not compare them. */
 int cluster_add_node(struct cluster *cluster, const struct cluster_node *node, uint32_t *ret_node, struct err *err);
-/* New totals for a node; what is bound must still fit. Its GPUs stay. */
-int cluster_update_node(struct cluster *cluster, uint32_t node, const int32_t *total, struct err *err);
+/* New totals for a node, 'reserved' as above; what is bound must still fit. Its GPUs stay. */
+int cluster_update_node(struct cluster *cluster, uint32_t node, const int32_t *total, const int32_t *reserved, struct err *err);
 int cluster_remove_node(struct cluster *cluster, uint32_t node, struct err *err);
 /* Nothing new fits a cordoned node (fit.h); what is bound stays. best_fit.h leaves it out. */
 int cluster_cordon(struct cluster *cluster, uint32_t node, bool is_cordoned, struct err *err);
@@ -118,9 +122,17 @@ static inline int32_t cluster_total(const struct cluster *cluster, uint32_t dime
 	return *(const int32_t *)cow_at(&cluster->total[dimension], node);
 }
 
+static inline int32_t cluster_reserved(const struct cluster *cluster, uint32_t dimension, uint32_t node)
+{
+	return *(const int32_t *)cow_at(&cluster->reserved[dimension], node);
+}
+
 static inline const char *cluster_node_name(const struct cluster *cluster, uint32_t node)
 {
 	return cow_at(&cluster->names, node);
 }
+
+/* As people write it: 8192 of unit "MiB" is "8GiB", 1500 of unit "m" is "1.5", 25 of "Mbit/s" is "25Mbit/s". */
+const char *cluster_amount(const struct cluster *cluster, uint32_t dimension, int64_t amount, char buffer[UNITS_TEXT_SIZE]);
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "3-scheduling/fit.h"
 #include "base/mem.h"
 
 int cluster_check_request(const struct cluster *cluster, const struct request *request, struct err *err)
@@ -56,11 +57,12 @@ static int check_bind(const struct cluster *cluster, const struct request *reque
 	if (r < 0)
 		return r;
 	for (uint32_t d = 0; d < cluster->dimension_count; d++)
-		if (request->need[d] > cluster_free_amount(cluster, d, node))
-			return err_set(err, -ENOSPC, "node '%s': needs %d%s of %s, has %d%s free of %d%s", cluster_node_name(cluster, node),
-				       request->need[d], cluster->dimensions[d].unit, cluster->dimensions[d].name,
-				       cluster_free_amount(cluster, d, node), cluster->dimensions[d].unit, cluster_total(cluster, d, node),
-				       cluster->dimensions[d].unit);
+		if (request->need[d] > cluster_free_amount(cluster, d, node)) {
+			auto_str struct str why = { 0 };
+
+			fit_explain_amount(cluster, d, request->need[d], request->need[d], node, &why);
+			return err_set(err, -ENOSPC, "node '%s': %s", cluster_node_name(cluster, node), str_text(&why));
+		}
 	if (cluster->first_free_binding == CLUSTER_NONE && cluster->binding_end == CLUSTER_BINDINGS_MAX)
 		return err_set(err, -ENOSPC, "%d requests are bound: no more can be", CLUSTER_BINDINGS_MAX);
 	return check_devices(cluster, request, node, devices, err);

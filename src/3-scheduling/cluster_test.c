@@ -100,7 +100,7 @@ static void test_refusals_name_dimension_and_value(void **state)
 	(void)state;
 	add_node(cluster, "a", 4000, 1024, 2, "T4");
 	assert_int_equal(cluster_model(cluster, "A10", &other, &err), 0);
-	refuse(cluster, (struct request){ .need = { 4000, 2048 } }, 0, -ENOSPC, "node 'a': needs 2048MiB of memory, has 1024MiB free of 1024MiB");
+	refuse(cluster, (struct request){ .need = { 4000, 2048 } }, 0, -ENOSPC, "node 'a': needs 2GiB of memory, has 1GiB free of 1GiB");
 	refuse(cluster, (struct request){ .need = { -1 } }, 0, -EINVAL, "cpu is -1m: use 0 or more");
 	refuse(cluster, (struct request){ .need = { [5] = 7 } }, 0, -EINVAL, "dimension 5 is not declared, 7 of it cannot be had");
 	refuse(cluster, (struct request){ .gpu_count = 17, .gpu_milli = 1000 }, 3, -EINVAL, "17 GPUs: 0 to 16 are possible");
@@ -120,13 +120,37 @@ static void test_update_keeps_what_is_bound(void **state)
 
 	(void)state;
 	assert_int_equal(cluster_bind(cluster, &(struct request){ .need = { 3000 } }, node, 0, &binding, &err), 0);
-	assert_int_equal(cluster_update_node(cluster, node, (int32_t[]){ 2000, 1024, 1000 }, &err), -EBUSY);
-	assert_string_equal(err.msg, "node 'a': cpu cannot become 2000m while 3000m are bound");
-	assert_int_equal(cluster_update_node(cluster, node, (int32_t[]){ 3500, 2048, 1000 }, &err), 0);
+	assert_int_equal(cluster_update_node(cluster, node, (int32_t[]){ 2000, 1024, 1000 }, NULL, &err), -EBUSY);
+	assert_string_equal(err.msg, "node 'a': cpu cannot become 2 while 3 is bound");
+	assert_int_equal(cluster_update_node(cluster, node, (int32_t[]){ 3500, 2048, 1000 }, NULL, &err), 0);
 	assert_int_equal(cluster_free_amount(cluster, CPU, node), 500);
 	assert_int_equal(cluster_free_amount(cluster, MEMORY, node), 2048);
-	assert_int_equal(cluster_update_node(cluster, node, (int32_t[]){ 3500, -5, 1000 }, &err), -EINVAL);
+	assert_int_equal(cluster_update_node(cluster, node, (int32_t[]){ 3500, -5, 1000 }, NULL, &err), -EINVAL);
 	assert_string_equal(err.msg, "node 'a': memory is -5MiB: use 0 or more");
+}
+
+static void test_reserved_is_not_for_instances(void **state)
+{
+	auto_cluster struct cluster *cluster = make_cluster();
+	const struct cluster_node node = { .name = "a", .total = (int32_t[]){ 4000, 16384, 100 }, .reserved = (int32_t[]){ 0, 1024, 0 } };
+	uint32_t number, binding;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(cluster_add_node(cluster, &node, &number, &err), 0);
+	assert_int_equal(cluster_total(cluster, MEMORY, number), 15360);
+	assert_int_equal(cluster_bind(cluster, &(struct request){ .need = { 1000, 10035 } }, number, 0, &binding, &err), 0);
+	refuse(cluster, (struct request){ .need = { 0, 8192 } }, number, -ENOSPC,
+	       "node 'a': needs 8GiB of memory, has 5325MiB free after 1GiB reserved");
+	refuse(cluster, (struct request){ .need = { 3500 } }, number, -ENOSPC, "node 'a': needs 3.5 of cpu, has 3 free of 4");
+	assert_int_equal(cluster_update_node(cluster, number, node.total, (int32_t[]){ 0, 8192, 0 }, &err), -EBUSY);
+	assert_string_equal(err.msg, "node 'a': memory cannot become 8GiB while 9.8GiB is bound");
+	assert_int_equal(cluster_update_node(cluster, number, node.total, (int32_t[]){ 4001, 0, 0 }, &err), -EINVAL);
+	assert_string_equal(err.msg, "node 'a': 4.001 of cpu are reserved, it has 4: reserve less");
+	assert_int_equal(cluster_update_node(cluster, number, node.total, (int32_t[]){ 0, 0, -1 }, &err), -EINVAL);
+	assert_string_equal(err.msg, "node 'a': reserved bandwidth is -1Mbit/s: use 0 or more");
+	assert_int_equal(cluster_update_node(cluster, number, node.total, NULL, &err), 0);
+	assert_int_equal(cluster_free_amount(cluster, MEMORY, number), 16384 - 10035);
 }
 
 static void test_snapshots_do_not_see_each_other(void **state)
@@ -213,19 +237,23 @@ static void random_node(struct naive *naive)
 {
 	uint32_t n = (uint32_t)below(naive, NODES);
 	struct naive_node *node = &naive->nodes[n];
-	int32_t total[DIMENSIONS] = { below(naive, 64000) - 100, below(naive, 64000), below(naive, 1000) };
+	int32_t usable[DIMENSIONS] = { below(naive, 64000) - 100, below(naive, 64000), below(naive, 1000) }, reserved[DIMENSIONS], total[DIMENSIONS];
 	struct err err = { 0 };
 
+	for (int d = 0; d < DIMENSIONS; d++) {
+		reserved[d] = below(naive, 2) ? below(naive, 100) : 0;
+		total[d] = usable[d] + reserved[d];
+	}
 	if (!node->is_present) {
 		uint32_t gpus = (uint32_t)below(naive, GPUS_MAX + 2);
-		const struct cluster_node description = { .name = "n", .total = total, .gpu_count = gpus, .gpu_model = "M" };
+		const struct cluster_node description = { .name = "n", .total = total, .reserved = reserved, .gpu_count = gpus, .gpu_model = "M" };
 		int r = cluster_add_node(naive->cluster, &description, &node->number, &err);
 
-		assert_int_equal(r, total[CPU] < 0 || gpus > GPUS_MAX ? -EINVAL : 0);
+		assert_int_equal(r, usable[CPU] < 0 || gpus > GPUS_MAX ? -EINVAL : 0);
 		if (r == 0) {
 			node->is_present = true;
 			node->gpu_count = gpus;
-			memcpy(node->total, total, sizeof(total));
+			memcpy(node->total, usable, sizeof(usable));
 		}
 	} else if (below(naive, 2)) {
 		int r = cluster_remove_node(naive->cluster, node->number, &err);
@@ -238,12 +266,12 @@ static void random_node(struct naive *naive)
 
 		free_of(naive, n, free, milli);
 		for (int d = 0; d < DIMENSIONS; d++)
-			is_possible &= total[d] >= node->total[d] - free[d];
-		int r = cluster_update_node(naive->cluster, node->number, total, &err);
+			is_possible &= usable[d] >= node->total[d] - free[d] && usable[d] >= 0;
+		int r = cluster_update_node(naive->cluster, node->number, total, reserved, &err);
 
 		assert_int_equal(r == 0, is_possible);
 		if (r == 0)
-			memcpy(node->total, total, sizeof(total));
+			memcpy(node->total, usable, sizeof(usable));
 	}
 }
 
@@ -353,6 +381,7 @@ int main(void)
 		cmocka_unit_test(test_bind_and_unbind),
 		cmocka_unit_test(test_refusals_name_dimension_and_value),
 		cmocka_unit_test(test_update_keeps_what_is_bound),
+		cmocka_unit_test(test_reserved_is_not_for_instances),
 		cmocka_unit_test(test_snapshots_do_not_see_each_other),
 		cmocka_unit_test(test_a_million_random_operations),
 	};

@@ -232,21 +232,43 @@ int decider_choose(struct decider *decider, const struct request *request, struc
 
 struct search {
 	const struct ratings *ratings;
-	const struct places *places;
-	const struct constraints *constraints;
-	uint32_t best, refused;
+	const struct ledger *ledger;
+	const struct demand *demand;
+	uint32_t best, best_unmet, refused;
 };
 
-static bool is_worth_a_look(const struct search *search, uint32_t node)
+static bool is_cheaper(const struct search *search, uint32_t node)
 {
 	const float *cost = search->ratings->cost;
 
-	if (search->best == CLUSTER_NONE)
-		return !isinf(cost[node]);
 	return cost[node] < cost[search->best] || (cost[node] == cost[search->best] && node < search->best);
 }
 
-/* The side of the winner first; what is not better than what was found needs no look: as deep as the tree, 20 levels. */
+/* Below a subtree's winner nothing is cheaper; but what is dearer may leave fewer preferences unmet. */
+static bool is_worth_a_look(const struct search *search, uint32_t winner)
+{
+	if (isinf(search->ratings->cost[winner]))
+		return false;
+	return search->best == CLUSTER_NONE || search->best_unmet || is_cheaper(search, winner);
+}
+
+static void look_at(struct search *search, uint32_t node)
+{
+	uint32_t unmet = constraints_unmet(&search->ledger->places, &search->demand->constraints, node);
+	bool is_better = search->best == CLUSTER_NONE || unmet < search->best_unmet ||
+			 (unmet == search->best_unmet && is_cheaper(search, node));
+
+	if (!is_better)
+		return;
+	if (!ledger_allows(search->ledger, search->demand, node)) {
+		search->refused++;
+		return;
+	}
+	search->best = node;
+	search->best_unmet = unmet;
+}
+
+/* The side of the winner first: as deep as the tree, 20 levels. */
 static void search_below(struct search *search, uint32_t i)
 {
 	uint32_t winner = winner_below(search->ratings, i);
@@ -254,10 +276,7 @@ static void search_below(struct search *search, uint32_t i)
 	if (!is_worth_a_look(search, winner))
 		return;
 	if (i >= search->ratings->leaf_count) {
-		if (constraints_allow(search->places, search->constraints, winner))
-			search->best = winner;
-		else
-			search->refused++;
+		look_at(search, winner);
 		return;
 	}
 	uint32_t side = winner_below(search->ratings, 2 * i) != winner;
@@ -266,65 +285,32 @@ static void search_below(struct search *search, uint32_t i)
 	search_below(search, 2 * i + !side);
 }
 
-int decider_choose_allowed(struct decider *decider, const struct request *request, const struct places *places,
-			   const struct constraints *constraints, struct decision *ret_decision, struct err *err)
+int decider_choose_for(struct decider *decider, const struct ledger *ledger, const struct demand *demand, struct decision *ret_decision,
+		       struct err *err)
 {
+	struct request charged = ledger_charge(ledger, demand);
+	struct search search = { .ledger = ledger, .demand = demand, .best = CLUSTER_NONE };
 	struct ratings *ratings = NULL;
-	int r = constraints_check(places, constraints, err);
+	int r = ledger_check(ledger, demand, err);
 
-	r = r ? r : prepare(decider, request, &ratings, err);
+	r = r ? r : prepare(decider, &charged, &ratings, err);
 	if (r < 0)
 		return r;
-	struct search search = { .ratings = ratings, .places = places, .constraints = constraints, .best = CLUSTER_NONE };
-
+	search.ratings = ratings;
 	search_below(&search, 1);
-	if (search.best == CLUSTER_NONE)
+	if (search.best == CLUSTER_NONE && search.refused)
 		return err_set(err, -ENOSPC, "it fits %u of %u nodes, but the constraints allow none of those", search.refused,
 			       decider->cluster->node_count);
-	return answer(decider, ratings, search.best, ret_decision, err);
+	return answer(decider, ratings, search.best == CLUSTER_NONE ? ratings->winner[1] : search.best, ret_decision, err);
 }
 
-struct rated { uint32_t node; struct policy_choice choice; };
-
-static int compare_rated(const void *a, const void *b)
+void decider_rate(const struct decider *decider, const struct request *request, uint32_t node, struct policy_choice *ret_choice)
 {
-	const struct rated *x = a, *y = b;
-
-	if (x->choice.cost != y->choice.cost)
-		return x->choice.cost < y->choice.cost ? -1 : 1;
-	return x->node < y->node ? -1 : 1;
+	*ret_choice = (struct policy_choice){ 0 };
+	decider->policy->rate(decider->cluster, &decider->typical, request, node, ret_choice);
 }
 
-static void explain_choice(const struct decider *decider, const struct rated *rated, struct str *text)
+const char *decider_policy_name(const struct decider *decider)
 {
-	str_printf(text, "%-20s cost %.4f", cluster_node_name(decider->cluster, rated->node), rated->choice.cost);
-	for (uint32_t i = 0; i < rated->choice.term_count; i++)
-		str_printf(text, "%s%s %.4f", i ? ", " : ": ", rated->choice.terms[i].name, rated->choice.terms[i].value);
-	str_append_char(text, '\n');
-}
-
-void decider_explain(struct decider *decider, const struct request *request, size_t limit, struct str *text)
-{
-	const struct cluster *cluster = decider->cluster;
-	auto_free struct rated *rated = alloc_array(NULL, cluster->node_end + 1, sizeof(*rated));
-	size_t fitting = 0, refused = 0;
-
-	for (uint32_t node = 0; node < cluster->node_end; node++) {
-		if (!fit_node(cluster, request, node))
-			continue;
-		rated[fitting] = (struct rated){ .node = node };
-		decider->policy->rate(cluster, &decider->typical, request, node, &rated[fitting++].choice);
-	}
-	qsort(rated, fitting, sizeof(*rated), compare_rated);
-	str_printf(text, "fits %zu of %u nodes; policy '%s', lowest cost first:\n", fitting, cluster->node_count, decider->policy->name);
-	for (size_t i = 0; i < fitting && i < limit; i++)
-		explain_choice(decider, &rated[i], text);
-	for (uint32_t node = 0; node < cluster->node_end && refused < limit; node++) {
-		if (!cluster_shape(cluster, node)->is_present || fit_node(cluster, request, node))
-			continue;
-		str_printf(text, "%-20s does not fit: ", cluster_node_name(cluster, node));
-		fit_explain(cluster, request, node, text);
-		str_append_char(text, '\n');
-		refused++;
-	}
+	return decider->policy->name;
 }

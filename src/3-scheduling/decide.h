@@ -14,9 +14,8 @@
 #ifndef SCHEDULING_DECIDE_H
 #define SCHEDULING_DECIDE_H
 
-#include "3-scheduling/filter.h"
+#include "3-scheduling/ledger.h"
 #include "3-scheduling/policy.h"
-#include "base/str.h"
 
 enum { DECIDER_KINDS_MAX = 256 };
 
@@ -36,12 +35,16 @@ void decider_set_mix(struct decider *decider, const struct mix *mix);
 /* What is impossible teaches nothing. */
 void decider_learn(struct decider *decider, const struct request *request);
 
-/* -ENOSPC: it fits nowhere, with the reason that most nodes have; -EINVAL: it is impossible. */
+/* -ENOSPC: it fits nowhere (explain.h says why); -EINVAL: it is impossible. */
 int decider_choose(struct decider *decider, const struct request *request, struct decision *ret_decision, struct err *err);
-/* The same among the nodes that the constraints allow. */
-int decider_choose_allowed(struct decider *decider, const struct request *request, const struct places *places,
-			   const struct constraints *constraints, struct decision *ret_decision, struct err *err);
-/* Appends a line per node: why not, or its cost and the terms; the best comes first and at most 'limit' of both sorts. */
-void decider_explain(struct decider *decider, const struct request *request, size_t limit, struct str *text);
+/*
+ * The same for all that an instance demands, of the nodes of the ledger's cluster, which is the decider's. Those that leave
+ * the fewest preferences unmet come first, then the policy decides. Also -EDQUOT.
+ */
+int decider_choose_for(struct decider *decider, const struct ledger *ledger, const struct demand *demand, struct decision *ret_decision,
+		       struct err *err);
+/* What the policy says about one node, which the request fits. */
+void decider_rate(const struct decider *decider, const struct request *request, uint32_t node, struct policy_choice *ret_choice);
+const char *decider_policy_name(const struct decider *decider);
 
 #endif

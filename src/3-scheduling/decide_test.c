@@ -1,4 +1,4 @@
-#include "3-scheduling/decide.h"
+#include "3-scheduling/explain.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -253,13 +253,13 @@ static void test_explain_names_numbers(void **state)
 	add_node(cluster, "small", 2000, 1000, 0, NULL);
 	add_node(cluster, "full", 1000, 1000, 1, "A");
 	assert_int_equal(cluster_bind(cluster, &(struct request){ .need = { 900, 0 } }, 2, 0, &binding, &err), 0);
-	decider_explain(decider, &(struct request){ .need = { 1000, 500 } }, 10, &text);
+	explain_request(decider, cluster, &(struct request){ .need = { 1000, 500 } }, 10, &text);
 	assert_string_equal(str_text(&text), "fits 2 of 3 nodes; policy 'binpack', lowest cost first:\n"
 					     "small                cost 1.0000: left of dimensions 1.0000\n"
 					     "large                cost 1.2500: left of dimensions 1.2500\n"
-					     "full                 does not fit: needs 1000m of cpu, has 100m free of 1000m\n");
+					     "full                 does not fit: needs 1 of cpu, has 0.1 free of 1\n");
 	str_clear(&text);
-	decider_explain(decider, &(struct request){ .gpu_count = 2, .gpu_milli = 1000 }, 1, &text);
+	explain_request(decider, cluster, &(struct request){ .gpu_count = 2, .gpu_milli = 1000 }, 1, &text);
 	assert_string_equal(str_text(&text), "fits 0 of 3 nodes; policy 'binpack', lowest cost first:\n"
 					     "large                does not fit: needs 2 GPUs with 1000m free each, 0 of 0 have that (the most free has 0m)\n");
 	str_done(&text);

@@ -23,6 +23,25 @@ static int check_labels(const struct places *places, const uint32_t *labels, uin
 	return 0;
 }
 
+static int check_preferences(const struct places *places, const struct constraints *c, struct err *err)
+{
+	if (c->preferred_count > CONSTRAINTS_MAX)
+		return err_set(err, -EINVAL, "%u preferences: %d are possible", c->preferred_count, CONSTRAINTS_MAX);
+	for (uint32_t i = 0; i < c->preferred_count; i++) {
+		const struct preference *preference = &c->preferred[i];
+		const struct near near = { preference->number, preference->domain_kind };
+		bool is_of_group = preference->kind == PREFER_WITH || preference->kind == PREFER_WITHOUT;
+		int r = is_of_group ? check_near(places, &near, 1, err) : check_labels(places, &preference->number, 1, err);
+
+		if (r == 0 && (preference->kind > PREFER_WITHOUT || !preference->weight))
+			r = err_set(err, -EINVAL, "preference %u is of kind %u and weighs %u: use kinds 0 to %d and weights of 1 or more", i,
+				    preference->kind, preference->weight, PREFER_WITHOUT);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static int check_contradictions(const struct places *places, const struct constraints *c, struct err *err)
 {
 	for (uint32_t i = 0; i < c->label_count; i++)
@@ -50,6 +69,7 @@ int constraints_check(const struct places *places, const struct constraints *c, 
 		if (c->spread[i].group >= places->groups.count || c->spread[i].domain_kind >= DOMAIN_KINDS_MAX || !c->spread[i].skew)
 			r = err_set(err, -EINVAL, "spread of group %u over kind %u by %u: use a known group and kind, and 1 or more",
 				    c->spread[i].group, c->spread[i].domain_kind, c->spread[i].skew);
+	r = r ? r : check_preferences(places, c, err);
 	return r ? r : check_contradictions(places, c, err);
 }
 
@@ -89,6 +109,27 @@ bool constraints_allow(const struct places *places, const struct constraints *c,
 		if (!is_spread(places, c, i, node))
 			return false;
 	return true;
+}
+
+static bool is_met(const struct places *places, const struct preference *preference, uint32_t node)
+{
+	switch ((enum preference_kind)preference->kind) {
+	case PREFER_LABEL: return is_known(places, node) && has_label(places, node, preference->number);
+	case PREFER_NOT_LABEL: return !is_known(places, node) || !has_label(places, node, preference->number);
+	case PREFER_WITH: return is_known(places, node) && group_count(places, preference->number, preference->domain_kind, node);
+	case PREFER_WITHOUT: return !is_known(places, node) || !group_count(places, preference->number, preference->domain_kind, node);
+	}
+	return true;
+}
+
+uint32_t constraints_unmet(const struct places *places, const struct constraints *c, uint32_t node)
+{
+	uint32_t unmet = 0;
+
+	for (uint32_t i = 0; i < c->preferred_count; i++)
+		if (!is_met(places, &c->preferred[i], node))
+			unmet += c->preferred[i].weight;
+	return unmet;
 }
 
 static void explain_groups(const struct places *places, const struct constraints *c, uint32_t node, struct str *text)

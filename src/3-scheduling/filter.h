@@ -10,6 +10,9 @@
  * A spread constraint says: among the domains of that kind the fullest may have at most 'skew' more of the group than
  * the emptiest that has any node (as Kubernetes' topologySpreadConstraints with DoNotSchedule).
  *
+ * What is preferred forbids nothing: of the allowed nodes those win whose unmet preferences weigh least, and among equals
+ * the policy decides (decide.h).
+ *
  * Errors: -EINVAL, -ENOSPC (a limit below), -ENOENT; naming the value. Memory: places_done(). Threads: one at a time.
  */
 #ifndef SCHEDULING_FILTER_H
@@ -46,6 +49,15 @@ struct places {
 
 struct near { uint32_t group; uint8_t domain_kind; };	/* Of the same domain of that kind. */
 
+enum preference_kind { PREFER_LABEL, PREFER_NOT_LABEL, PREFER_WITH, PREFER_WITHOUT };
+
+struct preference {
+	uint8_t kind;			/* enum preference_kind */
+	uint8_t domain_kind;		/* Of WITH and WITHOUT. */
+	uint16_t weight;		/* 1 or more. */
+	uint32_t number;		/* The label, or the group. */
+};
+
 struct constraints {
 	uint64_t tolerated_taints;	/* Bits. */
 	uint32_t labels[CONSTRAINTS_MAX], label_count;		/* The node has all of these, */
@@ -56,6 +68,8 @@ struct constraints {
 	uint32_t without_count;
 	struct { uint32_t group; uint8_t domain_kind; uint32_t skew; } spread[CONSTRAINTS_MAX];
 	uint32_t spread_count;
+	struct preference preferred[CONSTRAINTS_MAX];
+	uint32_t preferred_count;
 };
 
 void places_init(struct places *places, const struct cluster *cluster);
@@ -70,12 +84,17 @@ int places_set_label(struct places *places, uint32_t node, uint32_t label, bool 
 int places_set_taint(struct places *places, uint32_t node, uint32_t taint, bool is_set, struct err *err);
 int places_set_domain(struct places *places, uint32_t node, uint8_t kind, int16_t domain, struct err *err);
 
+/* The node is no more, and its number may be given to another; nothing of a group runs there. */
+void places_forget(struct places *places, uint32_t node);
+
 /* An instance of the group was bound to (change 1) or left (-1) the node. */
 int places_count(struct places *places, uint32_t group, uint32_t node, int change, struct err *err);
 
 /* Numbers within limits, nothing required and forbidden at once? */
 int constraints_check(const struct places *places, const struct constraints *constraints, struct err *err);
 bool constraints_allow(const struct places *places, const struct constraints *constraints, uint32_t node);
+/* The weights of the preferences that the node does not meet. */
+uint32_t constraints_unmet(const struct places *places, const struct constraints *constraints, uint32_t node);
 /* Appends why not, or nothing: "lacks label 'disk=ssd'". */
 void constraints_explain(const struct places *places, const struct constraints *constraints, uint32_t node, struct str *text);
 

@@ -7,10 +7,7 @@
 
 #include <cmocka.h>
 
-#include "3-scheduling/decide.h"
-#include "3-scheduling/fit.h"
 #include "base/mem.h"
-#include "base/rng.h"
 
 static const struct cluster_dimension dimensions[] = { { "cpu", "m" } };
 enum { ZONE, RACK };
@@ -144,55 +141,53 @@ static void test_contradictions_are_named(void **state)
 		    "spread of group 0 over kind 0 by 0: use a known group and kind, and 1 or more");
 }
 
-/* The first allowed node in the order of cost, whatever was refused before it. */
-static void test_decisions_obey_as_a_full_scan_does(void **state)
+static void test_preferences_forbid_nothing(void **state)
 {
 	auto_world struct world world;
-	struct rng rng;
+	struct constraints wants = { .preferred = { { .kind = PREFER_WITH, .weight = 1, .domain_kind = ZONE },
+						    { .kind = PREFER_NOT_LABEL, .weight = 4 } }, .preferred_count = 2 };
 	struct err err = { 0 };
-	uint32_t binding, placed = 0, none = 0;
 
 	(void)state;
-	rng_init(&rng, 4);
-	world_init(&world, 60);
-	auto_decider struct decider *decider = decider_new(world.cluster, &policy_binpack);
+	world_init(&world, 4);
+	wants.preferred[0].number = world.web;
+	wants.preferred[1].number = world.old;
+	assert_int_equal(places_count(&world.places, world.web, 0, 1, &err), 0);
+	assert_int_equal(places_set_label(&world.places, 0, world.old, true, &err), 0);
+	assert_int_equal(constraints_check(&world.places, &wants, &err), 0);
+	for (uint32_t node = 0; node < 4; node++)
+		refused(&world, &wants, node, "");
+	assert_int_equal(constraints_unmet(&world.places, &wants, 0), 4);
+	assert_int_equal(constraints_unmet(&world.places, &wants, 1), 1);
+	assert_int_equal(constraints_unmet(&world.places, &wants, 3), 0);	/* In the zone of the first. */
+	wants.preferred[0] = (struct preference){ .kind = PREFER_WITHOUT, .weight = 2, .domain_kind = DOMAIN_SELF, .number = world.web };
+	wants.preferred[1] = (struct preference){ .kind = PREFER_LABEL, .weight = 3, .number = world.old };
+	assert_int_equal(constraints_unmet(&world.places, &wants, 0), 2);
+	assert_int_equal(constraints_unmet(&world.places, &wants, 1), 3);
+	wants.preferred[0].weight = 0;
+	assert_int_equal(constraints_check(&world.places, &wants, &err), -EINVAL);
+	assert_string_equal(err.msg, "preference 0 is of kind 3 and weighs 0: use kinds 0 to 3 and weights of 1 or more");
+	wants.preferred[0] = (struct preference){ .kind = PREFER_LABEL, .weight = 3, .number = 99 };
+	assert_int_equal(constraints_check(&world.places, &wants, &err), -ENOENT);
+}
 
-	for (uint32_t i = 0; i < 60; i++) {
-		assert_int_equal(places_set_label(&world.places, i, world.ssd, rng_below(&rng, 3) == 0, &err), 0);
-		assert_int_equal(places_set_taint(&world.places, i, world.reserved, rng_below(&rng, 4) == 0, &err), 0);
-	}
-	for (int step = 0; step < 2000; step++) {
-		const struct request request = { .need = { 20 + 10 * (int32_t)rng_below(&rng, 4) } };
-		struct constraints c = { .label_count = (uint32_t)rng_below(&rng, 2), .labels = { world.ssd }, .spread = { { world.web, ZONE, 2 } },
-					 .spread_count = (uint32_t)rng_below(&rng, 2), .without = { { world.db, DOMAIN_SELF } },
-					 .without_count = (uint32_t)rng_below(&rng, 2) };
-		struct decision decision;
-		uint32_t best = CLUSTER_NONE;
-		double least = 0;
+/* A number that is given again starts without what the node before had. */
+static void test_a_removed_node_leaves_nothing(void **state)
+{
+	auto_world struct world world;
+	const struct constraints tolerates_none = { 0 };
+	struct err err = { 0 };
+	uint32_t number;
 
-		for (uint32_t i = 0; i < 60; i++) {
-			struct policy_choice choice = { 0 };
-
-			if (!fit_node(world.cluster, &request, i) || !constraints_allow(&world.places, &c, i))
-				continue;
-			policy_binpack.rate(world.cluster, NULL, &request, i, &choice);
-			if (best == CLUSTER_NONE || (float)choice.cost < (float)least) {
-				least = choice.cost;
-				best = i;
-			}
-		}
-		int r = decider_choose_allowed(decider, &request, &world.places, &c, &decision, &err);
-
-		assert_int_equal(r, best == CLUSTER_NONE ? -ENOSPC : 0);
-		none += r < 0;
-		if (r < 0)
-			continue;
-		assert_int_equal(decision.node, best);
-		assert_int_equal(cluster_bind(world.cluster, &request, best, 0, &binding, &err), 0);
-		assert_int_equal(places_count(&world.places, rng_below(&rng, 8) ? world.web : world.db, best, 1, &err), 0);
-		placed++;
-	}
-	assert_true(placed > 200 && none > 50);
+	(void)state;
+	world_init(&world, 3);
+	assert_int_equal(places_set_taint(&world.places, 1, world.reserved, true, &err), 0);
+	assert_int_equal(cluster_remove_node(world.cluster, 1, &err), 0);
+	places_forget(&world.places, 1);
+	assert_int_equal(cluster_add_node(world.cluster, &(struct cluster_node){ .name = "m", .total = (int32_t[]){ 1000 } }, &number, &err), 0);
+	assert_int_equal(number, 1);
+	refused(&world, &tolerates_none, 1, "");
+	refused(&world, &(struct constraints){ .spread = { { world.web, ZONE, 1 } }, .spread_count = 1 }, 1, "is in no failure domain of kind 0");
 }
 
 int main(void)
@@ -202,7 +197,8 @@ int main(void)
 		cmocka_unit_test(test_affinity_and_its_opposite),
 		cmocka_unit_test(test_spread),
 		cmocka_unit_test(test_contradictions_are_named),
-		cmocka_unit_test(test_decisions_obey_as_a_full_scan_does),
+		cmocka_unit_test(test_preferences_forbid_nothing),
+		cmocka_unit_test(test_a_removed_node_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

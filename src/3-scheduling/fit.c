@@ -50,7 +50,20 @@ static void explain_gpus(const struct cluster *cluster, const struct request *re
 		   request->gpu_count, request->gpu_milli, able, shape->gpu_count, largest);
 }
 
-void fit_explain(const struct cluster *cluster, const struct request *request, uint32_t node, struct str *text)
+void fit_explain_amount(const struct cluster *cluster, uint32_t d, int32_t need, int32_t asked, uint32_t node, struct str *text)
+{
+	char wanted[UNITS_TEXT_SIZE], had[UNITS_TEXT_SIZE], other[UNITS_TEXT_SIZE];
+	int32_t reserved = cluster_reserved(cluster, d, node);
+
+	str_printf(text, "needs %s of %s", cluster_amount(cluster, d, need, wanted), cluster->dimensions[d].name);
+	if (asked != need)
+		str_printf(text, " (for %s, overcommitted)", cluster_amount(cluster, d, asked, wanted));
+	str_printf(text, ", has %s free %s %s%s",
+		   cluster_amount(cluster, d, cluster_free_amount(cluster, d, node), had), reserved ? "after" : "of",
+		   cluster_amount(cluster, d, reserved ? reserved : cluster_total(cluster, d, node), other), reserved ? " reserved" : "");
+}
+
+void fit_explain(const struct cluster *cluster, const struct request *request, const struct request *asked, uint32_t node, struct str *text)
 {
 	struct str why = { 0 };
 
@@ -61,12 +74,10 @@ void fit_explain(const struct cluster *cluster, const struct request *request, u
 	if (cluster_shape(cluster, node)->is_cordoned)
 		str_append(&why, "is cordoned");
 	for (uint32_t d = 0; d < cluster->dimension_count; d++) {
-		const char *unit = cluster->dimensions[d].unit;
-
-		if (request->need[d] > cluster_free_amount(cluster, d, node))
-			str_printf(&why, "%sneeds %d%s of %s, has %d%s free of %d%s", why.size ? "; " : "", request->need[d], unit,
-				   cluster->dimensions[d].name, cluster_free_amount(cluster, d, node), unit,
-				   cluster_total(cluster, d, node), unit);
+		if (request->need[d] <= cluster_free_amount(cluster, d, node))
+			continue;
+		str_append(&why, why.size ? "; " : "");
+		fit_explain_amount(cluster, d, request->need[d], asked->need[d], node, &why);
 	}
 	if (request->gpu_count)
 		explain_gpus(cluster, request, node, &why);

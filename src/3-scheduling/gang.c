@@ -8,22 +8,22 @@
 static int compare_size(const void *a, const void *b, void *arg)
 {
 	const struct gang_member *members = arg, *x = &members[*(const uint32_t *)a], *y = &members[*(const uint32_t *)b];
-	int32_t gpus_x = request_gpu_milli(&x->request), gpus_y = request_gpu_milli(&y->request);
+	const struct request *p = &x->demand->request, *q = &y->demand->request;
 
-	if (gpus_x != gpus_y)
-		return gpus_x < gpus_y ? 1 : -1;
+	if (request_gpu_milli(p) != request_gpu_milli(q))
+		return request_gpu_milli(p) < request_gpu_milli(q) ? 1 : -1;
 	for (int d = 0; d < DIMENSIONS_MAX; d++)
-		if (x->request.need[d] != y->request.need[d])
-			return x->request.need[d] < y->request.need[d] ? 1 : -1;
+		if (p->need[d] != q->need[d])
+			return p->need[d] < q->need[d] ? 1 : -1;
 	return x < y ? -1 : x > y;
 }
 
-static int place_member(struct cluster *cluster, struct decider *decider, struct gang_member *member, struct err *err)
+static int place_member(struct ledger *ledger, struct decider *decider, struct gang_member *member, struct err *err)
 {
 	struct decision decision;
-	int r = decider_choose(decider, &member->request, &decision, err);
+	int r = decider_choose_for(decider, ledger, member->demand, &decision, err);
 
-	r = r ? r : cluster_bind(cluster, &member->request, decision.node, decision.devices, &member->binding, err);
+	r = r ? r : ledger_bind(ledger, member->demand, decision.node, decision.devices, &member->binding, err);
 	if (r == 0) {
 		member->node = decision.node;
 		member->devices = decision.devices;
@@ -31,17 +31,10 @@ static int place_member(struct cluster *cluster, struct decider *decider, struct
 	return r;
 }
 
-static void undo(struct cluster *cluster, const struct gang_member *members, const uint32_t *order, size_t placed)
+int gang_place(struct ledger *ledger, struct decider *decider, struct gang_member *members, size_t count, struct err *err)
 {
-	struct err err;
+	int r = 0;
 
-	while (placed-- > 0)
-		if (cluster_unbind(cluster, members[order[placed]].binding, &err) < 0)
-			abort();
-}
-
-int gang_place(struct cluster *cluster, struct decider *decider, struct gang_member *members, size_t count, struct err *err)
-{
 	if (count == 0 || count > GANG_MAX)
 		return err_set(err, -EINVAL, "a gang has 1 to %d members, not %zu", GANG_MAX, count);
 	auto_free uint32_t *order = alloc_array(NULL, count, sizeof(*order));
@@ -52,15 +45,16 @@ int gang_place(struct cluster *cluster, struct decider *decider, struct gang_mem
 		placed[i] = members[i];
 	}
 	qsort_r(order, count, sizeof(*order), compare_size, placed);
-	for (size_t i = 0; i < count; i++) {
-		int r = place_member(cluster, decider, &placed[order[i]], err);
-
-		if (r < 0) {
-			undo(cluster, placed, order, i);
-			return err_prefix(err, "member %u of the gang, after %zu of %zu had a place", order[i], i, count);
-		}
+	ledger_begin(ledger);
+	for (size_t i = 0; i < count && r == 0; i++) {
+		r = place_member(ledger, decider, &placed[order[i]], err);
+		if (r < 0)
+			err_prefix(err, "member %u of the gang, after %zu of %zu had a place", order[i], i, count);
 	}
-	for (size_t i = 0; i < count; i++)
+	if (r < 0)
+		ledger_undo(ledger, 0);
+	ledger_keep(ledger);
+	for (size_t i = 0; i < count && r == 0; i++)
 		members[i] = placed[i];
-	return 0;
+	return r;
 }

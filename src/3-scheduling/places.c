@@ -178,6 +178,21 @@ int places_set_domain(struct places *places, uint32_t node, uint8_t kind, int16_
 	return 0;
 }
 
+void places_forget(struct places *places, uint32_t node)
+{
+	if (node >= places->node_capacity)
+		return;
+	memset(places->node_labels + (size_t)node * LABEL_WORDS, 0, LABEL_WORDS * sizeof(uint64_t));
+	places->node_taints[node] = 0;
+	for (uint8_t k = 0; k < DOMAIN_KINDS_MAX; k++) {
+		if (places->domains[k][node] < 0)
+			continue;
+		places->domain_nodes[k][places->domains[k][node]]--;
+		move_counts(places, node, k, places->domains[k][node], -1);
+		places->domains[k][node] = -1;
+	}
+}
+
 static void grow_by_node(struct group_counts *counts, uint32_t count)
 {
 	uint32_t capacity = count + count / 4 + 16;

@@ -153,8 +153,18 @@ void change_free(struct change *change)
 	free(change);
 }
 
+/* An instance may have been admitted that will not be stored. */
+static void take_back_admission(struct change *change)
+{
+	const char *uid = kind_meta(change->next)->uid;
+
+	if (change->kind->id == KIND_INSTANCE)
+		placement_sync(change->core->placement, uid, objects_get(change->core->objects, KIND_INSTANCE, uid));
+}
+
 void change_refuse(struct change *change, const struct err *err)
 {
+	take_back_admission(change);
 	if (change->call)
 		answer_err(change->call, err);
 	change_free(change);
@@ -234,6 +244,7 @@ static void committed(void *data, const struct store_result *result)
 
 	reserve(change, false);
 	if (result->err.code < 0) {
+		take_back_admission(change);
 		commit_failed(commit, result);
 	} else if (change->call) {
 		const struct meta *meta = change->next;

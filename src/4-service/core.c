@@ -193,6 +193,8 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 {
 	struct core *core = data;
 
+	if (kind->id == KIND_INSTANCE && (change == OBJECTS_DESIRED || change == OBJECTS_REMOVED))
+		placement_sync(core->placement, kind_meta(object)->uid, change == OBJECTS_REMOVED ? NULL : object);
 	if (change == OBJECTS_REMOVED) {
 		if (kind->id == KIND_INSTANCE)
 			publish_volumes(core);
@@ -291,6 +293,16 @@ static void read_node(struct core *core)
 	text_replace(&status->machine_driver, core->params.machines[INSTANCE_VM]->ops->name);
 }
 
+/* What should run takes its room before anything new is admitted. */
+static void place_all(struct core *core)
+{
+	const struct map *all = objects_all(core->objects, KIND_INSTANCE);
+
+	core->placement = placement_new(core->node, &core->config);
+	for (size_t i = 0; i < all->count; i++)
+		placement_sync(core->placement, kind_meta(all->entries[i].value)->uid, all->entries[i].value);
+}
+
 static int open_parts(struct core *core, struct err *err)
 {
 	const struct core_params *params = &core->params;
@@ -307,6 +319,7 @@ static int open_parts(struct core *core, struct err *err)
 		r = config_load(core, err);
 	if (r < 0)
 		return r;
+	place_all(core);
 	objects_listen(core->objects, object_changed, event_added, core);
 	memcpy(agent_params.machines, params->machines, sizeof(agent_params.machines));
 	agent_params.objects = core->objects;
@@ -434,6 +447,7 @@ void core_free(struct core *core)
 	schedule_stop(core);
 	agent_free(core->agent);
 	objects_close(core->objects);
+	placement_free(core->placement);
 	kind_free(&kinds[KIND_NODE], core->node);
 	field_done(&config_table, &core->config);
 	for (size_t i = 0; i < INSTANCE_KIND_COUNT; i++)

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "3-scheduling/place.h"
 #include "4-service/service.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -216,22 +215,6 @@ static int fill_nic(struct core *core, const char *node, struct instance_nic *ni
 	return 0;
 }
 
-static int choose_node(struct core *core, struct instance *instance, struct err *err)
-{
-	struct place_node node = { .name = core->node_uid, .memory_bytes = core->node->status.memory,
-				   .is_cordoned = core->node->spec.cordoned };
-	const struct map *all = objects_all(core->objects, KIND_INSTANCE);
-	size_t index;
-	int r;
-
-	for (size_t i = 0; i < all->count; i++)
-		node.promised_bytes += ((const struct instance *)all->entries[i].value)->spec.memory;
-	r = place_instance(instance->spec.memory, &node, 1, &index, err);
-	if (r == 0)
-		text_replace(&instance->spec.node, node.name);
-	return r;
-}
-
 int instance_fill(struct core *core, struct instance *instance, struct err *err)
 {
 	const struct image *image = objects_find(core->objects, KIND_IMAGE, NULL, instance->spec.image);
@@ -239,7 +222,7 @@ int instance_fill(struct core *core, struct instance *instance, struct err *err)
 
 	if (r < 0)
 		return err_prefix(err, "spec.pool");
-	r = choose_node(core, instance, err);
+	r = placement_admit(core->placement, instance, err);
 	text_replace(&instance->spec.image_uid, image ? image->meta.uid : NULL);
 	for (size_t i = 0; i < instance->spec.nics.count && r == 0; i++)
 		r = fill_nic(core, instance->spec.node, field_list_at(&instance->spec.nics, struct instance_nic, i), err);

@@ -255,9 +255,8 @@ void instance_update(struct core *core, struct call *call)
 		r = instance_spec_check(&next->spec, &err);
 	if (r == 0)
 		r = check_publish(&next->spec, &err);
-	if (r == 0 && next->spec.memory > core->node->status.memory)
-		r = err_set(&err, -ENOSPC, "spec.memory: %s is more than the host has: use less",
-			    units_format_size(next->spec.memory, (char[UNITS_TEXT_SIZE]){ 0 }));
+	if (r == 0)
+		r = placement_admit(core->placement, next, &err);
 	if (r < 0) {
 		change_refuse(change, &err);
 		return;
@@ -325,11 +324,16 @@ void instance_start(struct core *core, struct call *call)
 {
 	struct instance *next;
 	struct change *change = begin(core, call, &next);
+	struct err err = { 0 };
 
 	if (!change)
 		return;
 	next->spec.power = POWER_RUNNING;
 	count_start(change->old, next, true);
+	if (placement_admit(core->placement, next, &err) < 0) {
+		change_refuse(change, &err);
+		return;
+	}
 	commit_if_changed(change, "start");
 }
 
@@ -384,6 +388,10 @@ void instance_restart(struct core *core, struct call *call)
 	next->spec.start_serial++;
 	if (is_forced)
 		next->spec.force_serial = next->spec.start_serial;
+	if (placement_admit(core->placement, next, &err) < 0) {
+		change_refuse(change, &err);
+		return;
+	}
 	commit_if_changed(change, "restart");
 }
 

@@ -5,6 +5,7 @@
 #define SERVICE_SERVICE_H
 
 #include "4-service/core.h"
+#include "4-service/placement.h"
 #include "model/image.h"
 #include "model/instance.h"
 #include "model/network.h"
@@ -23,6 +24,7 @@ struct core {
 	struct map reserved;			/* Claims of transactions under way -> core. */
 	struct map published;			/* uid -> the name it is published under. */
 	struct node *node;
+	struct placement *placement;
 	struct machine_capabilities capabilities[INSTANCE_KIND_COUNT];
 	bool knows[INSTANCE_KIND_COUNT];	/* ... has been asked. */
 	struct map next_hosts;			/* Network uid -> where the search for a free address goes on (a number). */

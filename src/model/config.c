@@ -27,7 +27,33 @@ FIELD_TABLE(config_console_table, config_console, "Consoles.",
 	      .doc = "Console history kept per virtual machine; the log of a container is begun anew at 1MiB."),
 );
 
+FIELD_TABLE(config_vm_ratio_table, config_ratio, "Virtual machines.",
+	FIELD(INT, config_ratio, cpus, .fallback = "16", .min = 1, .max = 1000,
+	      .doc = "How many virtual CPUs may be promised for each CPU of the host."),
+	FIELD(INT, config_ratio, memory, .fallback = "4", .min = 1, .max = 1000,
+	      .doc = "How often the host's memory may be promised; 1 where guests use all they have."),
+);
+
+FIELD_TABLE(config_container_ratio_table, config_ratio, "Containers.",
+	FIELD(INT, config_ratio, cpus, .fallback = "64", .min = 1, .max = 1000,
+	      .doc = "How many CPUs may be promised for each CPU of the host."),
+	FIELD(INT, config_ratio, memory, .fallback = "16", .min = 1, .max = 1000,
+	      .doc = "How often the host's memory may be promised: the memory of a container is its limit."),
+);
+
+FIELD_TABLE(config_overcommit_table, config_overcommit, "How much more may be promised to what runs than there is.",
+	FIELD(OBJECT, config_overcommit, vm, .table = &config_vm_ratio_table, .doc = "Virtual machines."),
+	FIELD(OBJECT, config_overcommit, container, .table = &config_container_ratio_table, .doc = "Containers."),
+);
+
+FIELD_TABLE(config_reserved_table, config_reserved, "What of the host no instance is promised.",
+	FIELD(INT, config_reserved, cpus, .fallback = "0", .max = 4096, .doc = "CPUs kept for the host itself."),
+	FIELD(SIZE, config_reserved, memory, .fallback = "0", .max = 1ll << 50, .unit = "bytes", .doc = "Memory kept for the host itself."),
+);
+
 FIELD_TABLE(config_table, config, "Settings of the daemon.",
 	FIELD(OBJECT, config, api, .table = &config_api_table, .doc = "The API."),
 	FIELD(OBJECT, config, console, .table = &config_console_table, .doc = "Consoles."),
+	FIELD(OBJECT, config, overcommit, .table = &config_overcommit_table, .doc = "How much more may be promised than there is."),
+	FIELD(OBJECT, config, reserved, .table = &config_reserved_table, .doc = "What of the host no instance is promised."),
 );

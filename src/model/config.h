@@ -9,7 +9,16 @@
 
 struct config_api { char *listen; /* "ADDRESS:PORT" for TLS with client certificates; null: off. */ };
 struct config_console { uint64_t log_size; };
-struct config { struct config_api api; struct config_console console; };
+/* How often what a host has may be promised: 1 is once. */
+struct config_ratio { int64_t cpus, memory; };
+struct config_overcommit { struct config_ratio vm, container; };
+struct config_reserved { int64_t cpus; uint64_t memory; };	/* Kept for the host itself. */
+struct config {
+	struct config_api api;
+	struct config_console console;
+	struct config_overcommit overcommit;
+	struct config_reserved reserved;
+};
 
 extern const struct field_table config_table;
 

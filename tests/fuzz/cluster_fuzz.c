@@ -2,62 +2,31 @@
  * The cluster and what is derived from it, under any sequence of valid and invalid operations: free is always total minus
  * what is bound, refusals change nothing, best fit and the policies choose only what can be bound.
  */
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "3-scheduling/best_fit.h"
 #include "3-scheduling/decide.h"
 #include "3-scheduling/fit.h"
+#include "input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-struct input { const uint8_t *bytes; size_t size; };
-
 static const struct cluster_dimension dimensions[] = { { "cpu", "m" }, { "memory", "MiB" }, { "bandwidth", "Mbit/s" } };
 enum { DIMENSIONS = 3, BINDINGS = 64 };
-
-static void check(bool is_true)
-{
-	if (!is_true)
-		abort();
-}
 
 static void check_refusal(int r, const struct err *err)
 {
 	check(r < 0 && err->code == r && err->msg[0]);
 }
 
-static uint8_t byte(struct input *input)
-{
-	if (!input->size)
-		return 0;
-	input->size--;
-	return *input->bytes++;
-}
-
-/* Small numbers, with extremes among them. */
-static int32_t number(struct input *input)
-{
-	uint8_t value = byte(input);
-
-	switch (value) {
-	case 255: return INT32_MAX;
-	case 254: return -1;
-	case 253: return INT32_MIN;
-	default: return value;
-	}
-}
-
 static struct request read_request(struct input *input)
 {
-	struct request request = { .need = { number(input), number(input), number(input) } };
+	struct request request = { .need = { number(input, 1), number(input, 1), number(input, 1) } };
 	uint8_t kind = byte(input);
 
 	if (kind & 1) {
 		request.gpu_count = (int16_t)(kind & 2 ? 1 : kind >> 4);
-		request.gpu_milli = (int16_t)(kind & 2 ? number(input) % 4096 * 5 : GPU_WHOLE_MILLI);
+		request.gpu_milli = (int16_t)(kind & 2 ? number(input, 1) % 4096 * 5 : GPU_WHOLE_MILLI);
 		request.gpu_models = byte(input) & 3;
 	}
 	if (kind == 128)
@@ -105,7 +74,7 @@ static void remember(struct world *world, uint32_t binding)
 
 static void change_node(struct world *world, struct input *input, uint8_t operation)
 {
-	int32_t total[DIMENSIONS] = { number(input), number(input), number(input) };
+	int32_t total[DIMENSIONS] = { number(input, 1), number(input, 1), number(input, 1) };
 	uint32_t node = byte(input), added;
 	struct err err = { 0 };
 	int r;
@@ -114,7 +83,7 @@ static void change_node(struct world *world, struct input *input, uint8_t operat
 		r = cluster_add_node(world->cluster, &(struct cluster_node){ .name = node == 255 ? "" : "n", .total = total,
 				     .gpu_count = node % 20, .gpu_model = node & 32 ? "A" : "B" }, &added, &err);
 	else if (operation == 1)
-		r = cluster_update_node(world->cluster, node, total, &err);
+		r = cluster_update_node(world->cluster, node, total, NULL, &err);
 	else if (total[0] & 1)
 		r = cluster_remove_node(world->cluster, node, &err);
 	else

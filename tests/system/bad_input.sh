@@ -16,6 +16,12 @@ check_refused "0 cpus" "cpus" strata run tiny x --cpus 0
 check_refused "10^9 cpus" "cpus" strata run tiny x --cpus 1000000000
 check_refused "memory 12x" "12x" strata run tiny x --memory 12x
 check_refused "more memory than the host" "more than the host has" strata run tiny x --memory 12TiB
+strata config set overcommit.vm.memory 1 >/dev/null
+check_refused "more memory than is left" "GiB free of" strata run tiny x --memory "$(($(awk '/^MemTotal/ { print $2 }' /proc/meminfo) / 1024 - 100))MiB"
+check_refused "more than once" "use 1 to 1000" strata config set overcommit.vm.memory 0
+check_refused "no ratio" "overcommit.vm.memory" strata config set overcommit.vm.memory much
+check_refused "less than nothing" "reserved.memory" strata config set reserved.memory 5x
+strata config set overcommit.vm.memory 4 >/dev/null
 check_refused "unknown network" "network 'nope' does not exist" strata run tiny x --network nope
 check_refused "unknown instance" "instance 'x' does not exist" strata start x
 check_refused "unknown command" "did you mean" strata strat web

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "3-scheduling/decide.h"
+#include "3-scheduling/explain.h"
 #include "app/sched/csv.h"
 #include "app/sched/sched.h"
 #include "base/mem.h"
@@ -174,7 +174,7 @@ static int place_one(struct replay *replay, struct decider *decider, const struc
 	if ((int64_t)i == options->explain) {
 		auto_str struct str text = { 0 };
 
-		decider_explain(decider, request, 10, &text);
+		explain_request(decider, replay->cluster, request, 10, &text);
 		fputs(str_text(&text), stdout);
 	}
 	if (r < 0 && r != -ENOSPC)

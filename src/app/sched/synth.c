@@ -4,9 +4,10 @@
  * Nodes of four shapes in eight dimensions; requests of 24 flavours, as clouds sell them (--random: every request is
  * another). After the cluster has been filled, each decision is one request placed; when it fits nowhere or the cluster is as
  * full as it should be, requests bound at random end first. The time of a decision is that of choosing, binding and ending.
- * --filters all: half of the nodes have a label that a third of the requests want, a tenth has a taint that a tenth of the
- * requests tolerate; each request belongs to one of 1,000 services, of which no two instances share a node and which are
- * spread over 8 zones.
+ * --filters all: half of the nodes have a label that a third of the requests want and another third would rather leave to
+ * them, a tenth has a taint that a tenth of the requests tolerate; each request belongs to one of 1,000 services, of which no two
+ * instances share a node and which are spread over 8 zones; nodes have two NUMA nodes, within one of which a third of the
+ * requests want to be, some of them on CPUs of their own.
  * The policy random-fit takes the first of random nodes that fits: what accounting costs without a decision.
  */
 #include <errno.h>
@@ -22,7 +23,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 
-enum { DIMENSIONS = 8, FLAVOURS = 24, FULL_PERCENT = 85, GPUS = 8, SERVICES = 1000, ZONES = 8, SKEW = 4, PROBES = 1000 };
+enum { DIMENSIONS = 8, FLAVOURS = 24, FULL_PERCENT = 85, GPUS = 8, SERVICES = 1000, ZONES = 8, SKEW = 4, PROBES = 1000, DEMANDS = 4096, NUMA_NODES = 2 };
 
 static const struct cluster_dimension dimensions[DIMENSIONS] = {
 	{ "cpu", "m" }, { "memory", "MiB" }, { "disk", "GiB" }, { "iops", "" },
@@ -33,15 +34,16 @@ static const int32_t shapes[4][DIMENSIONS] = {
 	{ 96000, 393216, 8000, 400000, 100000, 128, 32, 8 },	{ 128000, 1048576, 16000, 800000, 100000, 128, 64, 0 },
 };
 
-struct bound { uint32_t binding, node, group; int32_t cpu; };
+struct bound { uint32_t binding; int32_t cpu; };
 
 struct synth {
+	struct ledger ledger;		/* With filters; else only its cluster is used. */
 	struct cluster *cluster;
 	struct decider *decider;
 	struct best_fit *index;		/* Neither this nor that: random fit. */
-	struct places places;
 	bool is_filtered;
 	uint32_t ssd, reserved, services[SERVICES];
+	struct demand *demands;
 	struct request flavours[FLAVOURS];
 	VEC(struct bound) bound;
 	struct rng rng;
@@ -55,9 +57,9 @@ struct synth {
 static void synth_done(struct synth *synth)
 {
 	best_fit_free(synth->index);
-	places_done(&synth->places);
 	decider_free(synth->decider);
-	cluster_free(synth->cluster);
+	ledger_done(&synth->ledger);
+	free(synth->demands);
 	vec_done(&synth->bound);
 	sched_times_done(&synth->times);
 }
@@ -82,8 +84,9 @@ static struct request make_request(struct synth *synth)
 
 static int make_nodes(struct synth *synth, int64_t count, struct err *err)
 {
-	int r = cluster_new(dimensions, DIMENSIONS, &synth->cluster, err);
+	int r = ledger_init(&synth->ledger, dimensions, DIMENSIONS, 0, 1, err);
 
+	synth->cluster = synth->ledger.cluster;
 	for (int64_t i = 0; i < count && r == 0; i++) {
 		const int32_t *total = shapes[drawn(synth, 0, 3)];
 		const struct cluster_node node = { .name = "node", .total = total, .gpu_count = synth->has_gpus && total[7] ? GPUS : 0, .gpu_model = "GPU" };
@@ -97,33 +100,70 @@ static int make_nodes(struct synth *synth, int64_t count, struct err *err)
 
 static int label_nodes(struct synth *synth, struct err *err)
 {
-	int r = places_label(&synth->places, "disk=ssd", &synth->ssd, err);
+	struct places *places = &synth->ledger.places;
+	int r = places_label(places, "disk=ssd", &synth->ssd, err);
 
-	r = r ? r : places_taint(&synth->places, "reserved", &synth->reserved, err);
+	r = r ? r : places_taint(places, "reserved", &synth->reserved, err);
 	for (int i = 0; i < SERVICES && r == 0; i++) {
 		char name[32];
 
 		snprintf(name, sizeof(name), "service%d", i);
-		r = places_group(&synth->places, name, &synth->services[i], err);
+		r = places_group(places, name, &synth->services[i], err);
 	}
 	for (uint32_t node = 0; node < synth->cluster->node_end && r == 0; node++) {
-		r = places_set_domain(&synth->places, node, 0, (int16_t)(node % ZONES), err);
-		r = r ? r : places_set_label(&synth->places, node, synth->ssd, drawn(synth, 0, 1), err);
-		r = r ? r : places_set_taint(&synth->places, node, synth->reserved, drawn(synth, 0, 9) == 0, err);
+		r = places_set_domain(places, node, 0, (int16_t)(node % ZONES), err);
+		r = r ? r : places_set_label(places, node, synth->ssd, drawn(synth, 0, 1), err);
+		r = r ? r : places_set_taint(places, node, synth->reserved, drawn(synth, 0, 9) == 0, err);
 	}
 	return r;
 }
 
-static struct constraints make_constraints(struct synth *synth)
+static int set_topology(struct synth *synth, struct err *err)
+{
+	int r = 0;
+
+	for (uint32_t node = 0; node < synth->cluster->node_end && r == 0; node++) {
+		struct numa_node numa_nodes[NUMA_NODES] = { 0 };
+		uint32_t cpus = (uint32_t)cluster_total(synth->cluster, 0, node) / 1000;
+
+		for (uint32_t i = 0; i < NUMA_NODES; i++)
+			numa_nodes[i].memory = cluster_total(synth->cluster, 1, node) / NUMA_NODES;
+		for (uint32_t cpu = 0; cpu < cpus; cpu++)
+			cpu_set_add(&numa_nodes[cpu * NUMA_NODES / cpus].cpus, cpu);
+		r = topology_set(&synth->ledger.topology, node, numa_nodes, NUMA_NODES, err);
+	}
+	return r;
+}
+
+static void make_demand(struct synth *synth, struct demand *demand)
 {
 	uint32_t service = synth->services[drawn(synth, 0, SERVICES - 1)];
+	int32_t label = drawn(synth, 0, 2), numa = drawn(synth, 0, 11);
 
-	return (struct constraints){
-		.tolerated_taints = drawn(synth, 0, 9) == 0 ? 1ull << synth->reserved : 0,
-		.labels = { synth->ssd }, .label_count = drawn(synth, 0, 2) == 0,
-		.without = { { service, DOMAIN_SELF } }, .without_count = 1,
-		.spread = { { service, 0, SKEW } }, .spread_count = 1,
+	*demand = (struct demand){
+		.request = synth->is_random ? make_request(synth) : synth->flavours[rng_below(&synth->rng, FLAVOURS)],
+		.project = PROJECT_NONE, .groups = { service }, .group_count = 1,
+		.constraints = {
+			.tolerated_taints = drawn(synth, 0, 9) == 0 ? 1ull << synth->reserved : 0,
+			.labels = { synth->ssd }, .label_count = label == 0,
+			.without = { { service, DOMAIN_SELF } }, .without_count = 1,
+			.spread = { { service, 0, SKEW } }, .spread_count = 1,
+			.preferred = { { .kind = PREFER_NOT_LABEL, .weight = 1, .number = synth->ssd } }, .preferred_count = label == 1,
+		},
+		.numa = { .fit = numa < 4 ? NUMA_SINGLE : NUMA_ANYWHERE, .is_exclusive = numa == 0 },
 	};
+}
+
+static int make_filters(struct synth *synth, struct err *err)
+{
+	int r = label_nodes(synth, err);
+
+	r = r ? r : set_topology(synth, err);
+	synth->is_filtered = true;
+	synth->demands = alloc_array(NULL, DEMANDS, sizeof(*synth->demands));
+	for (int i = 0; i < DEMANDS && r == 0; i++)
+		make_demand(synth, &synth->demands[i]);
+	return r;
 }
 
 static uint32_t random_fit(struct synth *synth, const struct request *request)
@@ -137,11 +177,10 @@ static uint32_t random_fit(struct synth *synth, const struct request *request)
 	return CLUSTER_NONE;
 }
 
-static int choose(struct synth *synth, const struct request *request, const struct constraints *constraints, struct decision *ret_decision,
-		  struct err *err)
+static int choose(struct synth *synth, const struct request *request, const struct demand *demand, struct decision *ret_decision, struct err *err)
 {
-	if (synth->is_filtered)
-		return decider_choose_allowed(synth->decider, request, &synth->places, constraints, ret_decision, err);
+	if (demand)
+		return decider_choose_for(synth->decider, &synth->ledger, demand, ret_decision, err);
 	if (synth->decider)
 		return decider_choose(synth->decider, request, ret_decision, err);
 	ret_decision->node = synth->index ? best_fit_choose(synth->index, request) : random_fit(synth, request);
@@ -152,10 +191,8 @@ static int end_one(struct synth *synth, struct err *err)
 {
 	size_t i = rng_below(&synth->rng, synth->bound.count);
 	const struct bound *bound = &synth->bound.items[i];
-	int r = cluster_unbind(synth->cluster, bound->binding, err);
+	int r = synth->is_filtered ? ledger_unbind(&synth->ledger, bound->binding, err) : cluster_unbind(synth->cluster, bound->binding, err);
 
-	if (r == 0 && synth->is_filtered)
-		r = places_count(&synth->places, bound->group, bound->node, -1, err);
 	synth->cpu_used -= bound->cpu;
 	synth->bound.items[i] = synth->bound.items[synth->bound.count - 1];
 	synth->bound.count--;
@@ -163,37 +200,40 @@ static int end_one(struct synth *synth, struct err *err)
 }
 
 /* 1: placed, 0: it fits nowhere. */
-static int place_one(struct synth *synth, const struct request *request, const struct constraints *constraints, struct err *err)
+static int place_one(struct synth *synth, const struct request *request, const struct demand *demand, struct err *err)
 {
 	struct decision decision = { .node = CLUSTER_NONE };
-	uint32_t binding, group = constraints->without[0].group;
-	int r = choose(synth, request, constraints, &decision, err);
+	uint32_t binding;
+	int r = choose(synth, request, demand, &decision, err);
 
 	if (r == -ENOSPC)
 		return 0;
-	r = r ? r : cluster_bind(synth->cluster, request, decision.node, decision.devices, &binding, err);
-	if (r == 0 && synth->is_filtered)
-		r = places_count(&synth->places, group, decision.node, 1, err);
+	if (r == 0 && demand)
+		r = ledger_bind(&synth->ledger, demand, decision.node, decision.devices, &binding, err);
+	else if (r == 0)
+		r = cluster_bind(synth->cluster, request, decision.node, decision.devices, &binding, err);
 	if (r < 0)
 		return r;
-	*vec_push(&synth->bound) = (struct bound){ .binding = binding, .node = decision.node, .group = group, .cpu = request->need[0] };
+	*vec_push(&synth->bound) = (struct bound){ .binding = binding, .cpu = request->need[0] };
 	synth->cpu_used += request->need[0];
 	return 1;
 }
 
 static int decide_one(struct synth *synth, bool is_timed, struct err *err)
 {
-	struct request request = synth->is_random ? make_request(synth) : synth->flavours[rng_below(&synth->rng, FLAVOURS)];
-	struct constraints constraints = { 0 };
+	const struct demand *demand = synth->is_filtered ? &synth->demands[rng_below(&synth->rng, DEMANDS)] : NULL;
+	struct request request;
 
-	if (synth->is_filtered)
-		constraints = make_constraints(synth);
+	if (demand)
+		request = demand->request;
+	else
+		request = synth->is_random ? make_request(synth) : synth->flavours[rng_below(&synth->rng, FLAVOURS)];
 	uint64_t start = sched_now_ns();
 	int r = 0;
 
 	while (r == 0 && synth->cpu_used * 100 > synth->cpu_total * FULL_PERCENT)
 		r = end_one(synth, err);
-	r = r ? r : place_one(synth, &request, &constraints, err);
+	r = r ? r : place_one(synth, &request, demand, err);
 	if (r == 0 && synth->bound.count)
 		r = end_one(synth, err);
 	synth->refused += is_timed && r == 0;
@@ -274,11 +314,8 @@ int sched_synth(const struct sched_options *options, struct err *err)
 	for (int i = 0; i < FLAVOURS; i++)
 		synth.flavours[i] = make_request(&synth);
 	r = make_nodes(&synth, options->node_count, err);
-	places_init(&synth.places, synth.cluster);
-	if (r == 0 && options->filters) {
-		synth.is_filtered = true;
-		r = label_nodes(&synth, err);
-	}
+	if (r == 0 && options->filters)
+		r = make_filters(&synth, err);
 	if (r == 0 && is_best_fit)
 		synth.index = best_fit_new(synth.cluster, options->scan ? scan : scan_best());
 	else if (r == 0 && !text_equal(name, "random-fit"))

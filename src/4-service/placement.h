@@ -1,0 +1,30 @@
+/*
+ * placement.h - who runs where: the scheduling floor's ledger, kept current with the instances that should run.
+ *
+ * An instance counts while its power is on. Admitting one enters it at once, before it is stored, so that the next request
+ * sees it; placement_sync() makes the ledger agree with what is stored: after every change of an instance, and after one
+ * that failed. What runs already is never refused: where it does not fit any more (a smaller host, other settings) it is
+ * counted as all that is left.
+ *
+ * Errors: -ENOSPC, naming host and amounts, and what could be done. Threads: the loop's.
+ */
+#ifndef SERVICE_PLACEMENT_H
+#define SERVICE_PLACEMENT_H
+
+#include "model/config.h"
+#include "model/instance.h"
+#include "model/node.h"
+
+struct placement;
+
+struct placement *placement_new(const struct node *node, const struct config *config);
+void placement_free(struct placement *placement);
+/* Settings have changed: everything is entered anew. */
+void placement_configure(struct placement *placement, const struct config *config);
+
+/* Chooses a node for an instance that has none; checks that there is room where it has one. */
+int placement_admit(struct placement *placement, struct instance *instance, struct err *err);
+/* 'instance' as it is stored; null: there is none with this uid. */
+void placement_sync(struct placement *placement, const char *uid, const struct instance *instance);
+
+#endif

@@ -1,0 +1,191 @@
+#include "4-service/placement.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+
+enum { GIB = 30 };
+
+struct world {
+	struct node node;
+	struct config config;
+	struct placement *placement;
+	int made;
+};
+
+static void world_init(struct world *world, int64_t cpus, uint64_t memory)
+{
+	*world = (struct world){ .node = { .meta = { .name = text_copy("alpha"), .uid = text_copy("node-1") },
+					   .status = { .cpus = cpus, .memory = memory } } };
+	field_defaults(&config_table, &world->config);
+	world->config.overcommit.vm.memory = 1;
+	world->placement = placement_new(&world->node, &world->config);
+}
+
+static void world_done(struct world *world)
+{
+	placement_free(world->placement);
+	field_done(&config_table, &world->config);
+	free(world->node.meta.name);
+	free(world->node.meta.uid);
+}
+#define auto_world __attribute__((cleanup(world_done)))
+
+struct made { struct instance instance; char uid[16], name[16]; };
+
+static void make(struct world *world, struct made *made, int kind, int64_t cpus, uint64_t memory, int power)
+{
+	*made = (struct made){ .instance.spec = { .kind = kind, .cpus = cpus, .memory = memory, .power = power } };
+	snprintf(made->uid, sizeof(made->uid), "uid-%d", ++world->made);
+	snprintf(made->name, sizeof(made->name), "web%d", world->made);
+	made->instance.meta.uid = made->uid;
+	made->instance.meta.name = made->name;
+}
+
+static int admit(struct world *world, struct made *made, struct err *err)
+{
+	int r = placement_admit(world->placement, &made->instance, err);
+
+	if (r == 0)
+		assert_string_equal(made->instance.spec.node, "node-1");
+	free(take(made->instance.spec.node));
+	return r;
+}
+
+static void test_what_runs_takes_room_and_what_stops_gives_it_back(void **state)
+{
+	auto_world struct world world;
+	struct made first, second;
+	struct err err = { 0 };
+
+	(void)state;
+	world_init(&world, 4, 8ull << GIB);
+	make(&world, &first, INSTANCE_VM, 2, 5ull << GIB, POWER_RUNNING);
+	make(&world, &second, INSTANCE_VM, 2, 4ull << GIB, POWER_RUNNING);
+	assert_int_equal(admit(&world, &first, &err), 0);
+	assert_int_equal(admit(&world, &second, &err), -ENOSPC);
+	assert_string_equal(err.msg, "node 'alpha': needs 4GiB of memory, has 3GiB free of 8GiB: use less, stop others, or promise more than there "
+				     "is (see 'strata explain config.overcommit')");
+	second.instance.spec.power = POWER_STOPPED;
+	assert_int_equal(admit(&world, &second, &err), 0);	/* Made, but not running. */
+	second.instance.spec.power = POWER_RUNNING;
+	assert_int_equal(admit(&world, &second, &err), -ENOSPC);
+	first.instance.spec.power = POWER_OFF;
+	placement_sync(world.placement, first.uid, &first.instance);
+	assert_int_equal(admit(&world, &second, &err), 0);
+	second.instance.spec.memory = 8ull << GIB;		/* It may grow into what it has itself. */
+	assert_int_equal(admit(&world, &second, &err), 0);
+	second.instance.spec.memory = (8ull << GIB) + 1;
+	assert_int_equal(admit(&world, &second, &err), -ENOSPC);
+	assert_true(strstr(err.msg, "8193MiB of memory is more than the host has (8GiB)") != NULL);
+	second.instance.spec.power = POWER_STOPPED;		/* Not even that much it could ever have. */
+	assert_int_equal(admit(&world, &second, &err), -ENOSPC);
+}
+
+/* Nothing is stored yet when the next request comes. */
+static void test_admission_counts_at_once_until_it_is_taken_back(void **state)
+{
+	auto_world struct world world;
+	struct made first, second;
+	struct err err = { 0 };
+
+	(void)state;
+	world_init(&world, 4, 8ull << GIB);
+	make(&world, &first, INSTANCE_VM, 2, 5ull << GIB, POWER_RUNNING);
+	make(&world, &second, INSTANCE_VM, 2, 5ull << GIB, POWER_RUNNING);
+	assert_int_equal(admit(&world, &first, &err), 0);
+	assert_int_equal(admit(&world, &second, &err), -ENOSPC);
+	placement_sync(world.placement, first.uid, NULL);	/* The transaction failed. */
+	assert_int_equal(admit(&world, &second, &err), 0);
+	placement_sync(world.placement, second.uid, &second.instance);
+	placement_sync(world.placement, second.uid, &second.instance);
+	assert_int_equal(admit(&world, &first, &err), -ENOSPC);
+	placement_sync(world.placement, second.uid, NULL);
+	placement_sync(world.placement, second.uid, NULL);
+	assert_int_equal(admit(&world, &first, &err), 0);
+}
+
+static void test_settings_change_what_may_be_promised(void **state)
+{
+	auto_world struct world world;
+	struct made made[4];
+	struct err err = { 0 };
+
+	(void)state;
+	world_init(&world, 1, 8ull << GIB);
+	for (int i = 0; i < 4; i++)
+		make(&world, &made[i], INSTANCE_VM, 1, 4ull << GIB, POWER_RUNNING);
+	assert_int_equal(admit(&world, &made[0], &err), 0);
+	assert_int_equal(admit(&world, &made[1], &err), 0);
+	assert_int_equal(admit(&world, &made[2], &err), -ENOSPC);
+	world.config.overcommit.vm.memory = 2;
+	placement_configure(world.placement, &world.config);
+	assert_int_equal(admit(&world, &made[2], &err), 0);
+	world.config.reserved.memory = 3ull << GIB;		/* 5 GiB, twice: 10 GiB for what runs, 12 are promised. */
+	placement_configure(world.placement, &world.config);
+	assert_int_equal(admit(&world, &made[3], &err), -ENOSPC);
+	assert_string_equal(err.msg, "node 'alpha': needs 2GiB of memory (for 4GiB, overcommitted), has 0B free after 3GiB reserved: use less, stop "
+				     "others, or promise more than there is (see 'strata explain config.overcommit')");
+	placement_sync(world.placement, made[0].uid, NULL);	/* What was given too little of is counted as little. */
+	placement_sync(world.placement, made[1].uid, NULL);
+	assert_int_equal(admit(&world, &made[3], &err), 0);
+	world.config.reserved.memory = 1ull << 40;
+	placement_configure(world.placement, &world.config);
+	assert_int_equal(admit(&world, &made[0], &err), -ENOSPC);
+}
+
+static void test_containers_have_ratios_of_their_own_and_may_ask_for_nothing(void **state)
+{
+	auto_world struct world world;
+	struct made made;
+	struct err err = { 0 };
+
+	(void)state;
+	world_init(&world, 1, 1ull << GIB);
+	for (int i = 0; i < 16; i++) {
+		make(&world, &made, INSTANCE_CONTAINER, 1, 1ull << GIB, POWER_RUNNING);
+		assert_int_equal(admit(&world, &made, &err), 0);
+	}
+	make(&world, &made, INSTANCE_CONTAINER, 1, 1 << 20, POWER_RUNNING);
+	assert_int_equal(admit(&world, &made, &err), -ENOSPC);
+	for (int i = 0; i < 1000; i++) {
+		make(&world, &made, INSTANCE_CONTAINER, 0, 0, POWER_RUNNING);	/* Without limits. */
+		assert_int_equal(admit(&world, &made, &err), 0);
+	}
+}
+
+/* CPUs are shared in time: a guest may have more than the host, within the ratio. */
+static void test_more_cpus_than_the_host_has(void **state)
+{
+	auto_world struct world world;
+	struct made made;
+	struct err err = { 0 };
+
+	(void)state;
+	world_init(&world, 2, 8ull << GIB);
+	make(&world, &made, INSTANCE_VM, 32, 1 << 20, POWER_RUNNING);
+	assert_int_equal(admit(&world, &made, &err), 0);
+	make(&world, &made, INSTANCE_VM, 1, 1 << 20, POWER_RUNNING);
+	assert_int_equal(admit(&world, &made, &err), -ENOSPC);
+	assert_true(strstr(err.msg, "needs 0.063 of cpus (for 1, overcommitted), has 0 free of 2") != NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_runs_takes_room_and_what_stops_gives_it_back),
+		cmocka_unit_test(test_admission_counts_at_once_until_it_is_taken_back),
+		cmocka_unit_test(test_settings_change_what_may_be_promised),
+		cmocka_unit_test(test_more_cpus_than_the_host_has),
+		cmocka_unit_test(test_containers_have_ratios_of_their_own_and_may_ask_for_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

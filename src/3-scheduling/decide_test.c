@@ -261,7 +261,7 @@ static void test_explain_names_numbers(void **state)
 	str_clear(&text);
 	explain_request(decider, cluster, &(struct request){ .gpu_count = 2, .gpu_milli = 1000 }, 1, &text);
 	assert_string_equal(str_text(&text), "fits 0 of 3 nodes; policy 'binpack', lowest cost first:\n"
-					     "large                does not fit: needs 2 GPUs with 1000m free each, 0 of 0 have that (the most free has 0m)\n");
+					     "large                does not fit: needs 2 whole GPUs, 0 of its 0 are free\n");
 	str_done(&text);
 }
 

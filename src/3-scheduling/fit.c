@@ -46,8 +46,12 @@ static void explain_gpus(const struct cluster *cluster, const struct request *re
 		return;
 	for (uint32_t i = 0; i < shape->gpu_count; i++)
 		largest = gpus->free_milli[i] > largest ? gpus->free_milli[i] : largest;
-	str_printf(text, "%sneeds %d GPUs with %dm free each, %d of %u have that (the most free has %dm)", text->size ? "; " : "",
-		   request->gpu_count, request->gpu_milli, able, shape->gpu_count, largest);
+	str_append(text, text->size ? "; " : "");
+	if (request_is_share(request))
+		str_printf(text, "needs %g of a GPU, the most free of its %u has %g", request->gpu_milli / 1000.0, shape->gpu_count, largest / 1000.0);
+	else
+		str_printf(text, "needs %d whole GPU%s, %d of its %u %s free", request->gpu_count, request->gpu_count == 1 ? "" : "s", able,
+			   shape->gpu_count, able == 1 ? "is" : "are");
 }
 
 void fit_explain_amount(const struct cluster *cluster, uint32_t d, int32_t need, int32_t asked, uint32_t node, struct str *text)

@@ -296,7 +296,7 @@ static void print_result(const struct synth *synth, struct sched_times *times, c
 
 int sched_synth(const struct sched_options *options, struct err *err)
 {
-	const char *name = options->policy ? options->policy : "best-fit";
+	const char *name = options->policy ? options->policy : options->filters ? "default" : "best-fit";
 	bool is_best_fit = text_equal(name, "best-fit");
 	__attribute__((cleanup(synth_done))) struct synth synth = { .is_random = options->is_random, .has_gpus = policy_find(name) != NULL };
 	const struct scan *scan = scan_at(0);
@@ -305,7 +305,8 @@ int sched_synth(const struct sched_options *options, struct err *err)
 	if (options->node_count < 1 || options->node_count > CLUSTER_NODES_MAX || options->requests < 1)
 		return err_set(err, -EINVAL, "synth needs --nodes from 1 to %d and --requests from 1", CLUSTER_NODES_MAX);
 	if (options->filters && (!text_equal(options->filters, "all") || !policy_find(name)))
-		return err_set(err, -EINVAL, "--filters is 'all', with a --policy that strata-sched policies lists");
+		return err_set(err, -EINVAL, "--filters '%s' with policy '%s': use all, with a policy that strata-sched policies lists",
+			       shown(options->filters), shown(name));
 	rng_init(&synth.rng, 1);
 	for (unsigned int i = 0; options->scan && scan && !text_equal(scan->name, options->scan); i++)
 		scan = scan_at(i + 1);

@@ -23,6 +23,7 @@ struct demand {
 	uint32_t groups[DEMAND_GROUPS_MAX], group_count;	/* It belongs to these. */
 	struct constraints constraints;
 	struct numa_demand numa;
+	const struct forecast *forecast;	/* Null: nothing is known. Borrowed, as the demand. */
 };
 
 #endif

@@ -17,6 +17,8 @@ int ledger_init(struct ledger *ledger, const struct cluster_dimension *dimension
 		return r;
 	places_init(&ledger->places, ledger->cluster);
 	ledger->quotas.cluster = ledger->cluster;
+	ledger->overcommit.cpu = cpu;
+	ledger->overcommit.memory = memory;
 	r = topology_init(&ledger->topology, ledger->cluster, cpu, memory, err);
 	if (r < 0)
 		ledger_done(ledger);
@@ -83,7 +85,7 @@ int ledger_check(const struct ledger *ledger, const struct demand *demand, struc
 
 struct request ledger_charge(const struct ledger *ledger, const struct demand *demand)
 {
-	struct request charged = overcommit_charge(&ledger->overcommit, demand->class, &demand->request);
+	struct request charged = overcommit_charge(&ledger->overcommit, demand->class, &demand->request, demand->forecast);
 
 	if (demand->numa.is_exclusive)		/* Nobody else has a part of these. */
 		charged.need[ledger->topology.cpu] = demand->request.need[ledger->topology.cpu];

@@ -320,7 +320,32 @@ static void test_overcommit_and_its_limits(void **state)
 	str_done(&text);
 	assert_int_equal(overcommit_set(&world.ledger.overcommit, 1, CPU, 500, &err), -EINVAL);
 	assert_string_equal(err.msg, "class 1: a ratio of 0.5: use 1 to 1000");
-	assert_int_equal(overcommit_charge(&world.ledger.overcommit, 1, &(struct request){ .need = { 1 } }).need[CPU], 1);
+	assert_int_equal(overcommit_charge(&world.ledger.overcommit, 1, &(struct request){ .need = { 1 } }, NULL).need[CPU], 1);
+}
+
+/* What is known of use is charged, between the ratio and what is asked for; without it nothing changes. */
+static void test_a_class_may_go_by_use(void **state)
+{
+	auto_world struct world world;
+	struct overcommit *overcommit = &world.ledger.overcommit;
+	const struct request asked = { .need = { 4000, 1000 } };
+	struct forecast known = { .is_usage_known = true, .cpu_p95_milli = 500, .memory_p95_milli = 900 };
+	const struct forecast unknown = { .cpu_p95_milli = 900 };
+	struct err err = { 0 };
+
+	(void)state;
+	world_init(&world, 1, 1);
+	assert_int_equal(overcommit_set(overcommit, 1, MEMORY, 2000, &err), 0);
+	assert_int_equal(overcommit_charge(overcommit, 1, &asked, &known).need[CPU], 1000);	/* It does not. */
+	assert_int_equal(overcommit_set_margin(overcommit, 1, 999, &err), -EINVAL);
+	assert_int_equal(overcommit_set_margin(overcommit, 1, 1200, &err), 0);
+	assert_int_equal(overcommit_charge(overcommit, 1, &asked, &known).need[CPU], 2400);
+	assert_int_equal(overcommit_charge(overcommit, 1, &asked, &known).need[MEMORY], 1000);	/* 1080, but no more than asked for. */
+	known.cpu_p95_milli = known.memory_p95_milli = 1;
+	assert_int_equal(overcommit_charge(overcommit, 1, &asked, &known).need[CPU], 1000);
+	assert_int_equal(overcommit_charge(overcommit, 1, &asked, &known).need[MEMORY], 500);
+	assert_int_equal(overcommit_charge(overcommit, 1, &asked, &unknown).need[CPU], 1000);
+	assert_int_equal(overcommit_charge(overcommit, 1, &asked, NULL).need[CPU], 1000);
 }
 
 static void test_quotas(void **state)
@@ -418,6 +443,7 @@ int main(void)
 		cmocka_unit_test(test_what_if_leaves_no_trace),
 		cmocka_unit_test(test_a_refusal_enters_nothing),
 		cmocka_unit_test(test_overcommit_and_its_limits),
+		cmocka_unit_test(test_a_class_may_go_by_use),
 		cmocka_unit_test(test_quotas),
 		cmocka_unit_test(test_refusals_are_summed_up),
 		cmocka_unit_test(test_stale_decisions_are_refused),

@@ -355,10 +355,81 @@ static void test_names_addresses_and_ports_are_taken_once(void **state)
 			 -EEXIST);
 }
 
+/* ---- Room ---- */
+
+/* Leaves one GiB for machines, whatever the host that runs the test has. */
+static void leave_one_gib(void)
+{
+	auto_json struct json *node = host_get(&host, "", "node");
+	auto_free char *body = text_format("{\"overcommit\":{\"vm\":{\"memory\":1}},\"reserved\":{\"memory\":%lld}}",
+					   (long long)json_int(json_path(node, "status.memory"), 0) - (1 << 30));
+
+	host_do(&host, CALL_CONFIG, NULL, NULL, NULL, body);
+}
+
+static int create_large(const char *name, const char *power)
+{
+	auto_free char *body = text_format("{\"meta\":{\"name\":\"%s\"},\"spec\":{\"image\":\"tiny\",\"memory\":\"600MiB\",\"power\":\"%s\"}}", name, power);
+
+	return host_call(&host, CALL_CREATE, "instance", NULL, NULL, body);
+}
+
+static void test_what_runs_needs_room(void **state)
+{
+	(void)state;
+	leave_one_gib();
+	assert_int_equal(create_large("a", "running"), 0);
+	assert_int_equal(create_large("b", "running"), -ENOSPC);
+	assert_string_equal(host_state(&host, "instances", "b"), "");
+	assert_int_equal(create_large("b", "stopped"), 0);
+	settle();
+	assert_int_equal(host_call(&host, CALL_START, "instance", "b", NULL, NULL), -ENOSPC);
+	assert_int_equal(host_call(&host, CALL_UPDATE, "instance", "a", NULL, "{\"spec\":{\"memory\":\"2GiB\"}}"), -ENOSPC);
+	host_crash(&host);
+	host_start(&host);
+	settle();
+	assert_string_equal(host_state(&host, "instances", "a"), "running");
+	assert_int_equal(host_call(&host, CALL_START, "instance", "b", NULL, NULL), -ENOSPC);
+	host_do(&host, CALL_STOP, "instance", "a", NULL, "{\"force\":true}");
+	host_do(&host, CALL_START, "instance", "b", NULL, NULL);
+	settle();
+	assert_string_equal(host_state(&host, "instances", "b"), "running");
+	assert_int_equal(host_call(&host, CALL_START, "instance", "a", NULL, NULL), -ENOSPC);
+	host_do(&host, CALL_DELETE, "instance", "b", NULL, "{\"force\":true}");
+	settle();
+	host_do(&host, CALL_START, "instance", "a", NULL, NULL);
+}
+
+/* Both come before either is stored; and what is refused for another reason gives its room back. */
+static void test_requests_at_the_same_time_do_not_share_room(void **state)
+{
+	struct answer answers[2] = { 0 };
+
+	(void)state;
+	leave_one_gib();
+	for (int i = 0; i < 2; i++) {
+		auto_free char *body = text_format("{\"meta\":{\"name\":\"c%d\"},\"spec\":{\"image\":\"tiny\",\"memory\":\"600MiB\"}}", i);
+
+		host_send(&host, CALL_CREATE, "instance", NULL, NULL, body, &answers[i]);
+	}
+	settle();
+	assert_true(answers[0].has_come && answers[1].has_come);
+	assert_int_equal(answers[0].code + answers[1].code, -ENOSPC);
+	host_do(&host, CALL_DELETE, "instance", answers[0].code ? "c1" : "c0", NULL, "{\"force\":true}");
+	settle();
+	assert_int_equal(host_call(&host, CALL_CREATE, "instance", NULL, NULL, "{\"meta\":{\"name\":\"d\"},\"spec\":{\"image\":\"tiny\","
+				   "\"memory\":\"600MiB\",\"nics\":[{\"network\":\"none\"}]}}"), -ENOENT);
+	assert_int_equal(create_large("e", "running"), 0);
+	answer_done(&answers[0]);
+	answer_done(&answers[1]);
+}
+
 int main(void)
 {
 #define SCENARIO(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		SCENARIO(test_what_runs_needs_room),
+		SCENARIO(test_requests_at_the_same_time_do_not_share_room),
 		SCENARIO(test_create_runs_and_delete_leaves_nothing),
 		SCENARIO(test_stop_start_pause_resume_restart),
 		SCENARIO(test_guest_that_does_not_listen_is_cut_after_the_timeout),

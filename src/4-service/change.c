@@ -60,6 +60,7 @@ static const char *see(enum kind_id kind)
 	case KIND_IMAGE: return "see 'strata image ls', or get it with 'strata image build' or 'strata image import'";
 	case KIND_VOLUME: return "see 'strata volume ls'";
 	case KIND_NETWORK: return "see 'strata network ls'";
+	case KIND_NODE: return "see 'strata node ls'";
 	case KIND_POOL: return "see 'strata pool ls'";
 	default: return "see 'strata ls'";
 	}

@@ -64,6 +64,7 @@ static void stored(void *data, const struct store_result *result)
 	field_done(&config_table, &core->config);
 	core->config = change->next;
 	placement_configure(core->placement, &core->config);
+	node_publish(core);
 	publish_config(core);
 	encode(&core->config, &body);
 	answer_json(change->call, 200, &body);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "1-hardware/inventory/inventory.h"
 #include "4-service/streams.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -57,6 +56,7 @@ static const struct {
 	[KIND_NETWORK] = { network_create, network_update, network_delete },
 	[KIND_SNAPSHOT] = { snapshot_create, NULL, snapshot_delete },
 	[KIND_POOL] = { pool_create, pool_update, pool_delete },
+	[KIND_NODE] = { NULL, node_update, NULL },
 };
 
 static void run_resource(struct core *core, struct call *call, call_fn *fn, const char *verb)
@@ -144,8 +144,12 @@ static void publish(struct core *core, const struct kind *kind, void *object)
 	auto_str struct str json = { 0 };
 	struct json_writer writer = { .out = &json };
 
-	if (!folder || kind->id == KIND_NODE)
+	if (!folder)
 		return;
+	if (kind->id == KIND_NODE) {
+		node_changed(core, object);
+		return;
+	}
 	if (kind->id == KIND_VOLUME)
 		text_replace(&((struct volume *)object)->status.instance, holder_of(core, meta->uid));
 	kind_encode(kind, object, &writer, NULL);
@@ -157,7 +161,7 @@ static void unpublish(struct core *core, const struct kind *kind, void *object)
 	struct meta *meta = kind_meta(object);
 	auto_free char *folder = folder_of(core, kind, meta);
 
-	if (folder && kind->id != KIND_NODE)
+	if (folder)
 		view_remove(core->params.view, folder, meta->name);
 }
 
@@ -189,12 +193,30 @@ static void publish_renamed(struct core *core, const struct kind *kind, void *ob
 
 static void publish_volumes(struct core *core);
 
+static void publish_node(void *data)
+{
+	struct core *core = data;
+
+	core->is_node_stale = false;
+	node_publish(core);
+}
+
+/* What a node has promised is part of what readers see of it: told once for all that changed together. */
+static void instance_placed(struct core *core, const char *uid, struct instance *instance)
+{
+	placement_sync(core->placement, uid, instance);
+	if (core->is_node_stale)
+		return;
+	core->is_node_stale = true;
+	loop_post(core->params.loop, publish_node, NULL, core);
+}
+
 static void object_changed(void *data, const struct kind *kind, void *object, enum objects_change change)
 {
 	struct core *core = data;
 
 	if (kind->id == KIND_INSTANCE && (change == OBJECTS_DESIRED || change == OBJECTS_REMOVED))
-		placement_sync(core->placement, kind_meta(object)->uid, change == OBJECTS_REMOVED ? NULL : object);
+		instance_placed(core, kind_meta(object)->uid, change == OBJECTS_REMOVED ? NULL : object);
 	if (change == OBJECTS_REMOVED) {
 		if (kind->id == KIND_INSTANCE)
 			publish_volumes(core);
@@ -248,15 +270,6 @@ void publish_all(struct core *core)
 	}
 }
 
-void node_publish(struct core *core)
-{
-	auto_str struct str json = { 0 };
-	struct json_writer writer = { .out = &json };
-
-	kind_encode(&kinds[KIND_NODE], core->node, &writer, NULL);
-	view_put(core->params.view, "", "node", json.data, json.size);
-}
-
 static void publish_version(struct core *core)
 {
 	auto_str struct str json = { 0 };
@@ -277,28 +290,13 @@ static int read_event(void *data, const struct store_kv *kv, struct err *err)
 	return 0;
 }
 
-static void read_node(struct core *core)
-{
-	struct node_status *status;
-
-	core->node = kind_new(&kinds[KIND_NODE]);
-	status = &core->node->status;
-	inventory_read(core->directory, status);
-	core->node->meta.uid = text_copy(core->node_uid);
-	text_replace(&core->node->meta.name, status->hostname);
-	core->node->meta.created_at = status->started_at = loop_wall_ms(core->params.loop);
-	text_replace(&status->version, core->params.version);
-	text_replace(&status->tag, core->node_tag);
-	text_replace(&status->boot_id, core->boot_id);
-	text_replace(&status->machine_driver, core->params.machines[INSTANCE_VM]->ops->name);
-}
-
 /* What should run takes its room before anything new is admitted. */
 static void place_all(struct core *core)
 {
 	const struct map *all = objects_all(core->objects, KIND_INSTANCE);
 
-	core->placement = placement_new(core->node, &core->config);
+	core->placement = placement_new(&core->config);
+	node_load(core);
 	for (size_t i = 0; i < all->count; i++)
 		placement_sync(core->placement, kind_meta(all->entries[i].value)->uid, all->entries[i].value);
 }
@@ -309,7 +307,7 @@ static int open_parts(struct core *core, struct err *err)
 	struct agent_params agent_params = {
 		.loop = params->loop, .work = params->work, .store = params->store,
 		.volume = params->volume, .pools = params->pools, .fabric = params->fabric, .images = params->images, .directory = core->directory,
-		.node = core->node->meta.uid, .boot_id = core->boot_id, .sample_ms = params->sample_ms,
+		.node = core->node_uid, .boot_id = core->boot_id, .sample_ms = params->sample_ms,
 	};
 	uint64_t revision;
 	int r;
@@ -339,7 +337,7 @@ int core_new(const struct core_params *params, struct core **ret_core, struct er
 		.params = *params, .directory = text_copy(params->directory), .node_uid = text_copy(params->node_uid),
 		.node_tag = text_copy(params->node_tag), .boot_id = text_copy(params->boot_id),
 	};
-	read_node(core);
+	node_read(core);
 	r = open_parts(core, err);
 	if (r < 0) {
 		core_free(core);
@@ -415,7 +413,7 @@ static void probe_done(void *data)
 		text_replace(&status->container_version, found->version[0] ? found->version : NULL);
 	for (size_t i = 0; i < found->warnings.count; i++)
 		push_text(&status->warnings, found->warnings.items[i]);
-	core->node->meta.revision++;
+	node_announce(core);
 	node_publish(core);
 	core->capabilities[job->kind] = *found;
 	core->knows[job->kind] = true;
@@ -434,6 +432,7 @@ void core_start(struct core *core)
 {
 	for (int kind = 0; kind < INSTANCE_KIND_COUNT; kind++)
 		start_probe(core, kind);
+	node_announce(core);
 	agent_start(core->agent);
 	network_create_default(core);
 	pool_create_default(core);

@@ -17,13 +17,16 @@ static const struct cluster_dimension dimensions[DIMENSIONS] = { [CPU] = { "cpus
 /* Instances of one kind and size share what the ledger keeps of them. */
 struct shared_demand { struct demand demand; char *key; uint32_t users; };
 
-struct placed { uint32_t binding; struct shared_demand *shared; };
+struct placed { uint32_t binding, node; struct shared_demand *shared; };
+
+struct host { char *uid; uint64_t memory; int64_t cpus; int64_t promised[DIMENSIONS]; };
 
 struct placement {
 	struct ledger ledger;
 	struct decider *decider;
-	const struct node *node;
-	uint32_t number;		/* Of this node in the ledger's cluster. */
+	VEC(struct host) hosts;		/* By number of the node in the ledger's cluster. */
+	struct map numbers;		/* uid of a node -> its number plus one. */
+	struct config_reserved reserved;
 	struct map demands;		/* "vm 2 512" -> struct shared_demand */
 	struct map placed;		/* uid -> struct placed */
 };
@@ -83,35 +86,93 @@ static void set_ratios(struct ledger *ledger, int kind, const struct config_rati
 		log_line(LOG_ERROR, "overcommit: %s", err.msg);
 }
 
-static void configure(struct placement *placement, const struct config *config)
+static void describe(const struct placement *placement, const struct host *host, int32_t total[DIMENSIONS], int32_t reserved[DIMENSIONS])
 {
-	const struct node_status *status = &placement->node->status;
-	int32_t total[DIMENSIONS] = { [CPU] = (int32_t)status->cpus * 1000, [MEMORY] = mib(status->memory) };
-	int32_t reserved[DIMENSIONS] = { [CPU] = (int32_t)config->reserved.cpus * 1000, [MEMORY] = mib(config->reserved.memory) };
-	struct err err;
-
+	total[CPU] = (int32_t)host->cpus * 1000;
+	total[MEMORY] = mib(host->memory);
+	reserved[CPU] = (int32_t)placement->reserved.cpus * 1000;
+	reserved[MEMORY] = mib(placement->reserved.memory);
 	for (int d = 0; d < DIMENSIONS; d++)
 		reserved[d] = reserved[d] < total[d] ? reserved[d] : total[d];
-	if (cluster_update_node(placement->ledger.cluster, placement->number, total, reserved, &err) < 0)
-		log_line(LOG_ERROR, "%s", err.msg);
-	set_ratios(&placement->ledger, INSTANCE_VM, &config->overcommit.vm);
-	set_ratios(&placement->ledger, INSTANCE_CONTAINER, &config->overcommit.container);
 }
 
-struct placement *placement_new(const struct node *node, const struct config *config)
+static void update_host(struct placement *placement, uint32_t number)
 {
-	const struct cluster_node host = { .name = node->meta.name ? node->meta.name : "localhost", .total = (int32_t[DIMENSIONS]){ 0 } };
+	int32_t total[DIMENSIONS], reserved[DIMENSIONS];
+	struct err err;
+
+	describe(placement, &placement->hosts.items[number], total, reserved);
+	if (cluster_update_node(placement->ledger.cluster, number, total, reserved, &err) < 0)
+		log_line(LOG_ERROR, "%s", err.msg);
+}
+
+static void configure(struct placement *placement, const struct config *config)
+{
+	placement->reserved = config->reserved;
+	set_ratios(&placement->ledger, INSTANCE_VM, &config->overcommit.vm);
+	set_ratios(&placement->ledger, INSTANCE_CONTAINER, &config->overcommit.container);
+	for (uint32_t number = 0; number < placement->hosts.count; number++)
+		update_host(placement, number);
+}
+
+struct placement *placement_new(const struct config *config)
+{
 	struct placement *placement = alloc(sizeof(*placement));
 	struct err err;
 
-	placement->node = node;
-	if (ledger_init(&placement->ledger, dimensions, DIMENSIONS, CPU, MEMORY, &err) < 0 ||
-	    cluster_add_node(placement->ledger.cluster, &host, &placement->number, &err) < 0)
+	if (ledger_init(&placement->ledger, dimensions, DIMENSIONS, CPU, MEMORY, &err) < 0)
 		abort();			/* Of constants. */
 	placement->ledger.compressible = 1u << CPU;
 	placement->decider = decider_new(placement->ledger.cluster, policy_at(0));
 	configure(placement, config);
 	return placement;
+}
+
+static uint32_t number_of(const struct placement *placement, const char *node_uid)
+{
+	void *found = node_uid ? map_get(&placement->numbers, node_uid) : NULL;
+
+	return found ? (uint32_t)(uintptr_t)found - 1 : CLUSTER_NONE;
+}
+
+static uint32_t add_host(struct placement *placement, const struct node *node)
+{
+	const struct cluster_node host = { .name = node->meta.name, .total = (int32_t[DIMENSIONS]){ 0 } };
+	uint32_t number;
+	struct err err;
+
+	if (cluster_add_node(placement->ledger.cluster, &host, &number, &err) < 0) {
+		log_line(LOG_ERROR, "%s", err.msg);
+		return CLUSTER_NONE;
+	}
+	*vec_push(&placement->hosts) = (struct host){ .uid = text_copy(node->meta.uid) };
+	map_put(&placement->numbers, node->meta.uid, (void *)(uintptr_t)(number + 1));
+	return number;
+}
+
+void placement_set_node(struct placement *placement, const struct node *node)
+{
+	uint32_t number = number_of(placement, node->meta.uid);
+	struct err err;
+
+	if (number == CLUSTER_NONE)
+		number = add_host(placement, node);
+	if (number == CLUSTER_NONE)
+		return;
+	placement->hosts.items[number].cpus = node->status.cpus;
+	placement->hosts.items[number].memory = node->status.memory;
+	update_host(placement, number);
+	if (ledger_cordon(&placement->ledger, number, node->spec.cordoned, &err) < 0)
+		log_line(LOG_ERROR, "%s", err.msg);
+}
+
+void placement_fill_node(const struct placement *placement, struct node *node)
+{
+	uint32_t number = number_of(placement, node->meta.uid);
+	const struct host *host = number == CLUSTER_NONE ? NULL : &placement->hosts.items[number];
+
+	node->status.cpus_promised = host ? host->promised[CPU] / 1000 : 0;
+	node->status.memory_promised = host ? (uint64_t)host->promised[MEMORY] << 20 : 0;
 }
 
 void placement_free(struct placement *placement)
@@ -126,6 +187,10 @@ void placement_free(struct placement *placement)
 		free(shared->key);
 		free(shared);
 	}
+	for (size_t i = 0; i < placement->hosts.count; i++)
+		free(placement->hosts.items[i].uid);
+	vec_done(&placement->hosts);
+	map_done(&placement->numbers);
 	map_done(&placement->placed);
 	map_done(&placement->demands);
 	decider_free(placement->decider);
@@ -135,38 +200,55 @@ void placement_free(struct placement *placement)
 
 /* ---- Entering and leaving ---- */
 
-static void forget(struct placement *placement, const char *uid)
+/* Came (sign 1) or went (-1). */
+static void count_promised(struct placement *placement, const struct placed *placed, int sign)
+{
+	for (int d = 0; d < DIMENSIONS; d++)
+		placement->hosts.items[placed->node].promised[d] += sign * placed->shared->demand.request.need[d];
+}
+
+/* Takes it out of what is remembered; the ledger has let it go already. */
+static void drop(struct placement *placement, const char *uid)
 {
 	struct placed *placed = map_remove(&placement->placed, uid);
+
+	count_promised(placement, placed, -1);
+	leave_demand(placement, placed->shared);
+	free(placed);
+}
+
+static void forget(struct placement *placement, const char *uid)
+{
+	const struct placed *placed = map_get(&placement->placed, uid);
 	struct err err;
 
 	if (!placed)
 		return;
 	if (ledger_unbind(&placement->ledger, placed->binding, &err) < 0)
 		log_line(LOG_ERROR, "placement: %s", err.msg);
-	leave_demand(placement, placed->shared);
-	free(placed);
+	drop(placement, uid);
 }
 
-static void remember(struct placement *placement, const char *uid, uint32_t binding, struct shared_demand *shared)
+static void remember(struct placement *placement, const char *uid, uint32_t binding, uint32_t node, struct shared_demand *shared)
 {
 	struct placed *placed = alloc(sizeof(*placed));
 
-	*placed = (struct placed){ binding, shared };
+	*placed = (struct placed){ binding, node, shared };
 	map_put(&placement->placed, uid, placed);
+	count_promised(placement, placed, 1);
 	decider_learn(placement->decider, &shared->demand.request);
 }
 
 /* As much of what it asks for as is left. */
-static struct shared_demand *clip(struct placement *placement, struct shared_demand *shared)
+static struct shared_demand *clip(struct placement *placement, uint32_t node, struct shared_demand *shared)
 {
 	const struct request *asked = &shared->demand.request;
 	int32_t left[DIMENSIONS];
 
 	for (uint32_t d = 0; d < DIMENSIONS; d++) {
-		int64_t room = (int64_t)cluster_free_amount(placement->ledger.cluster, d, placement->number) *
+		int64_t room = (int64_t)cluster_free_amount(placement->ledger.cluster, d, node) *
 			       placement->ledger.overcommit.permille[shared->demand.class][d] / 1000;
-		int32_t most = cluster_total(placement->ledger.cluster, d, placement->number);
+		int32_t most = cluster_total(placement->ledger.cluster, d, node);
 
 		room = room < most ? room : most;
 		left[d] = room < asked->need[d] ? (int32_t)room : asked->need[d];
@@ -178,47 +260,54 @@ static struct shared_demand *clip(struct placement *placement, struct shared_dem
 }
 
 /* What runs already, or should: takes the demand. */
-static void enter(struct placement *placement, const char *uid, struct shared_demand *shared)
+static void enter(struct placement *placement, const char *uid, uint32_t node, struct shared_demand *shared)
 {
 	uint32_t binding;
 	struct err err;
-	int r = ledger_bind(&placement->ledger, &shared->demand, placement->number, 0, &binding, &err);
+	int r = ledger_bind(&placement->ledger, &shared->demand, node, 0, &binding, &err);
 
 	if (r < 0) {
 		log_line(LOG_WARNING, "instance %s has less room than it was promised: %s", uid, err.msg);
-		shared = clip(placement, shared);
-		r = ledger_bind(&placement->ledger, &shared->demand, placement->number, 0, &binding, &err);
+		shared = clip(placement, node, shared);
+		r = ledger_bind(&placement->ledger, &shared->demand, node, 0, &binding, &err);
 	}
 	if (r < 0) {
 		log_line(LOG_ERROR, "instance %s is not counted: %s", uid, err.msg);
 		leave_demand(placement, shared);
 		return;
 	}
-	remember(placement, uid, binding, shared);
+	remember(placement, uid, binding, node, shared);
 }
 
 void placement_sync(struct placement *placement, const char *uid, const struct instance *instance)
 {
 	const struct placed *placed = map_get(&placement->placed, uid);
-	struct shared_demand *shared = instance && is_on(&instance->spec) ? demand_of(placement, &instance->spec) : NULL;
+	uint32_t node = instance && is_on(&instance->spec) ? number_of(placement, instance->spec.node) : CLUSTER_NONE;
+	struct shared_demand *shared = node != CLUSTER_NONE ? demand_of(placement, &instance->spec) : NULL;
 
-	if (placed && placed->shared == shared) {
+	if (placed && placed->shared == shared && placed->node == node) {
 		leave_demand(placement, shared);	/* Entered already. */
 		return;
 	}
 	forget(placement, uid);
-	if (!shared)
-		return;
-	enter(placement, uid, shared);
+	if (shared)
+		enter(placement, uid, node, shared);
 }
 
-static int refuse(struct placement *placement, const struct demand *demand, struct err *err)
+static bool is_all_cordoned(const struct cluster *cluster)
 {
-	auto_str struct str why = { 0 };
+	bool is_all = true;
 
-	explain_refusal(&placement->ledger, demand, &why);
-	return err_set(err, -ENOSPC, "%s: use less, stop others, or promise more than there is (see 'strata explain config.overcommit')",
-		       str_text(&why));
+	for (uint32_t node = 0; node < cluster->node_end; node++)
+		is_all &= cluster_shape(cluster, node)->is_cordoned;
+	return is_all;
+}
+
+static int refuse(const struct placement *placement, const char *why, struct err *err)
+{
+	if (is_all_cordoned(placement->ledger.cluster))
+		return err_set(err, -ENOSPC, "%s: let a node take instances again with 'strata node uncordon'", why);
+	return err_set(err, -ENOSPC, "%s: use less, stop others, or promise more than there is (see 'strata explain config.overcommit')", why);
 }
 
 /* For what does not run yet: a node that is large enough, the one with most memory free. */
@@ -238,17 +327,46 @@ static int choose_roomiest(struct placement *placement, const struct demand *dem
 
 static int choose(struct placement *placement, const struct demand *demand, bool must_have_room, struct decision *ret_decision, struct err *err)
 {
-	int r = decider_choose_for(placement->decider, &placement->ledger, demand, ret_decision, err);
+	auto_str struct str why = { 0 };
+	int r;
 
+	if (!placement->ledger.cluster->node_count)
+		return err_set(err, -EAGAIN, "no node is there yet: try again in a moment");
+	r = decider_choose_for(placement->decider, &placement->ledger, demand, ret_decision, err);
 	if (r == -ENOSPC && !must_have_room)
 		r = choose_roomiest(placement, demand, ret_decision);
-	return r == -ENOSPC ? refuse(placement, demand, err) : r;
+	if (r != -ENOSPC)
+		return r;
+	explain_refusal(&placement->ledger, demand, &why);
+	return refuse(placement, str_text(&why), err);
+}
+
+/* Where its disks are it stays, also on a node that takes nothing new. */
+static int stay(struct placement *placement, const struct demand *demand, uint32_t node, struct decision *ret_decision, struct err *err)
+{
+	auto_str struct str why = { 0 };
+
+	*ret_decision = (struct decision){ .node = node };
+	if (ledger_allows(&placement->ledger, demand, node))
+		return 0;
+	str_printf(&why, "node '%s': ", cluster_node_name(placement->ledger.cluster, node));
+	ledger_explain(&placement->ledger, demand, node, &why);
+	return refuse(placement, str_text(&why), err);
+}
+
+static int bind_chosen(struct placement *placement, const struct demand *demand, const struct decision *decision, uint32_t *ret_binding, struct err *err)
+{
+	int r = ledger_bind(&placement->ledger, demand, decision->node, decision->devices, ret_binding, err);
+	struct err why = *err;
+
+	return r == -ENOSPC ? refuse(placement, why.msg, err) : r;
 }
 
 int placement_admit(struct placement *placement, struct instance *instance, struct err *err)
 {
-	struct placed *placed = map_get(&placement->placed, instance->meta.uid);
+	const struct placed *placed = map_get(&placement->placed, instance->meta.uid);
 	struct shared_demand *shared = demand_of(placement, &instance->spec);
+	uint32_t node = number_of(placement, instance->spec.node);
 	struct decision decision;
 	uint32_t binding;
 	int r = 0;
@@ -256,9 +374,12 @@ int placement_admit(struct placement *placement, struct instance *instance, stru
 	ledger_begin(&placement->ledger);
 	if (placed)
 		r = ledger_unbind(&placement->ledger, placed->binding, err);
-	r = r ? r : choose(placement, &shared->demand, is_on(&instance->spec), &decision, err);
+	if (r == 0 && node != CLUSTER_NONE)
+		r = stay(placement, &shared->demand, node, &decision, err);
+	else if (r == 0)
+		r = choose(placement, &shared->demand, is_on(&instance->spec), &decision, err);
 	if (r == 0 && is_on(&instance->spec))
-		r = ledger_bind(&placement->ledger, &shared->demand, decision.node, decision.devices, &binding, err);
+		r = bind_chosen(placement, &shared->demand, &decision, &binding, err);
 	if (r < 0)
 		ledger_undo(&placement->ledger, 0);
 	ledger_keep(&placement->ledger);
@@ -266,13 +387,11 @@ int placement_admit(struct placement *placement, struct instance *instance, stru
 		leave_demand(placement, shared);
 	if (r < 0)
 		return r;
-	text_replace(&instance->spec.node, placement->node->meta.uid);
-	if (placed) {
-		leave_demand(placement, placed->shared);
-		free(map_remove(&placement->placed, instance->meta.uid));
-	}
+	text_replace(&instance->spec.node, placement->hosts.items[decision.node].uid);
+	if (placed)
+		drop(placement, instance->meta.uid);
 	if (is_on(&instance->spec))
-		remember(placement, instance->meta.uid, binding, shared);
+		remember(placement, instance->meta.uid, binding, decision.node, shared);
 	return 0;
 }
 
@@ -284,6 +403,7 @@ void placement_configure(struct placement *placement, const struct config *confi
 		const struct placed *old = placed.entries[i].value;
 		struct err err;
 
+		count_promised(placement, old, -1);
 		if (ledger_unbind(&placement->ledger, old->binding, &err) < 0)
 			log_line(LOG_ERROR, "placement: %s", err.msg);
 	}
@@ -292,7 +412,7 @@ void placement_configure(struct placement *placement, const struct config *confi
 	for (size_t i = 0; i < placed.count; i++) {
 		struct placed *old = placed.entries[i].value;
 
-		enter(placement, placed.entries[i].key, old->shared);
+		enter(placement, placed.entries[i].key, old->node, old->shared);
 		free(old);
 	}
 	map_done(&placed);

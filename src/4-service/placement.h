@@ -17,12 +17,16 @@
 
 struct placement;
 
-struct placement *placement_new(const struct node *node, const struct config *config);
+struct placement *placement_new(const struct config *config);
 void placement_free(struct placement *placement);
+/* A node is there, or has changed: what it has, its labels, whether it is cordoned. */
+void placement_set_node(struct placement *placement, const struct node *node);
+/* Fills in what is promised to what runs there. */
+void placement_fill_node(const struct placement *placement, struct node *node);
 /* Settings have changed: everything is entered anew. */
 void placement_configure(struct placement *placement, const struct config *config);
 
-/* Chooses a node for an instance that has none; checks that there is room where it has one. */
+/* Chooses a node for an instance that has none yet; checks that there is room where it has one. */
 int placement_admit(struct placement *placement, struct instance *instance, struct err *err);
 /* 'instance' as it is stored; null: there is none with this uid. */
 void placement_sync(struct placement *placement, const char *uid, const struct instance *instance);

@@ -13,6 +13,8 @@
 
 enum { GIB = 30 };
 
+struct made { struct instance instance; char uid[16], name[16]; };
+
 struct world {
 	struct node node;
 	struct config config;
@@ -26,7 +28,8 @@ static void world_init(struct world *world, int64_t cpus, uint64_t memory)
 					   .status = { .cpus = cpus, .memory = memory } } };
 	field_defaults(&config_table, &world->config);
 	world->config.overcommit.vm.memory = 1;
-	world->placement = placement_new(&world->node, &world->config);
+	world->placement = placement_new(&world->config);
+	placement_set_node(world->placement, &world->node);
 }
 
 static void world_done(struct world *world)
@@ -37,8 +40,6 @@ static void world_done(struct world *world)
 	free(world->node.meta.uid);
 }
 #define auto_world __attribute__((cleanup(world_done)))
-
-struct made { struct instance instance; char uid[16], name[16]; };
 
 static void make(struct world *world, struct made *made, int kind, int64_t cpus, uint64_t memory, int power)
 {
@@ -51,11 +52,16 @@ static void make(struct world *world, struct made *made, int kind, int64_t cpus,
 
 static int admit(struct world *world, struct made *made, struct err *err)
 {
-	int r = placement_admit(world->placement, &made->instance, err);
+	struct instance admitted = made->instance;
+	int r;
 
-	if (r == 0)
-		assert_string_equal(made->instance.spec.node, "node-1");
-	free(take(made->instance.spec.node));
+	admitted.spec.node = text_copy(made->instance.spec.node);
+	r = placement_admit(world->placement, &admitted, err);
+	if (r == 0) {
+		assert_string_equal(admitted.spec.node, "node-1");
+		made->instance.spec.node = world->node.meta.uid;
+	}
+	free(admitted.spec.node);
 	return r;
 }
 

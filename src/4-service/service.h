@@ -25,6 +25,7 @@ struct core {
 	struct map published;			/* uid -> the name it is published under. */
 	struct node *node;
 	struct placement *placement;
+	bool is_node_stale;			/* Readers are told soon. */
 	struct machine_capabilities capabilities[INSTANCE_KIND_COUNT];
 	bool knows[INSTANCE_KIND_COUNT];	/* ... has been asked. */
 	struct map next_hosts;			/* Network uid -> where the search for a free address goes on (a number). */
@@ -89,6 +90,7 @@ call_fn instance_create, instance_update, instance_delete, instance_start, insta
 	instance_resume, instance_clone, instance_restore, instance_attach, instance_detach;
 call_fn resource_rename;
 call_fn image_create, image_update, image_delete, image_tag, image_prune, instance_commit;
+call_fn node_update;
 call_fn volume_create, volume_update, volume_delete, volume_clone, volume_receive, volume_snapshot_restore;
 call_fn network_create, network_update, network_delete, snapshot_create, snapshot_delete, pool_create, pool_update, pool_delete;
 call_fn stream_attach, stream_console, stream_logs, stream_exec, stream_file_read, stream_file_write;
@@ -117,6 +119,12 @@ bool instance_uses_volume(const struct instance *instance, const char *uid, bool
 void schedule_start(struct core *core);
 void schedule_stop(struct core *core);
 void schedule_wake(struct core *core);			/* A volume or snapshot has changed. */
+
+/* Fills core->node with what this host is. */
+void node_read(struct core *core);
+void node_load(struct core *core);			/* All nodes go to the placement. */
+void node_announce(struct core *core);			/* Stores what this node is. */
+void node_changed(struct core *core, struct node *stored);
 
 int config_load(struct core *core, struct err *err);
 void node_publish(struct core *core);

@@ -26,4 +26,6 @@ FIELD_TABLE(node_status_table, node_status, "What a node is.",
 	FIELD(STRING, node_status, boot_id, .flags = FIELD_OMIT_EMPTY, .doc = "This boot of the host."),
 	FIELD(STRING, node_status, tag, .doc = "Part of every interface, table and cgroup name of this daemon."),
 	FIELD(TIME, node_status, started_at, .doc = "When the daemon started."),
+	FIELD(INT, node_status, cpus_promised, .doc = "CPUs that what runs there may use, all together."),
+	FIELD(SIZE, node_status, memory_promised, .unit = "bytes", .doc = "Memory that what runs there may use, all together."),
 );

@@ -1,5 +1,5 @@
 /*
- * node.h - the noun "node": a host. Only status; written by its own agent.
+ * node.h - the noun "node": a host. People write spec and labels; its own daemon writes status.
  */
 #ifndef MODEL_NODE_H
 #define MODEL_NODE_H
@@ -19,6 +19,8 @@ struct node_status {
 	char *boot_id;
 	char *tag;			/* Part of every interface, table and cgroup name of this daemon. */
 	int64_t started_at;		/* The daemon. */
+	int64_t cpus_promised;		/* To what runs there; from the ledger of placement.h, never stored. */
+	uint64_t memory_promised;
 };
 
 struct node {

@@ -400,6 +400,31 @@ static void test_what_runs_needs_room(void **state)
 	host_do(&host, CALL_START, "instance", "a", NULL, NULL);
 }
 
+static void cordon(bool is_cordoned)
+{
+	auto_json struct json *node = host_get(&host, "", "node");
+
+	host_do(&host, CALL_UPDATE, "node", json_string(json_path(node, "meta.name"), NULL), NULL,
+		is_cordoned ? "{\"spec\":{\"cordoned\":true}}" : "{\"spec\":{\"cordoned\":false}}");
+}
+
+static void test_a_cordoned_node_takes_nothing_new(void **state)
+{
+	(void)state;
+	run_web();
+	cordon(true);
+	assert_int_equal(create_large("a", "running"), -ENOSPC);
+	host_crash(&host);
+	host_start(&host);
+	settle();
+	assert_int_equal(create_large("a", "stopped"), -ENOSPC);
+	host_do(&host, CALL_RESTART, "instance", "web", NULL, NULL);	/* What is there stays. */
+	settle();
+	expect_state("running");
+	cordon(false);
+	assert_int_equal(create_large("a", "running"), 0);
+}
+
 /* Both come before either is stored; and what is refused for another reason gives its room back. */
 static void test_requests_at_the_same_time_do_not_share_room(void **state)
 {
@@ -429,6 +454,7 @@ int main(void)
 #define SCENARIO(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_what_runs_needs_room),
+		SCENARIO(test_a_cordoned_node_takes_nothing_new),
 		SCENARIO(test_requests_at_the_same_time_do_not_share_room),
 		SCENARIO(test_create_runs_and_delete_leaves_nothing),
 		SCENARIO(test_stop_start_pause_resume_restart),

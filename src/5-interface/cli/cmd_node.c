@@ -1,18 +1,50 @@
-/* node show, doctor, config, cert, backup, restore. */
+/* node, doctor, config, cert, backup, restore. */
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "5-interface/cli/commands.h"
+#include "5-interface/cli/each.h"
 #include "5-interface/cli/resource.h"
 #include "5-interface/cli/terminal.h"
 #include "5-interface/cli/transfer.h"
 #include "base/str.h"
 #include "model/config.h"
 
+static int run_node_ls(struct cli *cli, struct err *err)
+{
+	return output_list(cli, &(struct output_list){ .kind = &kinds[KIND_NODE], .path = "/v1/nodes" }, err);
+}
+
 static int run_node_show(struct cli *cli, struct err *err)
 {
-	return output_object(cli, &kinds[KIND_NODE], "/v1/node", err);
+	if (!cli_argument_count(cli))
+		return output_object(cli, &kinds[KIND_NODE], "/v1/node", err);
+	return resource_show(cli, &kinds[KIND_NODE], err);
+}
+
+static int run_node_set(struct cli *cli, struct err *err)
+{
+	return resource_set(cli, &kinds[KIND_NODE], err);
+}
+
+static int cordon_one(struct cli *cli, const char *name, void *data, struct err *err)
+{
+	auto_free char *path = request_path(kinds[KIND_NODE].plural, name, NULL);
+	auto_json struct json *patch = json_new_object();
+
+	json_set(spec_member(patch, "spec"), "cordoned", json_new_bool(data != NULL));
+	return request_json(cli, "PATCH", path, patch, NULL, err);
+}
+
+static int run_node_cordon(struct cli *cli, struct err *err)
+{
+	return each_argument(cli, cordon_one, cli, err);
+}
+
+static int run_node_uncordon(struct cli *cli, struct err *err)
+{
+	return each_argument(cli, cordon_one, NULL, err);
 }
 
 /* Doctor: every check, its remedy below it; exit code 1 when one failed. */
@@ -190,10 +222,36 @@ static int run_restore(struct cli *cli, struct err *err)
 	return cli->doors->restore(cli_argument(cli, 0), state, err);
 }
 
+const struct cli_command command_node_ls = {
+	.name = "node ls", .max = 0, .run = run_node_ls, .summary = "List hosts: what they have, and what of it is promised",
+	.options = OPTIONS(OUTPUT_OPTIONS),
+	.examples = EXAMPLES("strata node ls", "strata node ls -o json"),
+};
+
 const struct cli_command command_node_show = {
-	.name = "node show", .max = 0, .run = run_node_show, .summary = "Show this host: hardware, acceleration, warnings",
+	.name = "node show", .arguments = "[NAME...]", .max = -1, .completes = "nodes", .run = run_node_show,
+	.summary = "Show a host (this one): hardware, acceleration, warnings",
 	.options = OPTIONS(OUTPUT_OPTIONS),
 	.examples = EXAMPLES("strata node show", "strata node show -o json"),
+};
+
+const struct cli_command command_node_set = {
+	.name = "node set", .arguments = "NAME FIELD=VALUE...", .min = 2, .max = -1, .completes = "nodes", .run = run_node_set,
+	.summary = "Change a host's labels",
+	.more = "label.KEY= removes a label.",
+	.examples = EXAMPLES("strata node set alpha label.zone=b label.disk=ssd"),
+};
+
+const struct cli_command command_node_cordon = {
+	.name = "node cordon", .arguments = "NAME...", .min = 1, .max = -1, .completes = "nodes", .run = run_node_cordon,
+	.summary = "Let a host take no new instances; what is there stays",
+	.examples = EXAMPLES("strata node cordon alpha"),
+};
+
+const struct cli_command command_node_uncordon = {
+	.name = "node uncordon", .arguments = "NAME...", .min = 1, .max = -1, .completes = "nodes", .run = run_node_uncordon,
+	.summary = "Let a host take new instances again",
+	.examples = EXAMPLES("strata node uncordon alpha"),
 };
 
 const struct cli_command command_doctor = {

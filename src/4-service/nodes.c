@@ -1,0 +1,133 @@
+/* nodes.c - the noun node: this host tells what it is; people say what it should do. */
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include "1-hardware/inventory/inventory.h"
+#include "4-service/service.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+enum { ANNOUNCE_DELAY_MS = 100 };
+
+static const struct kind *const kind = &kinds[KIND_NODE];
+
+/* A host's name as a name of ours: "Alpha.example.org" is "alpha". */
+static char *name_from_host(const char *hostname)
+{
+	char *name = text_copy_length(hostname ? hostname : "", strcspn(hostname ? hostname : "", "."));
+	struct err err;
+
+	for (char *c = name; *c; c++)
+		*c = isalnum((unsigned char)*c) ? (char)tolower((unsigned char)*c) : '-';
+	if (name_check(name, &err) < 0)
+		text_replace(&name, "node");
+	return name;
+}
+
+void node_read(struct core *core)
+{
+	struct node_status *status;
+	struct meta *meta;
+
+	core->node = kind_new(kind);
+	meta = &core->node->meta;
+	status = &core->node->status;
+	inventory_read(core->directory, status);
+	meta->uid = text_copy(core->node_uid);
+	free(meta->name);
+	meta->name = name_from_host(status->hostname);
+	meta->created_at = status->started_at = loop_wall_ms(core->params.loop);
+	meta->generation = 1;
+	text_replace(&status->version, core->params.version);
+	text_replace(&status->tag, core->node_tag);
+	text_replace(&status->boot_id, core->boot_id);
+	text_replace(&status->machine_driver, core->params.machines[INSTANCE_VM]->ops->name);
+}
+
+/* What people said of this node, in 'stored', goes for what we keep of it. */
+static void take_stored(struct core *core, const struct node *stored)
+{
+	struct node *node = core->node;
+
+	field_done(&meta_table, &node->meta);
+	field_done(kind->spec, &node->spec);
+	field_copy(&meta_table, &stored->meta, &node->meta);
+	field_copy(kind->spec, &stored->spec, &node->spec);
+}
+
+static void publish(struct core *core, struct node *node, const char *folder, const char *name)
+{
+	auto_str struct str json = { 0 };
+	struct json_writer writer = { .out = &json };
+
+	placement_fill_node(core->placement, node);
+	kind_encode(kind, node, &writer, NULL);
+	view_put(core->params.view, folder, name, json.data, json.size);
+}
+
+void node_publish(struct core *core)
+{
+	publish(core, core->node, "", "node");
+	publish(core, core->node, "nodes", core->node->meta.name);
+}
+
+void node_changed(struct core *core, struct node *stored)
+{
+	if (!text_equal(stored->meta.uid, core->node_uid)) {
+		placement_set_node(core->placement, stored);
+		publish(core, stored, "nodes", stored->meta.name);
+		return;
+	}
+	take_stored(core, stored);
+	placement_set_node(core->placement, core->node);
+	node_publish(core);
+}
+
+void node_load(struct core *core)
+{
+	const struct map *all = objects_all(core->objects, KIND_NODE);
+	const struct node *stored = objects_get(core->objects, KIND_NODE, core->node_uid);
+
+	if (stored)
+		take_stored(core, stored);
+	placement_set_node(core->placement, core->node);
+	for (size_t i = 0; i < all->count; i++)
+		if (all->entries[i].value != stored)
+			placement_set_node(core->placement, all->entries[i].value);
+}
+
+static void announced(void *data, const struct store_result *result)
+{
+	(void)data;
+	if (result->err.code < 0)
+		log_line(LOG_ERROR, "this node cannot be entered in the store: %s", result->err.msg);
+}
+
+void node_announce(struct core *core)
+{
+	struct store_txn *txn = store_txn_new();
+
+	if (!objects_get(core->objects, KIND_NODE, core->node_uid)) {
+		objects_put_claims(txn, kind, NULL, core->node);
+		objects_put_desired(txn, kind, core->node);
+	}
+	objects_put_status(txn, kind, core->node);
+	txn->delay_ms = ANNOUNCE_DELAY_MS;
+	store_submit(core->params.store, txn, announced, NULL);
+}
+
+void node_update(struct core *core, struct call *call)
+{
+	struct change *change = resource_decode_patch(core, call, kind);
+	const struct node *old, *next;
+
+	if (!change)
+		return;
+	old = change->old;
+	next = change->next;
+	if (old->spec.cordoned != next->spec.cordoned)
+		change->event = next->spec.cordoned ? "cordoned" : "uncordoned";
+	change_commit(change);
+}

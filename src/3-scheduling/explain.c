@@ -31,14 +31,19 @@ static bool is_possible(const struct subject *subject, uint32_t node)
 	return fit_node(subject->cluster, &subject->request, node) && (!subject->demand || ledger_allows(subject->ledger, subject->demand, node));
 }
 
+static void explain_terms(const struct policy_choice *choice, struct str *text)
+{
+	for (uint32_t i = 0; i < choice->term_count; i++)
+		str_printf(text, "%s%s %.4f", i ? ", " : "", choice->terms[i].name, choice->terms[i].value);
+}
+
 static void explain_choice(const struct subject *subject, const struct rated *rated, struct str *text)
 {
 	str_printf(text, "%-20s ", cluster_node_name(subject->cluster, rated->node));
 	if (rated->unmet)
 		str_printf(text, "unmet preferences weigh %u, ", rated->unmet);
-	str_printf(text, "cost %.4f", rated->choice.cost);
-	for (uint32_t i = 0; i < rated->choice.term_count; i++)
-		str_printf(text, "%s%s %.4f", i ? ", " : ": ", rated->choice.terms[i].name, rated->choice.terms[i].value);
+	str_printf(text, "cost %.4f%s", rated->choice.cost, rated->choice.term_count ? ": " : "");
+	explain_terms(&rated->choice, text);
 	str_append_char(text, '\n');
 }
 
@@ -86,6 +91,23 @@ void explain_demand(const struct decider *decider, const struct ledger *ledger, 
 {
 	explain(&(struct subject){ .decider = decider, .cluster = ledger->cluster, .request = ledger_charge(ledger, demand), .ledger = ledger,
 				   .demand = demand }, limit, text);
+}
+
+bool explain_node(const struct decider *decider, const struct ledger *ledger, const struct demand *demand, uint32_t node, double *ret_cost,
+		  uint32_t *ret_unmet, struct str *text)
+{
+	struct request charged = ledger_charge(ledger, demand);
+	struct policy_choice choice;
+
+	if (!fit_node(ledger->cluster, &charged, node) || !ledger_allows(ledger, demand, node)) {
+		ledger_explain(ledger, demand, node, text);
+		return false;
+	}
+	decider_rate(decider, &charged, node, &choice);
+	*ret_cost = choice.cost;
+	*ret_unmet = constraints_unmet(&ledger->places, &demand->constraints, node);
+	explain_terms(&choice, text);
+	return true;
 }
 
 /* ---- In one sentence ---- */

@@ -14,6 +14,12 @@ void explain_request(const struct decider *decider, const struct cluster *cluste
 /* The same with all that is demanded; what is preferred and not met stands before the cost. */
 void explain_demand(const struct decider *decider, const struct ledger *ledger, const struct demand *demand, size_t limit, struct str *text);
 /*
+ * One node: true and its cost when it would do; then the text appended names the terms, else all that speaks against it.
+ * 'ret_unmet' is what its unmet preferences weigh.
+ */
+bool explain_node(const struct decider *decider, const struct ledger *ledger, const struct demand *demand, uint32_t node, double *ret_cost,
+		  uint32_t *ret_unmet, struct str *text);
+/*
  * Appends in one sentence why it is nowhere: with one node all that speaks against it, with more how many nodes are refused
  * for which first reason: "none of 3 nodes will do: 2 lack memory (needs 4GiB, the most free is 1GiB), 1 is cordoned".
  */

@@ -133,8 +133,11 @@ static bool explain_size(const struct ledger *ledger, const struct request *aske
 
 	if (d == DIMENSIONS_MAX)
 		return false;
-	str_printf(text, "%s of %s is more than the host has (%s)", cluster_amount(ledger->cluster, d, asked->need[d], wanted),
+	str_printf(text, "%s of %s is more than the host has (%s", cluster_amount(ledger->cluster, d, asked->need[d], wanted),
 		   ledger->cluster->dimensions[d].name, cluster_amount(ledger->cluster, d, cluster_total(ledger->cluster, d, node), had));
+	if (cluster_reserved(ledger->cluster, d, node))
+		str_printf(text, " after %s reserved", cluster_amount(ledger->cluster, d, cluster_reserved(ledger->cluster, d, node), had));
+	str_append_char(text, ')');
 	return true;
 }
 

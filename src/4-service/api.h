@@ -39,6 +39,7 @@ enum call_op {
 	CALL_FILE_READ,		/* {"path": "/etc/x"}: fds output, result. */
 	CALL_FILE_WRITE,	/* {"path": "/etc/x", "mode": 420}: fds input, result. */
 	CALL_COMMIT,		/* {"image": "new", "comment": "", "config": {...}}: 201 with the new image. */
+	CALL_PLACEMENT,		/* Reply: body [{"node": "a", "state": "here|possible|refused", "cost": 1.5, "text": "..."}] */
 	/* On volumes. */
 	CALL_VOLUME_CLONE,	/* {"name": "new", "snapshot": "s1" or absent} */
 	CALL_VOLUME_RECEIVE,	/* {"upload": "id"}: an incremental backup. 202. */

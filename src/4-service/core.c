@@ -22,6 +22,7 @@ static call_fn *const operations[CALL_OP_COUNT] = {
 	[CALL_PAUSE] = instance_pause,
 	[CALL_RESUME] = instance_resume,
 	[CALL_CLONE] = instance_clone,
+	[CALL_PLACEMENT] = instance_placement,
 	[CALL_COMMIT] = instance_commit,
 	[CALL_VOLUME_CLONE] = volume_clone,
 	[CALL_VOLUME_RECEIVE] = volume_receive,

@@ -604,3 +604,20 @@ void instance_detach(struct core *core, struct call *call)
 	change->event = "detach";
 	change_commit(change);
 }
+
+/* ---- Placement ---- */
+
+void instance_placement(struct core *core, struct call *call)
+{
+	struct instance *instance;
+	struct str json = { 0 };
+	struct json_writer writer = { .out = &json };
+	struct err err = { 0 };
+
+	if (find_instance(core, call->name, &instance, &err) < 0) {
+		answer_err(call, &err);
+		return;
+	}
+	placement_explain(core->placement, instance, &writer);
+	answer_json(call, 200, &json);
+}

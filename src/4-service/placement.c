@@ -417,3 +417,39 @@ void placement_configure(struct placement *placement, const struct config *confi
 	}
 	map_done(&placed);
 }
+
+static void explain_on(const struct placement *placement, const struct demand *demand, uint32_t node, bool is_here, struct json_writer *writer)
+{
+	auto_str struct str text = { 0 };
+	double cost = 0;
+	uint32_t unmet = 0;
+	bool is_possible = explain_node(placement->decider, &placement->ledger, demand, node, &cost, &unmet, &text);
+
+	json_write_object(writer, NULL);
+	json_write_string(writer, "node", cluster_node_name(placement->ledger.cluster, node));
+	json_write_string(writer, "state", is_here ? "here" : is_possible ? "possible" : "refused");
+	if (is_possible)
+		json_write_double(writer, "cost", cost);
+	json_write_string(writer, "text", str_text(&text));
+	json_write_end_object(writer);
+}
+
+void placement_explain(struct placement *placement, const struct instance *instance, struct json_writer *writer)
+{
+	const struct placed *placed = map_get(&placement->placed, instance->meta.uid);
+	struct shared_demand *shared = demand_of(placement, &instance->spec);
+	uint32_t here = number_of(placement, instance->spec.node);
+	struct err err;
+
+	ledger_begin(&placement->ledger);
+	if (placed && ledger_unbind(&placement->ledger, placed->binding, &err) < 0)
+		log_line(LOG_ERROR, "placement: %s", err.msg);
+	json_write_array(writer, NULL);
+	for (uint32_t node = 0; node < placement->ledger.cluster->node_end; node++)
+		if (cluster_shape(placement->ledger.cluster, node)->is_present)
+			explain_on(placement, &shared->demand, node, node == here, writer);
+	json_write_end_array(writer);
+	ledger_undo(&placement->ledger, 0);
+	ledger_keep(&placement->ledger);
+	leave_demand(placement, shared);
+}

@@ -11,6 +11,7 @@
 #ifndef SERVICE_PLACEMENT_H
 #define SERVICE_PLACEMENT_H
 
+#include "base/json.h"
 #include "model/config.h"
 #include "model/instance.h"
 #include "model/node.h"
@@ -28,6 +29,8 @@ void placement_configure(struct placement *placement, const struct config *confi
 
 /* Chooses a node for an instance that has none yet; checks that there is room where it has one. */
 int placement_admit(struct placement *placement, struct instance *instance, struct err *err);
+/* Why here, why not there: an array of one object per node, as of body_placement_table. */
+void placement_explain(struct placement *placement, const struct instance *instance, struct json_writer *writer);
 /* 'instance' as it is stored; null: there is none with this uid. */
 void placement_sync(struct placement *placement, const char *uid, const struct instance *instance);
 

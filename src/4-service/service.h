@@ -87,7 +87,7 @@ void resource_delete_unused(struct core *core, struct call *call, const struct k
 /* ---- The operations, one function per call_op ---- */
 typedef void call_fn(struct core *core, struct call *call);
 call_fn instance_create, instance_update, instance_delete, instance_start, instance_stop, instance_restart, instance_pause,
-	instance_resume, instance_clone, instance_restore, instance_attach, instance_detach;
+	instance_resume, instance_clone, instance_placement, instance_restore, instance_attach, instance_detach;
 call_fn resource_rename;
 call_fn image_create, image_update, image_delete, image_tag, image_prune, instance_commit;
 call_fn node_update;

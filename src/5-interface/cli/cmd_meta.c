@@ -1,10 +1,12 @@
 /* help, version, explain, completion, man. */
+#include <errno.h>
 #include <string.h>
 
 #include "5-interface/cli/commands.h"
 #include "5-interface/cli/each.h"
 #include "5-interface/cli/help.h"
 #include "5-interface/cli/request.h"
+#include "5-interface/cli/table.h"
 #include "base/str.h"
 #include "model/config.h"
 
@@ -48,7 +50,8 @@ static int unknown_kind(const char *name, struct err *err)
 	nearest = field_nearest(name, names, ARRAY_COUNT(names));
 	if (nearest)
 		return err_set(err, CLI_USAGE, "unknown kind '%s', did you mean '%s'?", shown(name), nearest);
-	return err_set(err, CLI_USAGE, "unknown kind '%s': use instance, image, volume, pool, network, snapshot, node or config", shown(name));
+	return err_set(err, CLI_USAGE, "'%s' is neither an instance (see 'strata ls') nor a kind: use instance, image, volume, pool, network, "
+		       "snapshot, node or config", shown(name));
 }
 
 /* The table at "spec.nics" of a kind, or the field in it. 'spec' may be left out: "instance.cpus". */
@@ -95,6 +98,35 @@ static int explain_kind(const struct kind *kind, const char *title, const char *
 	return 0;
 }
 
+/* Not a kind: an instance, then. Why is it there? */
+static int explain_placement(struct cli *cli, const char *name, struct err *err)
+{
+	auto_free char *path = request_path("instances", name, "placement", NULL);
+	auto_json struct json *json = NULL;
+	struct table table = { 0 };
+	int result = strchr(name, '.') ? -ENOENT : request_json(cli, "GET", path, NULL, &json, err);
+
+	if (result == -ENOENT)
+		return unknown_kind(name, err);
+	if (result < 0)
+		return result;
+	table_header(&table, "NODE", "STATE", "COST", "WHY", NULL);
+	for (size_t i = 0; i < json_count(json); i++) {
+		const struct json *item = json_at(json, i);
+
+		table_text(&table, json_string(json_get(item, "node"), ""));
+		table_text(&table, json_string(json_get(item, "state"), ""));
+		if (json_get(item, "cost"))
+			table_cell(&table, "%.3f", json_double(json_get(item, "cost"), 0));
+		else
+			table_text(&table, "-");
+		table_text(&table, json_string(json_get(item, "text"), ""));
+	}
+	table_print(&table, !cli_has(cli, "no-headers"), cli->out);
+	table_done(&table);
+	return 0;
+}
+
 static int run_explain(struct cli *cli, struct err *err)
 {
 	const char *title = cli_argument(cli, 0), *dot = strchr(title, '.'), *path = dot ? dot + 1 : "";
@@ -104,7 +136,7 @@ static int run_explain(struct cli *cli, struct err *err)
 	int result;
 
 	if (!kind && !text_equal(name, "config"))
-		return unknown_kind(name, err);
+		return explain_placement(cli, title, err);
 	result = kind ? explain_kind(kind, title, path, &text) : explain_path(&config_table, title, path, &text);
 	if (result < 0)
 		return err_set(err, CLI_USAGE, "%s has no field '%s': see 'strata explain %s'", name, shown(path), name);
@@ -138,9 +170,11 @@ const struct cli_command command_help = {
 };
 
 const struct cli_command command_explain = {
-	.name = "explain", .arguments = "KIND[.FIELD]", .min = 1, .max = 1, .run = run_explain,
-	.summary = "Explain the fields of instances, images, volumes, pools, ... and the configuration",
-	.examples = EXAMPLES("strata explain instance", "strata explain instance.memory", "strata explain instance.container"),
+	.name = "explain", .arguments = "KIND[.FIELD]|INSTANCE", .min = 1, .max = 1, .completes = "instances", .run = run_explain,
+	.summary = "Explain the fields of a kind or of the configuration; or why an instance is where it is",
+	.more = "Of an instance, for each node: what the policy's cost consists of, or what speaks against it.",
+	.options = OPTIONS({ "no-headers", 0, false, NULL, "Leave out the first line of tables." }),
+	.examples = EXAMPLES("strata explain instance", "strata explain instance.memory", "strata explain config.overcommit", "strata explain web"),
 };
 
 const struct cli_command command_completion = {

@@ -92,6 +92,14 @@ FIELD_TABLE(body_check_table, body_check, "One requirement of the host.",
 	FIELD(STRING, body_check, remedy, .doc = "What to do about it."),
 );
 
+static const char *const placement_states[] = { "here", "possible", "refused", NULL };
+FIELD_TABLE(body_placement_table, body_placement, "A node, as a place for an instance.",
+	FIELD(STRING, body_placement, node, .doc = "Its name."),
+	FIELD(ENUM, body_placement, state, .choices = placement_states, .doc = "Whether it is there, could be, or why not."),
+	FIELD(DOUBLE, body_placement, cost, .flags = FIELD_OMIT_EMPTY, .doc = "Of the policy; the lowest is chosen. Absent where there is no room."),
+	FIELD(STRING, body_placement, text, .doc = "What the cost consists of, or what speaks against it."),
+);
+
 FIELD_TABLE(body_error_table, body_error, "What went wrong.",
 	FIELD(INT, body_error, code, .doc = "The HTTP status."),
 	FIELD(STRING, body_error, message, .doc = "In words, with the value and the remedy."),

@@ -105,6 +105,9 @@ const struct route routes[] = {
 	  .body = CONTENT_TABLE, .body_table = &body_clone_table, .answer = CONTENT_OBJECT,
 	  .doc = "Copy the instance, or a snapshot of it, on write." },
 
+	{ METHOD_GET, "/v1/instances/{name}/placement", &handler_call, CALL_PLACEMENT, KIND_INSTANCE, .status = 200,
+	  .answer = CONTENT_TABLE_LIST, .answer_table = &body_placement_table, .doc = "Why it is on its node, and why not on others." },
+
 	KIND_READS(KIND_SNAPSHOT, SNAPSHOTS, "{child}"),
 	KIND_CREATE(KIND_SNAPSHOT, SNAPSHOTS),
 	KIND_DELETE(KIND_SNAPSHOT, SNAPSHOTS, "{child}"),

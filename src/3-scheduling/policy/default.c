@@ -10,6 +10,10 @@
  * opening  - a node that is still empty is worth keeping: for requests of many whole GPUs, and because a node that is being
  *            filled is offered all that comes. One with much of the scarcest dimension per GPU is opened first.
  *
+ * scarcity - GPUs that are asked for by requests which few nodes can serve (scarcity.c), because of the model, the number of
+ *            GPUs or what they need beside: others take them last. What is wanted twice as much costs four times: as long
+ *            as there is enough for all it hardly matters who takes it.
+ *
  * The sum is rounded: among nodes that waste about as much the first is filled, which gathers the load.
  * Measured against FGD and others by `strata-sched replay`; the weights were chosen on other seeds than those reported.
  */
@@ -22,6 +26,7 @@
 #define STARVING_WEIGHT 2.5
 #define OPENING_GPUS 0.3
 #define OPENING_FOR_RICHNESS 0.45	/* How much less for a node with just what the mix needs per GPU; twice that for twice as much. */
+#define SCARCITY_WEIGHT 0.3
 #define STEPS_PER_GPU 8.0
 
 /* Of the weight of the typical requests, the part that cannot use free GPUs with so much of each dimension beside each. */
@@ -104,6 +109,13 @@ static double share_device(const struct cluster *cluster, const struct typical *
 	return best;
 }
 
+static double scarcity(const struct typical *typical, const struct request *request, const struct cluster_shape *shape)
+{
+	double demand = (double)typical->scarcity.demand[shape->gpu_model][shape->gpu_count];
+
+	return demand * demand * request_gpu_milli(request) / GPU_WHOLE_MILLI;
+}
+
 static void rate(const struct cluster *cluster, const struct typical *typical, const struct request *request, uint32_t node,
 		 struct policy_choice *ret_choice)
 {
@@ -117,7 +129,7 @@ static void rate(const struct cluster *cluster, const struct typical *typical, c
 	else
 		ret_choice->devices = policy_tightest_devices(cluster, request, node);
 	double more = starving(cluster, typical, &before, request) - starving(cluster, typical, &before, NULL);
-	double opened = opening(cluster, typical, &before);
+	double opened = opening(cluster, typical, &before), scarce = scarcity(typical, request, before.shape);
 
 	if (!before.shape->gpu_count)		/* No GPU to waste: best fit. */
 		for (uint32_t d = 0; d < cluster->dimension_count; d++)
@@ -125,7 +137,8 @@ static void rate(const struct cluster *cluster, const struct typical *typical, c
 	policy_term(ret_choice, "holes", holes);
 	policy_term(ret_choice, "starving", more);
 	policy_term(ret_choice, "opening", opened);
-	ret_choice->cost = floor((HOLE_WEIGHT * holes + STARVING_WEIGHT * more + opened) * STEPS_PER_GPU + 1e-6);
+	policy_term(ret_choice, "scarcity", scarce);
+	ret_choice->cost = floor((HOLE_WEIGHT * holes + STARVING_WEIGHT * more + opened + SCARCITY_WEIGHT * scarce) * STEPS_PER_GPU + 1e-6);
 	if (!before.shape->gpu_count)
 		ret_choice->cost += 0.5 * left / cluster->dimension_count;
 }

@@ -29,26 +29,37 @@
 #define SCARCITY_WEIGHT 0.3
 #define STEPS_PER_GPU 8.0
 
-/* Of the weight of the typical requests, the part that cannot use free GPUs with so much of each dimension beside each. */
-static double starving_part(const struct typical *typical, uint32_t dimension_count, const double *per_gpu, uint32_t model)
+/* Lowers what each of eight kinds can use by the models that they accept. */
+static void heed_models(const uint64_t *models, uint32_t model, float *usable)
 {
-	float least[8], sum[8] = { 0 };
+	for (int i = 0; i < 8; i++)
+		if (models[i] && !(models[i] >> model & 1))
+			usable[i] = 0;
+}
+
+/* Of the weight of the typical requests, the part that cannot use free GPUs with so much of each dimension beside each. */
+static double starving_part(const struct typical *typical, uint32_t dimension_count, const float *per_gpu, uint32_t model)
+{
+	float sum[8] = { 0 };
 	double total = 0;
 
 	for (uint32_t k = 0; k < typical->gpu_kind_count; k += 8) {
-		for (int i = 0; i < 8; i++)
-			least[i] = 1;
-		for (uint32_t d = 0; d < dimension_count; d++)
-			for (int i = 0; i < 8; i++) {
-				float served = (float)per_gpu[d] * typical->gpus_per_unit[d][k + (uint32_t)i];
+		const float *weight = &typical->gpu_weight[k];
+		float usable[8] = { 1, 1, 1, 1, 1, 1, 1, 1 };
 
-				least[i] = served < least[i] ? served : least[i];
+		for (uint32_t d = 0; d < dimension_count; d++) {
+			const float *gpus_per_unit = &typical->gpus_per_unit[d][k];
+
+			for (int i = 0; i < 8; i++) {
+				float served = per_gpu[d] * gpus_per_unit[i];
+
+				usable[i] = served < usable[i] ? served : usable[i];
 			}
-		for (int i = 0; i < 8 && typical->is_model_asked_for; i++)
-			if (typical->gpu_models[k + (uint32_t)i] && !(typical->gpu_models[k + (uint32_t)i] >> model & 1))
-				least[i] = 0;
+		}
+		if (typical->is_model_asked_for)
+			heed_models(&typical->gpu_models[k], model, usable);
 		for (int i = 0; i < 8; i++)
-			sum[i] += (1 - least[i]) * (1 - least[i]) * typical->gpu_weight[k + (uint32_t)i];
+			sum[i] += (1 - usable[i]) * (1 - usable[i]) * weight[i];
 	}
 	for (int i = 0; i < 8; i++)
 		total += (double)sum[i];
@@ -63,14 +74,13 @@ struct before {				/* Of the node, whatever the device. */
 
 static double starving(const struct cluster *cluster, const struct typical *typical, const struct before *before, const struct request *request)
 {
-	double per_gpu[DIMENSIONS_MAX], gpus = before->gpus;
+	float per_gpu[DIMENSIONS_MAX];
+	double gpus = before->gpus - (request ? request_gpu_milli(request) / (double)GPU_WHOLE_MILLI : 0);
 
-	if (request)
-		gpus -= request_gpu_milli(request) / (double)GPU_WHOLE_MILLI;
 	if (gpus <= 0)
 		return 0;
 	for (uint32_t d = 0; d < cluster->dimension_count; d++)
-		per_gpu[d] = (before->free[d] - (request ? request->need[d] : 0) + 0.001) / gpus;
+		per_gpu[d] = (float)(before->free[d] - (request ? request->need[d] : 0)) / (float)gpus;
 	return gpus * starving_part(typical, cluster->dimension_count, per_gpu, before->shape->gpu_model);
 }
 

@@ -9,7 +9,6 @@
  *            that do not accept the model cannot use them at all, so that what few accept is given first to others.
  * opening  - a node that is still empty is worth keeping: for requests of many whole GPUs, and because a node that is being
  *            filled is offered all that comes. One with much of the scarcest dimension per GPU is opened first.
- *
  * scarcity - GPUs that are asked for by requests which few nodes can serve (scarcity.c), because of the model, the number of
  *            GPUs or what they need beside: others take them last. What is wanted twice as much costs four times: as long
  *            as there is enough for all it hardly matters who takes it.
@@ -26,7 +25,7 @@
 #define STARVING_WEIGHT 2.5
 #define OPENING_GPUS 0.3
 #define OPENING_FOR_RICHNESS 0.45	/* How much less for a node with just what the mix needs per GPU; twice that for twice as much. */
-#define SCARCITY_WEIGHT 0.3
+#define SCARCITY_WEIGHT 0.3		/* Of a GPU with the mean demand. Less loses requests for few models, more gains nothing. */
 #define STEPS_PER_GPU 8.0
 
 /* Lowers what each of eight kinds can use by the models that they accept. */

@@ -67,7 +67,7 @@ void decider_free(struct decider *decider)
 
 void decider_set_mix(struct decider *decider, const struct mix *mix)
 {
-	typical_init(&decider->typical, mix, 0.95);
+	typical_init(&decider->typical, mix, 0.95, decider->cluster);
 	forget_ratings(decider);
 }
 
@@ -80,7 +80,7 @@ void decider_learn(struct decider *decider, const struct request *request)
 	mix_add(&decider->known, request);
 	if (!decider->policy->is_using_mix || decider->known.total < decider->derived_at + decider->derived_at / 8 + 1)
 		return;
-	typical_init(&decider->typical, &decider->known, 0.95);
+	typical_init(&decider->typical, &decider->known, 0.95, decider->cluster);
 	decider->derived_at = decider->known.total;
 	forget_ratings(decider);
 }

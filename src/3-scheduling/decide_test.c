@@ -129,11 +129,11 @@ static void walk(const struct policy *policy)
 
 	rng_init(&rng, 5);
 	full_mix(&mix);
-	typical_init(&typical, &mix, 0.95);
 	auto_cluster struct cluster *cluster = make_cluster(&rng, 30);
 	auto_decider struct decider *decider = decider_new(cluster, policy);
 
 	memset(bound, 0xff, sizeof(bound));
+	typical_init(&typical, &mix, 0.95, cluster);
 	decider_set_mix(decider, &mix);
 	for (int step = 1; step < STEPS; step++) {
 		const struct request *request = random_kind(&rng);
@@ -269,10 +269,14 @@ static void test_holes_that_are_filled_waste_less(void **state)
 {
 	struct mix mix = { 0 };
 	struct typical typical;
+	struct rng rng;
 
 	(void)state;
+	rng_init(&rng, 1);
 	full_mix(&mix);
-	typical_init(&typical, &mix, 1);
+	auto_cluster struct cluster *cluster = make_cluster(&rng, 3);
+
+	typical_init(&typical, &mix, 1, cluster);
 	assert_int_equal(typical.count, ARRAY_COUNT(kinds));
 	assert_true(typical.hole_waste_milli[0] == 0 && typical.hole_waste_milli[150] == 150);
 	assert_true(typical.hole_waste_milli[160] < 160);
@@ -281,9 +285,58 @@ static void test_holes_that_are_filled_waste_less(void **state)
 	for (int hole = 0; hole <= GPU_WHOLE_MILLI; hole++)
 		assert_true(typical.hole_waste_milli[hole] >= 0 && typical.hole_waste_milli[hole] <= (float)hole);
 	mix_done(&mix);
-	typical_init(&typical, &mix, 1);	/* Nothing is known yet. */
+	typical_init(&typical, &mix, 1, cluster);	/* Nothing is known yet. */
 	assert_int_equal(typical.count, 0);
 	assert_true(typical.hole_waste_milli[500] == 500);
+}
+
+static const struct request one_gpu = { .need = { 8000, 30000 }, .gpu_count = 1, .gpu_milli = 1000 };
+
+struct few {				/* One node has what most requests do not need; many others do without. */
+	uint32_t gpu_count, gpu_count_of_others;
+	int32_t cpu;			/* More per GPU than others have, which invites to open it first. */
+	int others_take;		/* How many requests for one GPU the others can take. */
+	struct request needs_it;
+};
+
+static const struct few few[] = {
+	{ 8, 4, 256000, 32, { .need = { 80000, 300000 }, .gpu_count = 8, .gpu_milli = 1000 } },
+	{ 8, 8, 128000, 64, { .need = { 120000, 300000 }, .gpu_count = 8, .gpu_milli = 1000 } },
+	{ 1, 4, 32000, 32, { .need = { 8000, 30000 }, .gpu_count = 1, .gpu_milli = 1000, .gpu_models = 2 } },
+};
+
+static void check_last_is_placed(const struct few *item)
+{
+	auto_decider struct decider *decider = NULL;
+	struct rng rng = { 0 };
+	struct mix mix = { 0 };
+	struct decision decision;
+	struct err err = { 0 };
+	uint32_t binding;
+
+	auto_cluster struct cluster *cluster = make_cluster(&rng, 0);
+
+	add_node(cluster, "few", item->cpu, 786432, item->gpu_count, "B");
+	for (int n = 0; n < 8; n++)
+		add_node(cluster, "other", 96000, 393216, item->gpu_count_of_others, "A");
+	decider = decider_new(cluster, &policy_default);
+	for (int i = 0; i < item->others_take; i++)
+		mix_add(&mix, &one_gpu);
+	mix_add(&mix, &item->needs_it);
+	decider_set_mix(decider, &mix);
+	for (int i = 0; i < item->others_take; i++) {
+		assert_int_equal(decider_choose(decider, &one_gpu, &decision, &err), 0);
+		assert_int_equal(cluster_bind(cluster, &one_gpu, decision.node, decision.devices, &binding, &err), 0);
+	}
+	assert_int_equal(decider_choose(decider, &item->needs_it, &decision, &err), 0);
+	mix_done(&mix);
+}
+
+static void test_what_few_nodes_have_is_left_to_who_needs_it(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(few); i++)
+		check_last_is_placed(&few[i]);
 }
 
 static void test_mix_counts_kinds(void **state)
@@ -318,6 +371,7 @@ int main(void)
 		cmocka_unit_test(test_fitting_nowhere_and_being_impossible),
 		cmocka_unit_test(test_explain_names_numbers),
 		cmocka_unit_test(test_holes_that_are_filled_waste_less),
+		cmocka_unit_test(test_what_few_nodes_have_is_left_to_who_needs_it),
 		cmocka_unit_test(test_mix_counts_kinds),
 	};
 

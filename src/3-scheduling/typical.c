@@ -78,7 +78,7 @@ static void derive_columns(struct typical *typical)
 		typical->mean_gpus_per_unit[d] = need_sum[d] > 0 ? gpu_sum / need_sum[d] : 0;
 }
 
-void typical_init(struct typical *typical, const struct mix *mix, double share)
+void typical_init(struct typical *typical, const struct mix *mix, double share, const struct cluster *cluster)
 {
 	size_t count;
 	auto_free uint32_t *order = mix_typical(mix, share, &count);
@@ -95,4 +95,5 @@ void typical_init(struct typical *typical, const struct mix *mix, double share)
 	}
 	derive_holes(typical);
 	derive_columns(typical);
+	scarcity_init(&typical->scarcity, mix, cluster);
 }

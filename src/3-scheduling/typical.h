@@ -7,7 +7,7 @@
 #ifndef SCHEDULING_TYPICAL_H
 #define SCHEDULING_TYPICAL_H
 
-#include "3-scheduling/mix.h"
+#include "3-scheduling/scarcity.h"
 
 enum { TYPICAL_MAX = 256, TYPICAL_SIZES_MAX = TYPICAL_MAX };
 
@@ -33,9 +33,11 @@ struct typical {
 	uint64_t gpu_models[TYPICAL_MAX];
 	bool is_model_asked_for;		/* By any of them. */
 	double mean_gpus_per_unit[DIMENSIONS_MAX];	/* By what all of them need together. */
+
+	struct scarcity scarcity;	/* From the whole mix. */
 };
 
-/* The mix has only requests that passed cluster_check_request(). */
-void typical_init(struct typical *typical, const struct mix *mix, double share);
+/* The mix has only requests that passed cluster_check_request(); the cluster is the one they will come to. */
+void typical_init(struct typical *typical, const struct mix *mix, double share, const struct cluster *cluster);
 
 #endif

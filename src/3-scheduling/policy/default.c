@@ -9,6 +9,9 @@
  *            that do not accept the model cannot use them at all, so that what few accept is given first to others.
  * opening  - a node that is still empty is worth keeping: for requests of many whole GPUs, and because a node that is being
  *            filled is offered all that comes. One with much of the scarcest dimension per GPU is opened first.
+ * scarcity - GPUs that are asked for by requests which few nodes can serve (scarcity.c), because of the model, the number of
+ *            GPUs or what they need beside: others take them last. What is wanted twice as much costs four times: as long
+ *            as there is enough for all it hardly matters who takes it.
  *
  * The sum is rounded: among nodes that waste about as much the first is filled, which gathers the load.
  * Measured against FGD and others by `strata-sched replay`; the weights were chosen on other seeds than those reported.
@@ -22,28 +25,40 @@
 #define STARVING_WEIGHT 2.5
 #define OPENING_GPUS 0.3
 #define OPENING_FOR_RICHNESS 0.45	/* How much less for a node with just what the mix needs per GPU; twice that for twice as much. */
+#define SCARCITY_WEIGHT 0.3		/* Of a GPU with the mean demand. Less loses requests for few models, more gains nothing. */
 #define STEPS_PER_GPU 8.0
 
-/* Of the weight of the typical requests, the part that cannot use free GPUs with so much of each dimension beside each. */
-static double starving_part(const struct typical *typical, uint32_t dimension_count, const double *per_gpu, uint32_t model)
+/* Lowers what each of eight kinds can use by the models that they accept. */
+static void heed_models(const uint64_t *models, uint32_t model, float *usable)
 {
-	float least[8], sum[8] = { 0 };
+	for (int i = 0; i < 8; i++)
+		if (models[i] && !(models[i] >> model & 1))
+			usable[i] = 0;
+}
+
+/* Of the weight of the typical requests, the part that cannot use free GPUs with so much of each dimension beside each. */
+static double starving_part(const struct typical *typical, uint32_t dimension_count, const float *per_gpu, uint32_t model)
+{
+	float sum[8] = { 0 };
 	double total = 0;
 
 	for (uint32_t k = 0; k < typical->gpu_kind_count; k += 8) {
-		for (int i = 0; i < 8; i++)
-			least[i] = 1;
-		for (uint32_t d = 0; d < dimension_count; d++)
-			for (int i = 0; i < 8; i++) {
-				float served = (float)per_gpu[d] * typical->gpus_per_unit[d][k + (uint32_t)i];
+		const float *weight = &typical->gpu_weight[k];
+		float usable[8] = { 1, 1, 1, 1, 1, 1, 1, 1 };
 
-				least[i] = served < least[i] ? served : least[i];
+		for (uint32_t d = 0; d < dimension_count; d++) {
+			const float *gpus_per_unit = &typical->gpus_per_unit[d][k];
+
+			for (int i = 0; i < 8; i++) {
+				float served = per_gpu[d] * gpus_per_unit[i];
+
+				usable[i] = served < usable[i] ? served : usable[i];
 			}
-		for (int i = 0; i < 8 && typical->is_model_asked_for; i++)
-			if (typical->gpu_models[k + (uint32_t)i] && !(typical->gpu_models[k + (uint32_t)i] >> model & 1))
-				least[i] = 0;
+		}
+		if (typical->is_model_asked_for)
+			heed_models(&typical->gpu_models[k], model, usable);
 		for (int i = 0; i < 8; i++)
-			sum[i] += (1 - least[i]) * (1 - least[i]) * typical->gpu_weight[k + (uint32_t)i];
+			sum[i] += (1 - usable[i]) * (1 - usable[i]) * weight[i];
 	}
 	for (int i = 0; i < 8; i++)
 		total += (double)sum[i];
@@ -58,14 +73,13 @@ struct before {				/* Of the node, whatever the device. */
 
 static double starving(const struct cluster *cluster, const struct typical *typical, const struct before *before, const struct request *request)
 {
-	double per_gpu[DIMENSIONS_MAX], gpus = before->gpus;
+	float per_gpu[DIMENSIONS_MAX];
+	double gpus = before->gpus - (request ? request_gpu_milli(request) / (double)GPU_WHOLE_MILLI : 0);
 
-	if (request)
-		gpus -= request_gpu_milli(request) / (double)GPU_WHOLE_MILLI;
 	if (gpus <= 0)
 		return 0;
 	for (uint32_t d = 0; d < cluster->dimension_count; d++)
-		per_gpu[d] = (before->free[d] - (request ? request->need[d] : 0) + 0.001) / gpus;
+		per_gpu[d] = (float)(before->free[d] - (request ? request->need[d] : 0)) / (float)gpus;
 	return gpus * starving_part(typical, cluster->dimension_count, per_gpu, before->shape->gpu_model);
 }
 
@@ -104,6 +118,13 @@ static double share_device(const struct cluster *cluster, const struct typical *
 	return best;
 }
 
+static double scarcity(const struct typical *typical, const struct request *request, const struct cluster_shape *shape)
+{
+	double demand = (double)typical->scarcity.demand[shape->gpu_model][shape->gpu_count];
+
+	return demand * demand * request_gpu_milli(request) / GPU_WHOLE_MILLI;
+}
+
 static void rate(const struct cluster *cluster, const struct typical *typical, const struct request *request, uint32_t node,
 		 struct policy_choice *ret_choice)
 {
@@ -117,7 +138,7 @@ static void rate(const struct cluster *cluster, const struct typical *typical, c
 	else
 		ret_choice->devices = policy_tightest_devices(cluster, request, node);
 	double more = starving(cluster, typical, &before, request) - starving(cluster, typical, &before, NULL);
-	double opened = opening(cluster, typical, &before);
+	double opened = opening(cluster, typical, &before), scarce = scarcity(typical, request, before.shape);
 
 	if (!before.shape->gpu_count)		/* No GPU to waste: best fit. */
 		for (uint32_t d = 0; d < cluster->dimension_count; d++)
@@ -125,7 +146,8 @@ static void rate(const struct cluster *cluster, const struct typical *typical, c
 	policy_term(ret_choice, "holes", holes);
 	policy_term(ret_choice, "starving", more);
 	policy_term(ret_choice, "opening", opened);
-	ret_choice->cost = floor((HOLE_WEIGHT * holes + STARVING_WEIGHT * more + opened) * STEPS_PER_GPU + 1e-6);
+	policy_term(ret_choice, "scarcity", scarce);
+	ret_choice->cost = floor((HOLE_WEIGHT * holes + STARVING_WEIGHT * more + opened + SCARCITY_WEIGHT * scarce) * STEPS_PER_GPU + 1e-6);
 	if (!before.shape->gpu_count)
 		ret_choice->cost += 0.5 * left / cluster->dimension_count;
 }

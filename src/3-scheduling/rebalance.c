@@ -189,7 +189,7 @@ int rebalance(struct ledger *ledger, const struct rebalance *wanted, struct plan
 	auto_decider struct decider *decider = decider_new(ledger->cluster, wanted->policy);
 
 	decider_set_mix(decider, wanted->mix);
-	typical_init(&rebalancing.typical, wanted->mix, 0.95);
+	typical_init(&rebalancing.typical, wanted->mix, 0.95, ledger->cluster);
 	rebalancing.decider = decider;
 	rebalancing.is_moved = alloc((ledger->cluster->binding_end + 1) * sizeof(bool));
 	read_load(&rebalancing);

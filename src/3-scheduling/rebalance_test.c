@@ -220,7 +220,7 @@ static void test_fragments_are_gathered(void **state)
 	bind_to(&world, 1, 500, 500, 0);
 	bind_to(&world, 2, 400, 400, 0);
 	bind_to(&world, 2, 300, 300, 0);
-	typical_init(&typical, &world.mix, 1);
+	typical_init(&typical, &world.mix, 1, world.ledger.cluster);
 	assert_true(fabs(rebalance_stranded(world.ledger.cluster, &typical, 0) - 0.5) < 1e-6);
 	const struct rebalance ask = wanted(&world, &policy_binpack, 1 << GOAL_FRAGMENTATION);
 

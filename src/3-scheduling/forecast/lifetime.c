@@ -34,6 +34,7 @@ enum {
 	INPUTS = BIAS + 2 * LENGTHS + 2 * CONTEXTS,
 	LEVELS = 33,			/* Of a correction: logarithms of odds from -8 to 8. */
 	CONFIDENCES = 1000,
+	OUTCOMES = 1 << 13,
 	TOGETHER_S = 3600,
 	BURST_S = 60,
 };
@@ -55,6 +56,8 @@ struct record {
 	struct contexts contexts;
 	float mixed[LIFETIME_BOUNDS_MAX][SETS];
 	uint8_t level[LIFETIME_BOUNDS_MAX];
+	uint16_t confidence;		/* Of CONFIDENCES. */
+	uint8_t class;			/* As it was foretold. */
 	uint8_t learnt;			/* Bit k: question k. */
 	bool is_in_burst;
 	int16_t inputs[];		/* INPUTS for each question, in INPUT_UNITs. */
@@ -72,7 +75,8 @@ struct lifetime {
 	char *records;
 	size_t record_size;
 	uint64_t arrival_count, next[LIFETIME_BOUNDS_MAX];	/* The first arrival whose answer has not been waited for. */
-	uint32_t confidences[CONFIDENCES], confidence_count, cut_off;
+	struct outcomes { float all, right; } outcomes[CONFIDENCES];	/* Of forecasts by their confidence; the past fades. */
+	uint32_t outcome_count, cut_off;
 };
 
 static double stretch(double p)
@@ -116,7 +120,7 @@ static int check_options(struct lifetime_options *options, struct err *err)
 		memcpy(options->bounds_s, (const int64_t[]){ 900, 3600, 86400 }, 3 * sizeof(int64_t));
 	}
 	options->slots_log2 = options->slots_log2 ? options->slots_log2 : 18;
-	options->confident_share = options->confident_share > 0 ? options->confident_share : 0.35;
+	options->confident_accuracy = options->confident_accuracy > 0 ? options->confident_accuracy : 0.915;
 	if (options->bound_count > LIFETIME_BOUNDS_MAX)
 		return err_set(err, -EINVAL, "%zu bounds of classes: give at most %d", options->bound_count, LIFETIME_BOUNDS_MAX);
 	for (size_t i = 0; i < options->bound_count; i++)
@@ -124,8 +128,8 @@ static int check_options(struct lifetime_options *options, struct err *err)
 			return err_set(err, -EINVAL, "bound %lld s of a class: give growing ones above zero", (long long)options->bounds_s[i]);
 	if (options->slots_log2 < 10 || options->slots_log2 > 24)
 		return err_set(err, -EINVAL, "2^%u slots: give 10 to 24", options->slots_log2);
-	if (options->confident_share > 1)
-		return err_set(err, -EINVAL, "a confident share of %g: give at most 1", options->confident_share);
+	if (options->confident_accuracy > 1)
+		return err_set(err, -EINVAL, "a confident accuracy of %g: give at most 1", options->confident_accuracy);
 	return 0;
 }
 
@@ -148,6 +152,7 @@ int lifetime_new(const struct lifetime_options *options, struct lifetime **ret_l
 	lifetime->options = checked;
 	lifetime->question_count = questions;
 	lifetime->now_s = INT64_MIN;
+	lifetime->cut_off = CONFIDENCES;
 	lifetime->slots = alloc(((size_t)questions << checked.slots_log2) * sizeof(*lifetime->slots));
 	lifetime->weights = alloc(questions * sizeof(*lifetime->weights));
 	weights = &lifetime->weights[0][0][0][0];
@@ -270,6 +275,36 @@ static void learn_slot(struct slot *slot, uint32_t tag, int64_t arrives_s, doubl
 	slot->fast = (float)limit(slot->fast + (longer - slot->fast) * fmin(1, weight * fmax(FAST, part)), 0.003, 0.997);
 }
 
+/*
+ * Was the forecast right? The cut-off is the lowest confidence such that the forecasts at least as confident have been right as
+ * often as is promised.
+ */
+static void count_outcome(struct lifetime *lifetime, const struct record *record)
+{
+	bool is_right = record->class == (record->lives_s < 0 ? lifetime->question_count : lifetime_class_of(lifetime, record->lives_s));
+	struct outcomes *outcomes = &lifetime->outcomes[record->confidence];
+	double all = 0, right = 0;
+
+	outcomes->all++;
+	outcomes->right += is_right;
+	if (++lifetime->outcome_count % 64)
+		return;
+	lifetime->cut_off = CONFIDENCES;
+	for (uint32_t i = CONFIDENCES; i-- > 0;) {
+		all += lifetime->outcomes[i].all;
+		right += lifetime->outcomes[i].right;
+		if (lifetime->outcomes[i].all > 0 && right >= lifetime->options.confident_accuracy * all)
+			lifetime->cut_off = i;
+	}
+	if (lifetime->outcome_count < OUTCOMES)
+		return;
+	lifetime->outcome_count = 0;
+	for (uint32_t i = 0; i < CONFIDENCES; i++) {
+		lifetime->outcomes[i].all /= 2;
+		lifetime->outcomes[i].right /= 2;
+	}
+}
+
 static void learn(struct lifetime *lifetime, struct record *record, uint32_t question)
 {
 	const int64_t *bounds = lifetime->options.bounds_s;
@@ -277,9 +312,13 @@ static void learn(struct lifetime *lifetime, struct record *record, uint32_t que
 	bool has_ended = record->lives_s >= 0;
 	double longer = !has_ended || record->lives_s > bounds[question];
 
-	if (record->learnt & (1u << question) || (question && has_ended && record->lives_s <= bounds[question - 1]))
+	if (record->learnt & (1u << question))
 		return;
 	record->learnt |= (uint8_t)(1u << question);
+	if (question == record->class || (question + 1 == lifetime->question_count && record->class > question))
+		count_outcome(lifetime, record);
+	if (question && has_ended && record->lives_s <= bounds[question - 1])
+		return;
 	for (uint32_t i = 0; i < 2; i++) {
 		float *level = &lifetime->corrections[question][i ? FLAVOURS + record->contexts.rate : record->contexts.flavour][record->level[question]];
 
@@ -332,25 +371,9 @@ static void judge(const struct lifetime *lifetime, struct record *record, struct
 	for (uint32_t c = 1; c <= lifetime->question_count; c++)
 		if (ret_forecast->probabilities[c] > ret_forecast->probabilities[ret_forecast->class])
 			ret_forecast->class = c;
-	ret_forecast->is_confident = ret_forecast->probabilities[ret_forecast->class] * CONFIDENCES >= lifetime->cut_off + 1.0;
-}
-
-/* The cut-off follows from the confidences so far: what they were worth is not asked, only how many there were. */
-static void count_confidence(struct lifetime *lifetime, double confidence)
-{
-	uint32_t above = 0, wanted;
-
-	lifetime->confidences[(uint32_t)limit(confidence * CONFIDENCES, 0, CONFIDENCES - 1)]++;
-	if (++lifetime->confidence_count % 64)
-		return;
-	wanted = (uint32_t)(lifetime->options.confident_share * lifetime->confidence_count);
-	for (lifetime->cut_off = CONFIDENCES; lifetime->cut_off > 0 && above < wanted;)
-		above += lifetime->confidences[--lifetime->cut_off];
-	if (lifetime->confidence_count < 1u << 16)
-		return;
-	lifetime->confidence_count = 0;
-	for (uint32_t i = 0; i < CONFIDENCES; i++)
-		lifetime->confidence_count += lifetime->confidences[i] /= 2;
+	record->class = (uint8_t)ret_forecast->class;
+	record->confidence = (uint16_t)limit(ret_forecast->probabilities[ret_forecast->class] * CONFIDENCES, 0, CONFIDENCES - 1);
+	ret_forecast->is_confident = record->confidence >= lifetime->cut_off;
 }
 
 static const struct history *examine(struct lifetime *lifetime, const struct lifetime_subject *subject, struct record *record)
@@ -377,15 +400,14 @@ uint64_t lifetime_arrive(struct lifetime *lifetime, const struct lifetime_subjec
 
 	record->is_in_burst = own->count && lifetime->now_s - own->touched_s <= BURST_S;
 	judge(lifetime, record, ret_forecast);
-	count_confidence(lifetime, ret_forecast->probabilities[ret_forecast->class]);
+	uint64_t flavour = own->hash;
+
 	for (uint32_t i = 0; i < HISTORY_COUNT; i++) {
 		struct history *history = history_of(&lifetime->histories, subject, i, lifetime->now_s);
 
-		record->numbers[i] = history ? history_arrive(history, lifetime->now_s) : 0;
-		if (i == HISTORY_FLAVOUR)
-			lifetime->histories.all.flavour = history->hash;
+		record->numbers[i] = history ? history_arrive(history, flavour, lifetime->now_s) : 0;
 	}
-	record->number_of_all = history_arrive(&lifetime->histories.all, lifetime->now_s);
+	record->number_of_all = history_arrive(&lifetime->histories.all, flavour, lifetime->now_s);
 	return number;
 }
 

@@ -28,7 +28,7 @@ struct lifetime_options {		/* { 0 } means the defaults. */
 	int64_t bounds_s[LIFETIME_BOUNDS_MAX];	/* Growing; class c ends at bounds_s[c], which belongs to it. */
 	size_t bound_count;
 	uint32_t slots_log2;		/* Of memory for what was seen together: 10 to 24. */
-	double confident_share;		/* Of arrivals that is to be called confident. */
+	double confident_accuracy;	/* Forecasts are called confident if those so far were right so often: 0.93. */
 };
 
 struct lifetime_subject {
@@ -40,7 +40,7 @@ struct lifetime_subject {
 struct lifetime_forecast {
 	double probabilities[LIFETIME_CLASSES_MAX];	/* Their sum is 1. */
 	uint32_t class;			/* The most probable; its probability is the confidence. */
-	bool is_confident;		/* More so than all but the confident share of the arrivals before. */
+	bool is_confident;		/* By what became of earlier forecasts, see confident_accuracy. */
 	uint32_t flavour;		/* For lifetime_remaining(). */
 };
 

@@ -82,7 +82,7 @@ static double rate(const struct history *history, uint32_t i, int64_t now_s)
 	return history->rates[i] * exp(-(double)(now_s - history->touched_s) / rate_s[i]);
 }
 
-uint64_t history_arrive(struct history *history, int64_t now_s)
+uint64_t history_arrive(struct history *history, uint64_t flavour, int64_t now_s)
 {
 	history->in_second = in_second(history, now_s);
 	history->in_batch = in_batch(history, now_s);
@@ -90,7 +90,7 @@ uint64_t history_arrive(struct history *history, int64_t now_s)
 		history->rates[i] = rate(history, i, now_s) + 1;
 	history->touched_s = now_s;
 	history->alive_count++;
-	history->recent[history->count % RECENT] = (struct recent){ now_s, -1 };
+	history->recent[history->count % RECENT] = (struct recent){ now_s, -1, flavour };
 	return history->count++;
 }
 
@@ -158,6 +158,13 @@ static int64_t state(const struct lifetime_options *options, const struct recent
 	return 6 + (age_s > 60) + (age_s > 900) + (age_s > HOUR_S) + (age_s > DAY_S);
 }
 
+static int64_t flavour_at(const struct history *history, uint32_t k)
+{
+	const struct recent *recent = recent_at(history, k);
+
+	return recent ? (int64_t)recent->flavour : 0;
+}
+
 /* Eighths of the last few that lived longer than the first bound, and than the second. */
 static int64_t share(const struct lifetime_options *options, const struct history *history, int64_t now_s, uint32_t most)
 {
@@ -183,7 +190,8 @@ static void contexts_of_all(const struct lifetime_options *options, const struct
 {
 	const struct recent *last = recent_at(own, 0), *second = recent_at(own, 1), *any = recent_at(all, 0);
 	int64_t s1 = state(options, last, now_s), s2 = state(options, second, now_s), s3 = state(options, recent_at(own, 2), now_s);
-	int64_t age1 = age(last, now_s), age2 = age(second, now_s), age_any = age(any, now_s), any_flavour = (int64_t)all->flavour;
+	int64_t age1 = age(last, now_s), age2 = age(second, now_s), age_any = age(any, now_s);
+	int64_t any_flavour = flavour_at(all, 0);
 	int64_t rates[RATES], hour = now_s % HOUR_S, day = now_s % DAY_S, same = in_second(own, now_s);
 	int64_t all_minute = doublings(2 * rate(all, 1, now_s)), all_minutes = doublings(2 * rate(all, 2, now_s));
 	int64_t ended = own->ended_lives_s < 0 ? 0 : halves((double)own->ended_lives_s) + 1;
@@ -219,6 +227,11 @@ static void contexts_of_all(const struct lifetime_options *options, const struct
 		HASH(24, flavour, halves(own->alive_count), ended_class),
 		HASH(25, flavour, share(options, own, now_s, 8), day / 7200),
 		HASH(26, flavour, share(options, own, now_s, 4), rates[0], s1),
+		HASH(27, flavour, day / HOUR_S),
+		HASH(28, flavour, day / 60),
+		HASH(29, flavour, hour / 15, any_flavour, age_any / 2),
+		HASH(30, flavour, fine_state(any, now_s), any_flavour),
+		HASH(31, flavour, any_flavour, flavour_at(all, 1), flavour_at(all, 2)),
 	};
 
 	memcpy(contexts->hashes, hashes, sizeof(hashes));
@@ -235,11 +248,11 @@ static void contexts_of_key(const struct lifetime_options *options, const struct
 {
 	int64_t hash = (int64_t)key;
 
-	hashes[0] = HASH(31, hash);
-	hashes[1] = HASH(32, hash, (int64_t)flavour);
-	hashes[2] = HASH(33, hash, state(options, recent_at(history, 0), now_s), state(options, recent_at(history, 1), now_s),
+	hashes[0] = HASH(41, hash);
+	hashes[1] = HASH(42, hash, (int64_t)flavour);
+	hashes[2] = HASH(43, hash, state(options, recent_at(history, 0), now_s), state(options, recent_at(history, 1), now_s),
 			 age(recent_at(history, 0), now_s));
-	hashes[3] = HASH(34, hash, share(options, history, now_s, 8));
+	hashes[3] = HASH(44, hash, share(options, history, now_s, 8));
 }
 
 void contexts_of(const struct lifetime_options *options, struct histories *histories, const struct lifetime_subject *subject, int64_t now_s,

@@ -9,13 +9,16 @@ enum {
 	HISTORIES = 2048,		/* Of flavours and keys; a power of two. */
 	FLAVOURS = 64,			/* Groups of flavours, by hash; a power of two. */
 	RATES = 4,
-	CONTEXTS_OF_ALL = 26, CONTEXTS_OF_KEY = 4,
+	CONTEXTS_OF_ALL = 31, CONTEXTS_OF_KEY = 4,
 	CONTEXTS = CONTEXTS_OF_ALL + LIFETIME_KEYS * CONTEXTS_OF_KEY,
 	SETS = 4,			/* Of weights... */
 	SET_SIZE = 120,			/* ... of which a set has so many, chosen by what is going on. */
 };
 
-struct recent { int64_t arrives_s, lives_s; };	/* lives_s -1: it still runs. */
+struct recent {
+	int64_t arrives_s, lives_s;	/* lives_s -1: it still runs. */
+	uint64_t flavour;
+};
 
 /* What happened lately to instances that have something in common. */
 struct history {
@@ -27,7 +30,6 @@ struct history {
 	int64_t touched_s;		/* The last arrival. */
 	uint32_t in_second, in_batch;	/* Arrivals before it in the same second; without a long pause. */
 	int64_t ended_s, ended_lives_s;	/* The last that ended; -1: none yet. */
-	uint64_t flavour;		/* Of the last arrival. */
 };
 
 struct histories {
@@ -47,7 +49,8 @@ enum { HISTORY_FLAVOUR, HISTORY_KEYS, HISTORY_COUNT = HISTORY_KEYS + LIFETIME_KE
 uint64_t lifetime_hash(uint64_t hash, uint64_t value);
 /* The history of the subject's flavour or of one of its keys; null when it has no such key. */
 struct history *history_of(struct histories *histories, const struct lifetime_subject *subject, uint32_t which, int64_t now_s);
-uint64_t history_arrive(struct history *history, int64_t now_s);	/* Returns the arrival's number. */
+/* Returns the arrival's number. */
+uint64_t history_arrive(struct history *history, uint64_t flavour, int64_t now_s);
 void history_end(struct history *history, uint64_t number, int64_t now_s, int64_t lives_s);
 /*
  * Of the last arrivals that lived longer than 'over_s' and of which it is known by now whether they lived longer than 'bound_s' too:

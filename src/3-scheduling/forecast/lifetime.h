@@ -22,7 +22,6 @@
 #include "base/err.h"
 
 enum { LIFETIME_CLASSES_MAX = 6, LIFETIME_BOUNDS_MAX = LIFETIME_CLASSES_MAX - 1 };
-enum lifetime_key { LIFETIME_IMAGE, LIFETIME_PROJECT, LIFETIME_LABEL, LIFETIME_KEYS };
 
 struct lifetime_options {		/* { 0 } means the defaults. */
 	int64_t bounds_s[LIFETIME_BOUNDS_MAX];	/* Growing; class c ends at bounds_s[c], which belongs to it. */
@@ -32,7 +31,7 @@ struct lifetime_options {		/* { 0 } means the defaults. */
 };
 
 struct lifetime_subject {
-	uint64_t keys[LIFETIME_KEYS];
+	uint64_t keys[FORECAST_KEYS];
 	int32_t cpu_m, memory_mib;
 	int64_t arrives_s;
 };

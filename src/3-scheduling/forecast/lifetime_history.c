@@ -262,7 +262,7 @@ void contexts_of(const struct lifetime_options *options, struct histories *histo
 
 	*ret_contexts = (struct contexts){ 0 };
 	contexts_of_all(options, history_of(histories, subject, HISTORY_FLAVOUR, now_s), &histories->all, (int64_t)flavour, now_s, ret_contexts);
-	for (uint32_t k = 0; k < LIFETIME_KEYS; k++) {
+	for (uint32_t k = 0; k < FORECAST_KEYS; k++) {
 		const struct history *history = history_of(histories, subject, HISTORY_KEYS + k, now_s);
 
 		if (history)

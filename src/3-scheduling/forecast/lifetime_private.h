@@ -10,7 +10,7 @@ enum {
 	FLAVOURS = 64,			/* Groups of flavours, by hash; a power of two. */
 	RATES = 4,
 	CONTEXTS_OF_ALL = 31, CONTEXTS_OF_KEY = 4,
-	CONTEXTS = CONTEXTS_OF_ALL + LIFETIME_KEYS * CONTEXTS_OF_KEY,
+	CONTEXTS = CONTEXTS_OF_ALL + FORECAST_KEYS * CONTEXTS_OF_KEY,
 	SETS = 4,			/* Of weights... */
 	SET_SIZE = 120,			/* ... of which a set has so many, chosen by what is going on. */
 };
@@ -44,7 +44,7 @@ struct contexts {
 	uint8_t flavour, rate;
 };
 
-enum { HISTORY_FLAVOUR, HISTORY_KEYS, HISTORY_COUNT = HISTORY_KEYS + LIFETIME_KEYS };
+enum { HISTORY_FLAVOUR, HISTORY_KEYS, HISTORY_COUNT = HISTORY_KEYS + FORECAST_KEYS };
 
 uint64_t lifetime_hash(uint64_t hash, uint64_t value);
 /* The history of the subject's flavour or of one of its keys; null when it has no such key. */

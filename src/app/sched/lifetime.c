@@ -20,7 +20,7 @@
 
 #define TOP_SHARE 0.35
 
-enum { NEED_COLUMNS = 4, COLUMNS = NEED_COLUMNS + LIFETIME_KEYS, FLAVOURS_MAX = 4096 };
+enum { NEED_COLUMNS = 4, COLUMNS = NEED_COLUMNS + FORECAST_KEYS, FLAVOURS_MAX = 4096 };
 
 struct machine {
 	struct lifetime_subject subject;
@@ -112,7 +112,7 @@ static int read_machine(struct trial *trial, const struct csv *csv, const int co
 	if (count && at_s < trial->machines.items[count - 1].subject.arrives_s)
 		return err_set(err, -EINVAL, "%s:%llu: arrives before the machine above it: sort by 'at'", csv->path,
 			       (unsigned long long)csv->line_number);
-	for (int k = 0; k < LIFETIME_KEYS; k++)
+	for (int k = 0; k < FORECAST_KEYS; k++)
 		machine.subject.keys[k] = columns[NEED_COLUMNS + k] < 0 ? 0 : key_of(csv->fields[columns[NEED_COLUMNS + k]]);
 	r = flavour_of(trial, &machine.subject, csv, &machine.flavour, err);
 	if (r < 0)

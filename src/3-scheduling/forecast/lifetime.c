@@ -1,20 +1,7 @@
 /*
- * Classes of lifetimes, learnt online by mixing what many contexts say.
+ * What is remembered of arrivals until it is known how long they lived, and what is answered; see lifetime_mix.c for the learning.
  *
  * A class is found by a chain of questions: does it live longer than the first bound; if so, longer than the second; and so on.
- * Every question has its own learner, made as in the compressors of the PAQ family (Mahoney, "Adaptive Weighing of Context Models
- * for Lossless Data Compression", 2005):
- *
- *   contexts      hashes of coarse facts about an arrival (lifetime_history.c). A slot per context keeps the share of its
- *                 earlier arrivals that lived longer: a slow one over all of them, a fast one over the last few.
- *   mixing        the logarithms of their odds are weighted and added. The weights are learnt by gradient descent on the
- *                 coding cost; several sets of weights, chosen by what is going on, are averaged.
- *   correction    of the result, by what came true when the result was alike.
- *
- * Clouds start instances in bursts which share a fate: a hundred of them are closer to one observation than to a hundred. So
- * what follows another closely counts only in part, in slots (BURST_COUNT) and in weights (BURST_STEP); without that, the last burst
- * would be all that is remembered.
- *
  * Answers come late, and those of the short-lived first. Learning them as they come would make everything look short-lived
  * for a while after each burst. So a question is learnt from all arrivals of a time together, when the answer is known of the
  * last of them: at the age of its bound. Beyond an hour that takes too long, and is learnt as it comes.
@@ -30,32 +17,18 @@
 
 enum {
 	RECORDS = 1 << 14,		/* Of arrivals that something is still to be learnt from. */
-	LENGTHS = 3, BIAS = 1,
-	INPUTS = BIAS + 2 * LENGTHS + 2 * CONTEXTS,
-	LEVELS = 33,			/* Of a correction: logarithms of odds from -8 to 8. */
+	LENGTHS = TALLIES / 2,
 	CONFIDENCES = 1000,
 	OUTCOMES = 1 << 13,
 	TOGETHER_S = 3600,
 	BURST_S = 60,
 };
 
-static const double
-	BURST_COUNT = 0.1, BURST_STEP = 0.08, STEP = 1e-3, BIAS_STEP = 0.03, WEIGHT = 0.02, CORRECTION_STEP = 0.01,
-	COUNT_MOST = 200, FAST = 0.4;
-static const float INPUT_UNIT = 1.0f / 2048;
-
-struct slot {
-	float slow, fast, count;
-	uint32_t seen_s;		/* Lowest bits. */
-	uint32_t tag;
-};
-
 struct record {
 	int64_t arrives_s, lives_s;	/* lives_s -1: not known. */
 	uint64_t numbers[HISTORY_COUNT], number_of_all;	/* In its histories. */
 	struct contexts contexts;
-	float mixed[LIFETIME_BOUNDS_MAX][SETS];
-	uint8_t level[LIFETIME_BOUNDS_MAX];
+	struct answer answers[LIFETIME_BOUNDS_MAX];
 	uint16_t confidence;		/* Of CONFIDENCES. */
 	uint8_t class;			/* As it was foretold. */
 	uint8_t learnt;			/* Bit k: question k. */
@@ -69,30 +42,13 @@ struct lifetime {
 	int64_t now_s;
 	struct histories histories;
 	struct spreads spreads;
-	struct slot *slots;		/* A context's slots for all questions lie together. */
-	float (*weights)[SETS][SET_SIZE][INPUTS];
-	float corrections[LIFETIME_BOUNDS_MAX][FLAVOURS + 10][LEVELS];
+	struct mixer mixer;
 	char *records;
 	size_t record_size;
 	uint64_t arrival_count, next[LIFETIME_BOUNDS_MAX];	/* The first arrival whose answer has not been waited for. */
 	struct outcomes { float all, right; } outcomes[CONFIDENCES];	/* Of forecasts by their confidence; the past fades. */
 	uint32_t outcome_count, cut_off;
 };
-
-static double stretch(double p)
-{
-	return log(p / (1 - p));
-}
-
-static double squash(double x)
-{
-	return 1 / (1 + exp(-x));
-}
-
-static double limit(double x, double low, double high)
-{
-	return x < low ? low : x > high ? high : x;
-}
 
 uint32_t lifetime_class_in(const struct lifetime_options *options, int64_t lives_s)
 {
@@ -147,21 +103,12 @@ int lifetime_new(const struct lifetime_options *options, struct lifetime **ret_l
 		return r;
 	struct lifetime *lifetime = alloc(sizeof(*lifetime));
 	uint32_t questions = (uint32_t)checked.bound_count;
-	float *weights;
 
 	lifetime->options = checked;
 	lifetime->question_count = questions;
 	lifetime->now_s = INT64_MIN;
 	lifetime->cut_off = CONFIDENCES;
-	lifetime->slots = alloc(((size_t)questions << checked.slots_log2) * sizeof(*lifetime->slots));
-	lifetime->weights = alloc(questions * sizeof(*lifetime->weights));
-	weights = &lifetime->weights[0][0][0][0];
-	for (size_t i = 0; i < questions * sizeof(*lifetime->weights) / sizeof(float); i++)
-		weights[i] = (float)WEIGHT;
-	for (uint32_t k = 0; k < questions; k++)
-		for (uint32_t i = 0; i < FLAVOURS + 10; i++)
-			for (int level = 0; level < LEVELS; level++)
-				lifetime->corrections[k][i][level] = (float)squash(0.5 * (level - 16));
+	mixer_init(&lifetime->mixer, questions, checked.slots_log2);
 	/* Rounded up to what its 64-bit members need. */
 	lifetime->record_size = (sizeof(struct record) + questions * INPUTS * sizeof(int16_t) + 7) & ~(size_t)7;
 	lifetime->records = alloc(RECORDS * lifetime->record_size);
@@ -175,104 +122,9 @@ void lifetime_free(struct lifetime *lifetime)
 {
 	if (!lifetime)
 		return;
-	free(lifetime->slots);
-	free(lifetime->weights);
+	mixer_done(&lifetime->mixer);
 	free(lifetime->records);
 	free(lifetime);
-}
-
-static struct slot *slots_of(const struct lifetime *lifetime, uint64_t hash)
-{
-	return &lifetime->slots[((hash >> 20) & ((1u << lifetime->options.slots_log2) - 1)) * lifetime->question_count];
-}
-
-static int16_t to_units(double x)
-{
-	return (int16_t)lrint(limit(x, -15, 15) / (double)INPUT_UNIT);
-}
-
-/* What the last arrivals say, of the flavour and of all. */
-static void input_tallies(const struct history *history, const struct lifetime *lifetime, uint32_t question, int16_t *inputs)
-{
-	static const uint32_t lengths[LENGTHS] = { 4, 16, RECENT };
-	const int64_t *bounds = lifetime->options.bounds_s;
-
-	for (uint32_t i = 0; i < LENGTHS; i++) {
-		struct tally tally = history_tally(history, lifetime->now_s, question ? bounds[question - 1] : -1, bounds[question], lengths[i]);
-
-		inputs[i] = to_units(0.5 * stretch((0.2 + tally.longer) / (0.4 + tally.known)));
-	}
-}
-
-static void fill_inputs(const struct lifetime *lifetime, const struct history *own, uint32_t question, const struct contexts *contexts, int16_t *inputs)
-{
-	inputs[0] = to_units(0.3);
-	input_tallies(own, lifetime, question, inputs + BIAS);
-	input_tallies(&lifetime->histories.all, lifetime, question, inputs + BIAS + LENGTHS);
-	inputs += BIAS + 2 * LENGTHS;
-	for (uint32_t i = 0; i < CONTEXTS; i++, inputs += 2) {
-		const struct slot *slot = slots_of(lifetime, contexts->hashes[i]) + question;
-
-		inputs[0] = inputs[1] = 0;
-		if (!contexts->hashes[i] || slot->tag != (uint32_t)contexts->hashes[i] || slot->count <= 0)
-			continue;
-		double trust = slot->count / (slot->count + 0.5);
-
-		inputs[0] = to_units(trust * stretch(slot->slow));
-		inputs[1] = to_units(0.5 * trust * stretch(slot->fast));
-	}
-}
-
-static float *weights_of(const struct lifetime *lifetime, uint32_t question, uint32_t set, const struct record *record)
-{
-	return lifetime->weights[question][set][record->contexts.sets[set]];
-}
-
-/* The probability that it lives longer than the question's bound, if longer than the bound before. */
-static double answer(const struct lifetime *lifetime, struct record *record, uint32_t question)
-{
-	const int16_t *inputs = record->inputs + question * INPUTS;
-	double sum = 0;
-
-	for (uint32_t set = 0; set < SETS; set++) {
-		const float *weights = weights_of(lifetime, question, set, record);
-		float dot = 0;
-
-		for (uint32_t i = 0; i < INPUTS; i++)
-			dot += weights[i] * (float)inputs[i];
-		double logit = limit(dot * INPUT_UNIT, -8, 8);
-
-		record->mixed[question][set] = (float)squash(logit);
-		sum += logit;
-	}
-	double mean = sum / SETS, place = limit(2 * mean + 16, 0, LEVELS - 1.001), p = 0;
-	uint32_t level = (uint32_t)place;
-
-	for (uint32_t i = 0; i < 2; i++) {
-		const float *levels = lifetime->corrections[question][i ? FLAVOURS + record->contexts.rate : record->contexts.flavour] + level;
-
-		p += 0.5 * (levels[0] + (levels[1] - levels[0]) * (place - level));
-	}
-	record->level[question] = (uint8_t)lrint(place);
-	return 0.5 * (p + squash(mean));
-}
-
-static void learn_slot(struct slot *slot, uint32_t tag, int64_t arrives_s, double longer)
-{
-	if (slot->tag != tag) {
-		/* What is seen often survives what is seen once. */
-		slot->count /= 2;
-		if (slot->count >= 0.5f)
-			return;
-		*slot = (struct slot){ .slow = 0.5f, .fast = 0.5f, .tag = tag };
-	}
-	double weight = slot->count > 0 && (uint32_t)arrives_s - slot->seen_s <= BURST_S ? BURST_COUNT : 1;
-	double count = limit(slot->count + weight, 0, COUNT_MOST), part = 1 / (count + 0.6);
-
-	slot->count = (float)count;
-	slot->seen_s = (uint32_t)arrives_s;
-	slot->slow = (float)limit(slot->slow + (longer - slot->slow) * fmin(1, weight * part), 0.001, 0.999);
-	slot->fast = (float)limit(slot->fast + (longer - slot->fast) * fmin(1, weight * fmax(FAST, part)), 0.003, 0.997);
 }
 
 /*
@@ -308,9 +160,7 @@ static void count_outcome(struct lifetime *lifetime, const struct record *record
 static void learn(struct lifetime *lifetime, struct record *record, uint32_t question)
 {
 	const int64_t *bounds = lifetime->options.bounds_s;
-	const int16_t *inputs = record->inputs + question * INPUTS;
 	bool has_ended = record->lives_s >= 0;
-	double longer = !has_ended || record->lives_s > bounds[question];
 
 	if (record->learnt & (1u << question))
 		return;
@@ -319,22 +169,10 @@ static void learn(struct lifetime *lifetime, struct record *record, uint32_t que
 		count_outcome(lifetime, record);
 	if (question && has_ended && record->lives_s <= bounds[question - 1])
 		return;
-	for (uint32_t i = 0; i < 2; i++) {
-		float *level = &lifetime->corrections[question][i ? FLAVOURS + record->contexts.rate : record->contexts.flavour][record->level[question]];
+	const struct lesson lesson = { .arrives_s = record->arrives_s, .is_in_burst = record->is_in_burst,
+				       .is_longer = !has_ended || record->lives_s > bounds[question] };
 
-		*level += (float)((longer - *level) * CORRECTION_STEP);
-	}
-	for (uint32_t set = 0; set < SETS; set++) {
-		float *weights = weights_of(lifetime, question, set, record);
-		float step = (float)((longer - record->mixed[question][set]) * (record->is_in_burst ? BURST_STEP : 1)) * INPUT_UNIT;
-
-		weights[0] += step * (float)BIAS_STEP * (float)inputs[0];
-		for (uint32_t i = BIAS; i < INPUTS; i++)
-			weights[i] += step * (float)STEP * (float)inputs[i];
-	}
-	for (uint32_t i = 0; i < CONTEXTS; i++)
-		if (record->contexts.hashes[i])
-			learn_slot(slots_of(lifetime, record->contexts.hashes[i]) + question, (uint32_t)record->contexts.hashes[i], record->arrives_s, longer);
+	mixer_learn(&lifetime->mixer, question, &record->contexts, record->inputs + question * INPUTS, &record->answers[question], &lesson);
 }
 
 /* Time passes: of some arrivals it is now known that they lived longer, of others at the same age that they did not. */
@@ -362,7 +200,7 @@ static void judge(const struct lifetime *lifetime, struct record *record, struct
 
 	*ret_forecast = (struct lifetime_forecast){ .flavour = record->contexts.flavour };
 	for (uint32_t k = 0; k < lifetime->question_count; k++) {
-		double longer = answer(lifetime, record, k);
+		double longer = mixer_answer(&lifetime->mixer, k, &record->contexts, record->inputs + k * INPUTS, &record->answers[k]);
 
 		ret_forecast->probabilities[k] = reached * (1 - longer);
 		reached *= longer;
@@ -372,20 +210,36 @@ static void judge(const struct lifetime *lifetime, struct record *record, struct
 		if (ret_forecast->probabilities[c] > ret_forecast->probabilities[ret_forecast->class])
 			ret_forecast->class = c;
 	record->class = (uint8_t)ret_forecast->class;
-	record->confidence = (uint16_t)limit(ret_forecast->probabilities[ret_forecast->class] * CONFIDENCES, 0, CONFIDENCES - 1);
+	record->confidence = (uint16_t)lifetime_limit(ret_forecast->probabilities[ret_forecast->class] * CONFIDENCES, 0, CONFIDENCES - 1);
 	ret_forecast->is_confident = record->confidence >= lifetime->cut_off;
+}
+
+/* What the last arrivals say. */
+static void tally(const struct history *history, const struct lifetime *lifetime, uint32_t question, double tallies[LENGTHS])
+{
+	static const uint32_t lengths[LENGTHS] = { 4, 16, RECENT };
+	const int64_t *bounds = lifetime->options.bounds_s;
+
+	for (uint32_t i = 0; i < LENGTHS; i++) {
+		struct tally tally = history_tally(history, lifetime->now_s, question ? bounds[question - 1] : -1, bounds[question], lengths[i]);
+
+		tallies[i] = 0.5 * lifetime_stretch((0.2 + tally.longer) / (0.4 + tally.known));
+	}
 }
 
 static const struct history *examine(struct lifetime *lifetime, const struct lifetime_subject *subject, struct record *record)
 {
+	double tallies[TALLIES];
+
 	contexts_of(&lifetime->options, &lifetime->histories, subject, lifetime->now_s, &record->contexts);
-	for (uint32_t i = 0; i < CONTEXTS; i++)
-		if (record->contexts.hashes[i])
-			__builtin_prefetch(slots_of(lifetime, record->contexts.hashes[i]));
+	mixer_prefetch(&lifetime->mixer, &record->contexts);
 	const struct history *own = history_of(&lifetime->histories, subject, HISTORY_FLAVOUR, lifetime->now_s);
 
-	for (uint32_t k = 0; k < lifetime->question_count; k++)
-		fill_inputs(lifetime, own, k, &record->contexts, record->inputs + k * INPUTS);
+	for (uint32_t k = 0; k < lifetime->question_count; k++) {
+		tally(own, lifetime, k, tallies);
+		tally(&lifetime->histories.all, lifetime, k, tallies + LENGTHS);
+		mixer_inputs(&lifetime->mixer, k, &record->contexts, tallies, record->inputs + k * INPUTS);
+	}
 	return own;
 }
 

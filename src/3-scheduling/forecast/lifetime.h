@@ -10,7 +10,7 @@
  *
  * Units:   seconds of any clock, never going back: an earlier time counts as the latest one. cpu thousandths of a core, memory MiB.
  *          Keys are opaque; 0: absent.
- * Memory:  fixed when the model is made: about 35 MB by default; what was seen longest ago gives way.
+ * Memory:  fixed when the model is made: about 40 MB by default; what was seen longest ago gives way.
  * Errors:  none but in lifetime_new(). Threads: a model belongs to one thread.
  */
 #ifndef SCHEDULING_LIFETIME_H

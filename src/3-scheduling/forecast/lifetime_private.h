@@ -63,6 +63,47 @@ void contexts_of(const struct lifetime_options *options, struct histories *histo
 		 struct contexts *ret_contexts);
 uint32_t lifetime_class_in(const struct lifetime_options *options, int64_t lives_s);
 
+/* The learner of all questions "does it live longer than this bound?": lifetime_mix.c. */
+enum {
+	TALLIES = 6,			/* Inputs that say how the last arrivals fared. */
+	BIAS = 1,
+	INPUTS = BIAS + TALLIES + 2 * CONTEXTS,
+	LEVELS = 33,			/* Of a correction: logarithms of odds from -8 to 8. */
+	RATE_LEVELS = 10,
+};
+#define INPUT_UNIT (1.0f / 2048)
+
+struct mixer {
+	uint32_t question_count, slots_log2;
+	struct slot *slots;		/* A context's slots for all questions lie together. */
+	float (*weights)[SETS][SET_SIZE][INPUTS];
+	float corrections[LIFETIME_BOUNDS_MAX][FLAVOURS + RATE_LEVELS][LEVELS];
+};
+
+/* How an answer came about: what has to be kept to learn from the truth. */
+struct answer {
+	float of_set[SETS];
+	uint32_t level;
+};
+
+void mixer_init(struct mixer *mixer, uint32_t question_count, uint32_t slots_log2);
+void mixer_done(struct mixer *mixer);
+/* The slots will be read soon. */
+void mixer_prefetch(const struct mixer *mixer, const struct contexts *contexts);
+/* Fills 'inputs', INPUTS of them in INPUT_UNITs, from logarithms of odds and from what the contexts' slots say. */
+void mixer_inputs(const struct mixer *mixer, uint32_t question, const struct contexts *contexts, const double tallies[TALLIES], int16_t *inputs);
+/* The probability of "longer". */
+double mixer_answer(const struct mixer *mixer, uint32_t question, const struct contexts *contexts, const int16_t *inputs, struct answer *ret_answer);
+struct lesson { int64_t arrives_s; bool is_in_burst, is_longer; };
+void mixer_learn(struct mixer *mixer, uint32_t question, const struct contexts *contexts, const int16_t *inputs, const struct answer *answer,
+		 const struct lesson *lesson);
+
+double lifetime_stretch(double p);	/* The logarithm of the odds. */
+static inline double lifetime_limit(double x, double low, double high)
+{
+	return x < low ? low : x > high ? high : x;
+}
+
 /* How lifetimes spread within the classes, by groups of flavours; the last group is all of them. */
 enum { SPREAD_BUCKETS = 4 * 28 };	/* Four per doubling, from a second to eight years. */
 struct spreads { float counts[FLAVOURS + 1][LIFETIME_CLASSES_MAX][SPREAD_BUCKETS]; };

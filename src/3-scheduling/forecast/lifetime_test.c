@@ -1,5 +1,5 @@
 /* Forecasts of lifetimes on made-up arrivals with known structure: better than guessing, honest about it, and blind to the future. */
-#include "3-scheduling/forecast/lifetime.h"
+#include "3-scheduling/forecast/lifetime_private.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 
-enum { COUNT = 12000, FLAVOURS = 3, HOUR_S = 3600 };
+enum { COUNT = 12000, KINDS = 3 };
 
 struct machine {
 	struct lifetime_subject subject;
@@ -35,13 +35,13 @@ static int64_t between(struct rng *rng, int64_t low, int64_t high)
 static struct machine *make_machines(uint64_t seed)
 {
 	struct machine *machines = alloc(COUNT * sizeof(*machines));
-	bool is_long[FLAVOURS] = { false };
+	bool is_long[KINDS] = { false };
 	struct rng rng;
 	int64_t now_s = 1000;
 
 	rng_init(&rng, seed);
 	for (uint32_t i = 0; i < COUNT; i++) {
-		uint32_t flavour = (uint32_t)rng_below(&rng, FLAVOURS);
+		uint32_t flavour = (uint32_t)rng_below(&rng, KINDS);
 		bool is_job = now_s % 900 < 20, is_image = rng_below(&rng, 4) == 0;
 
 		now_s += is_job ? between(&rng, 0, 8) : between(&rng, 1, 120);
@@ -90,7 +90,7 @@ static struct score run(struct machine *machines, uint32_t from)
 {
 	auto_lifetime struct lifetime *lifetime = make_model();
 	struct score score = { 0 };
-	uint32_t seen[LIFETIME_CLASSES_MAX] = { 0 }, last[FLAVOURS] = { 0 };
+	uint32_t seen[LIFETIME_CLASSES_MAX] = { 0 }, last[KINDS] = { 0 };
 
 	for (uint32_t i = 0; i < COUNT; i++) {
 		struct machine *machine = &machines[i];
@@ -214,6 +214,39 @@ static void test_what_is_left(void **state)
 	assert_int_equal(filled.lifetime_s, lifetime_expected(lifetime, &forecast, 0));
 }
 
+static void assert_tally(const struct history *history, int64_t over_s, int64_t bound_s, uint32_t known, uint32_t longer)
+{
+	struct tally tally = history_tally(history, 1000, over_s, bound_s, 8);
+
+	assert_int_equal(tally.known, known);
+	assert_int_equal(tally.longer, longer);
+}
+
+/* One has ended after 50 s; one runs for 900 s, one for 800 s. */
+static void test_what_runs_has_survived_so_far(void **state)
+{
+	struct history history = { .ended_lives_s = -1 };
+
+	(void)state;
+	uint64_t first = history_arrive(&history, 1, 0);
+
+	history_end(&history, first, 50, 50);
+	(void)history_arrive(&history, 1, 100);
+	(void)history_arrive(&history, 1, 200);
+	assert_int_equal(history.alive_count, 2);
+	assert_tally(&history, -1, 60, 3, 2);
+	assert_tally(&history, -1, 850, 2, 1);
+	assert_tally(&history, 60, 850, 1, 1);
+	assert_tally(&history, 60, 2000, 0, 0);
+	/* Of what is no longer remembered only the last end is. */
+	for (int i = 0; i < RECENT; i++)
+		(void)history_arrive(&history, 1, 999);
+	history_end(&history, first + 1, 999, 899);
+	assert_int_equal(history.ended_lives_s, 899);
+	assert_tally(&history, -1, 0, 8, 8);
+	assert_tally(&history, -1, 60, 0, 0);
+}
+
 static void test_time_never_goes_back(void **state)
 {
 	auto_lifetime struct lifetime *lifetime = make_model();
@@ -262,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_the_future_is_not_known),
 		cmocka_unit_test(test_asking_is_not_telling),
 		cmocka_unit_test(test_what_is_left),
+		cmocka_unit_test(test_what_runs_has_survived_so_far),
 		cmocka_unit_test(test_time_never_goes_back),
 		cmocka_unit_test(test_options),
 	};

@@ -24,6 +24,8 @@ enum {
 	BURST_S = 60,
 };
 
+#define BOUND_MOST_S (100ll * 366 * 86400)
+
 struct record {
 	int64_t arrives_s, lives_s;	/* lives_s -1: not known. */
 	uint64_t numbers[HISTORY_COUNT], number_of_all;	/* In its histories. */
@@ -80,8 +82,9 @@ static int check_options(struct lifetime_options *options, struct err *err)
 	if (options->bound_count > LIFETIME_BOUNDS_MAX)
 		return err_set(err, -EINVAL, "%zu bounds of classes: give at most %d", options->bound_count, LIFETIME_BOUNDS_MAX);
 	for (size_t i = 0; i < options->bound_count; i++)
-		if (options->bounds_s[i] <= (i ? options->bounds_s[i - 1] : 0))
-			return err_set(err, -EINVAL, "bound %lld s of a class: give growing ones above zero", (long long)options->bounds_s[i]);
+		if (options->bounds_s[i] <= (i ? options->bounds_s[i - 1] : 0) || options->bounds_s[i] > BOUND_MOST_S)
+			return err_set(err, -EINVAL, "bound %lld s of a class: give growing ones above zero, of at most 100 years",
+				       (long long)options->bounds_s[i]);
 	if (options->slots_log2 < 10 || options->slots_log2 > 24)
 		return err_set(err, -EINVAL, "2^%u slots: give 10 to 24", options->slots_log2);
 	if (options->confident_accuracy > 1)
@@ -215,7 +218,7 @@ static void judge(const struct lifetime *lifetime, struct record *record, struct
 }
 
 /* What the last arrivals say. */
-static void tally(const struct history *history, const struct lifetime *lifetime, uint32_t question, double tallies[LENGTHS])
+static void take_tallies(const struct history *history, const struct lifetime *lifetime, uint32_t question, double tallies[LENGTHS])
 {
 	static const uint32_t lengths[LENGTHS] = { 4, 16, RECENT };
 	const int64_t *bounds = lifetime->options.bounds_s;
@@ -236,8 +239,8 @@ static const struct history *examine(struct lifetime *lifetime, const struct lif
 	const struct history *own = history_of(&lifetime->histories, subject, HISTORY_FLAVOUR, lifetime->now_s);
 
 	for (uint32_t k = 0; k < lifetime->question_count; k++) {
-		tally(own, lifetime, k, tallies);
-		tally(&lifetime->histories.all, lifetime, k, tallies + LENGTHS);
+		take_tallies(own, lifetime, k, tallies);
+		take_tallies(&lifetime->histories.all, lifetime, k, tallies + LENGTHS);
 		mixer_inputs(&lifetime->mixer, k, &record->contexts, tallies, record->inputs + k * INPUTS);
 	}
 	return own;

@@ -24,10 +24,10 @@
 enum { LIFETIME_CLASSES_MAX = 6, LIFETIME_BOUNDS_MAX = LIFETIME_CLASSES_MAX - 1 };
 
 struct lifetime_options {		/* { 0 } means the defaults. */
-	int64_t bounds_s[LIFETIME_BOUNDS_MAX];	/* Growing; class c ends at bounds_s[c], which belongs to it. */
+	int64_t bounds_s[LIFETIME_BOUNDS_MAX];	/* Growing; class c ends at bounds_s[c], which belongs to it. At most 100 years. */
 	size_t bound_count;
 	uint32_t slots_log2;		/* Of memory for what was seen together: 10 to 24. */
-	double confident_accuracy;	/* Forecasts are called confident if those so far were right so often: 0.93. */
+	double confident_accuracy;	/* Forecasts are called confident if those so far were right so often: 0.915. */
 };
 
 struct lifetime_subject {

@@ -112,6 +112,7 @@ void spreads_init(struct spreads *spreads, const struct lifetime_options *option
 void spreads_add(struct spreads *spreads, uint32_t flavour, uint32_t class, int64_t lives_s);
 /* The spread of an instance of that age, handed over from the shortest lifetime on until 'visit' returns false. */
 struct spread_walk { const struct lifetime_options *options; const double *probabilities; uint32_t flavour; int64_t age_s; };
-void spreads_walk(const struct spreads *spreads, const struct spread_walk *walk, bool (*visit)(void *argument, double lives_s, double mass), void *argument);
+void spreads_walk(const struct spreads *spreads, const struct spread_walk *walk, bool (*visit)(void *argument, double lives_s, double mass),
+		  void *argument);
 
 #endif

@@ -51,7 +51,8 @@ static double sum_of(const float *counts)
 	return sum;
 }
 
-void spreads_walk(const struct spreads *spreads, const struct spread_walk *walk, bool (*visit)(void *argument, double lives_s, double mass), void *argument)
+void spreads_walk(const struct spreads *spreads, const struct spread_walk *walk, bool (*visit)(void *argument, double lives_s, double mass),
+		  void *argument)
 {
 	const struct lifetime_options *options = walk->options;
 

@@ -236,13 +236,13 @@ static struct score score(struct guess *guesses, size_t count)
 			       .top = top ? score.top / (double)top : 0 };
 }
 
-static void print_classes(const struct trial *trial, const struct lifetime_options *options)
+static void print_classes(const struct trial *trial, const struct lifetime_options *options, const char *source)
 {
 	size_t classes = lifetime_class_count(trial->lifetime);
 
 	printf("instances       %zu of %zu flavours in %.1f days\n", trial->machines.count, trial->flavours.count,
 	       (double)(trial->machines.items[trial->machines.count - 1].subject.arrives_s - trial->machines.items[0].subject.arrives_s) / 86400);
-	printf("classes        ");
+	printf("classes        %s", source);
 	for (size_t c = 0; c < classes; c++) {
 		double share = 100 * (double)trial->of_class[c] / (double)trial->machines.count;
 
@@ -284,7 +284,7 @@ int sched_lifetime(const struct sched_options *options, struct err *err)
 	if (r < 0)
 		return r;
 	live_through(&trial);
-	print_classes(&trial, &classes);
+	print_classes(&trial, &classes, options->classes ? "" : " Resource Central's:");
 	print_scores(&trial);
 	sched_times_print_as(&trial.arrive_times, "forecasts", stdout);
 	sched_times_print_as(&trial.end_times, "ends", stdout);

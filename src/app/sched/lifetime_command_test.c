@@ -83,6 +83,7 @@ static void test_broken_lines_are_named(void **state)
 	fails(HEADER "0,1,2,0,100\n", NULL, "vms: 1 machines are too few");
 	fails(ROWS, "900,", "--classes '900,'");
 	fails(ROWS, "60,30", "bound 30 s of a class: give growing ones");
+	fails(ROWS, "9000000000000000000", "of at most 100 years");
 	fails(ROWS, "1,2,3,4,5,6", "use at most 5 growing numbers");
 }
 

@@ -13,11 +13,13 @@ static const char usage[] =
 	"usage: strata-sched replay --nodes FILE --arrivals FILE [--policy NAME] [--learn] [--out FILE] [--explain SEQ]\n"
 	"       strata-sched vmtrace --servers N --vms FILE (--start ROW | --starts FILE) [--policy NAME]\n"
 	"       strata-sched synth --nodes N --requests M [--policy NAME [--filters all] | --scan portable|avx2|avx512] [--random]\n"
+	"       strata-sched lifetime --vms FILE [--classes 900,3600,86400]\n"
 	"       strata-sched policies\n"
 	"\n"
 	"replay    requests that arrive and stay, over CPU, memory and GPUs (files of fgd_eval.py --export)\n"
 	"vmtrace   machines that arrive, wait, run and end, on servers of two NUMA nodes (columns cpu,mem,at,lt)\n"
 	"synth     rates on a made-up cluster in 8 dimensions; without --policy exact best fit by its index\n"
+	"lifetime  how well lifetime classes are foretold (columns cpu,mem,at,lt; if there: image,project,label)\n"
 	"policies  lists the policies\n"
 	"\n"
 	"--learn   policies know the mix of requests only from those that arrived before\n"
@@ -42,6 +44,7 @@ static const struct {
 	{ "replay", sched_replay },
 	{ "vmtrace", sched_vmtrace },
 	{ "synth", sched_synth },
+	{ "lifetime", sched_lifetime },
 	{ "policies", print_policies },
 };
 
@@ -51,7 +54,7 @@ static const struct option flags[] = {
 	{ "explain", required_argument, NULL, 'e' },	{ "learn", no_argument, NULL, 'l' },
 	{ "servers", required_argument, NULL, 's' },	{ "vms", required_argument, NULL, 'v' },
 	{ "start", required_argument, NULL, 'r' },	{ "starts", required_argument, NULL, 'S' },
-	{ "filters", required_argument, NULL, 'f' },
+	{ "filters", required_argument, NULL, 'f' },	{ "classes", required_argument, NULL, 'C' },
 	{ "requests", required_argument, NULL, 'm' },	{ "scan", required_argument, NULL, 'c' },
 	{ "random", no_argument, NULL, 'R' },		{ "help", no_argument, NULL, 'h' },		{ 0 },
 };
@@ -86,6 +89,7 @@ static int parse(int argc, char **argv, struct sched_options *options, struct er
 		case 'v': options->vms = optarg; break;
 		case 'S': options->starts = optarg; break;
 		case 'f': options->filters = optarg; break;
+		case 'C': options->classes = optarg; break;
 		case 'c': options->scan = optarg; break;
 		case 'R': options->is_random = true; break;
 		case 'm': r = number_of("--requests", &options->requests, err); break;

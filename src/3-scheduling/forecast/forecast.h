@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What instances may have in common. Keys are opaque; 0: absent. */
+enum forecast_key { FORECAST_IMAGE, FORECAST_PROJECT, FORECAST_LABEL, FORECAST_KEYS };
+
 struct forecast {
 	bool is_lifetime_known, is_usage_known;
 	uint8_t lifetime_class;		/* 0: the shortest; bounds as in struct lifetime_options. */

@@ -10,7 +10,7 @@
 #include "base/err.h"
 
 struct sched_options {
-	const char *nodes, *arrivals, *policy, *out, *vms, *starts, *scan, *filters;
+	const char *nodes, *arrivals, *policy, *out, *vms, *starts, *scan, *filters, *classes;
 	int64_t servers, start, requests, explain, node_count;
 	bool is_random;
 	bool is_learning;		/* Know the mix only from the arrivals so far. */
@@ -18,6 +18,7 @@ struct sched_options {
 
 int sched_replay(const struct sched_options *options, struct err *err);
 int sched_vmtrace(const struct sched_options *options, struct err *err);
+int sched_lifetime(const struct sched_options *options, struct err *err);
 int sched_synth(const struct sched_options *options, struct err *err);
 
 /* Latencies of decisions, for percentiles. */
@@ -26,6 +27,7 @@ uint64_t sched_now_ns(void);
 void sched_times_add(struct sched_times *times, uint64_t ns);
 /* "decisions 5000, rate 123456/s; p50 1.2 us, p99 3.4 us, max 56.7 us": sorts them. */
 void sched_times_print(struct sched_times *times, FILE *out);
+void sched_times_print_as(struct sched_times *times, const char *name, FILE *out);	/* Of something else than decisions. */
 void sched_times_done(struct sched_times *times);
 
 #endif

@@ -33,7 +33,7 @@ static double microseconds(const struct sched_times *times, double part)
 	return times->ns[(size_t)(part * (double)(times->count - 1))] / 1000.0;
 }
 
-void sched_times_print(struct sched_times *times, FILE *out)
+void sched_times_print_as(struct sched_times *times, const char *name, FILE *out)
 {
 	double sum = 0;
 
@@ -42,8 +42,13 @@ void sched_times_print(struct sched_times *times, FILE *out)
 	qsort(times->ns, times->count, sizeof(*times->ns), compare);
 	for (size_t i = 0; i < times->count; i++)
 		sum += times->ns[i];
-	fprintf(out, "decisions       %zu, rate %.0f/s; p50 %.2f us, p99 %.2f us, max %.1f us\n", times->count, (double)times->count / sum * 1e9,
+	fprintf(out, "%-15s %zu, rate %.0f/s; p50 %.2f us, p99 %.2f us, max %.1f us\n", name, times->count, (double)times->count / sum * 1e9,
 		microseconds(times, 0.5), microseconds(times, 0.99), microseconds(times, 1));
+}
+
+void sched_times_print(struct sched_times *times, FILE *out)
+{
+	sched_times_print_as(times, "decisions", out);
 }
 
 void sched_times_done(struct sched_times *times)

@@ -100,3 +100,47 @@ const struct numa_policy *numa_policy_find(const char *name)
 			return policies[i];
 	return NULL;
 }
+
+static void explain_free(const struct numa *numa, uint32_t node, struct str *text)
+{
+	char amount[UNITS_TEXT_SIZE];
+
+	for (uint32_t d = 0; d < numa->cluster->dimension_count; d++)
+		str_printf(text, "%s%s %s", d ? ", " : "", numa->cluster->dimensions[d].name,
+			   cluster_amount(numa->cluster, d, cluster_free_amount(numa->cluster, d, node), amount));
+}
+
+static void explain_server(const struct numa *numa, const struct request *request, bool is_split, uint32_t server, struct str *text)
+{
+	str_printf(text, "server %u:", server);
+	for (uint32_t i = 0; i < numa->parts; i++) {
+		uint32_t node = server * numa->parts + i;
+
+		str_printf(text, "%s NUMA node %u has ", i ? ";" : "", node);
+		explain_free(numa, node, text);
+		str_append(text, " free");
+		if (!is_split)
+			str_append(text, numa_fits(numa, request, false, node) ? ", would do" : ", too little");
+	}
+	if (is_split)
+		str_append(text, numa_fits(numa, request, true, server * numa->parts) ? ": would do" : ": too little");
+	str_append_char(text, '\n');
+}
+
+void numa_explain(const struct numa *numa, const struct numa_policy *policy, const struct request *request, bool is_split, uint32_t limit,
+		  struct str *text)
+{
+	uint32_t node = policy->choose(numa, request, is_split);
+	char amount[UNITS_TEXT_SIZE];
+
+	str_append(text, is_split ? "needs of every NUMA node of one server:" : "needs of one NUMA node:");
+	for (uint32_t d = 0; d < numa->cluster->dimension_count; d++)
+		str_printf(text, "%s %s %s", d ? "," : "", numa->cluster->dimensions[d].name, cluster_amount(numa->cluster, d, request->need[d], amount));
+	str_append_char(text, '\n');
+	for (uint32_t server = 0; server < numa->server_count && server < limit; server++)
+		explain_server(numa, request, is_split, server, text);
+	if (node == CLUSTER_NONE)
+		str_printf(text, "policy '%s' waits: it fits nowhere\n", policy->name);
+	else
+		str_printf(text, "policy '%s' chooses %s %u\n", policy->name, is_split ? "server" : "NUMA node", is_split ? node / numa->parts : node);
+}

@@ -15,6 +15,7 @@
 #define SCHEDULING_NUMA_H
 
 #include "3-scheduling/cluster.h"
+#include "base/str.h"
 
 struct numa {
 	const struct cluster *cluster;
@@ -32,6 +33,9 @@ extern const struct numa_policy numa_default, numa_first_fit, numa_balance;
 
 const struct numa_policy *numa_policy_find(const char *name);	/* Null when there is none. */
 
+/* Appends a line per server, 'limit' at most: what its NUMA nodes have free, and whether it would do; then the choice. */
+void numa_explain(const struct numa *numa, const struct numa_policy *policy, const struct request *request, bool is_split, uint32_t limit,
+		  struct str *text);
 /* Does it fit on NUMA node 'node', or split on the server that begins there? */
 bool numa_fits(const struct numa *numa, const struct request *request, bool is_split, uint32_t node);
 

@@ -52,11 +52,29 @@ static void test_the_others(void **state)
 	assert_null(numa_policy_find("nothing"));
 }
 
+static void test_explain_names_numbers(void **state)
+{
+	auto_cluster struct cluster *cluster = make_cluster((int32_t[]){ 1000, 900, 100, 700 }, 4);
+	const struct numa numa = { .cluster = cluster, .parts = 2, .server_count = 2 };
+	struct str text = { 0 };
+
+	(void)state;
+	numa_explain(&numa, &numa_first_fit, &(struct request){ .need = { 950, 500 } }, false, 1, &text);
+	assert_string_equal(str_text(&text), "needs of one NUMA node: cpu 0.95, memory 500MiB\n"
+			    "server 0: NUMA node 0 has cpu 1, memory 1000MiB free, would do; NUMA node 1 has cpu 0.9, memory 1000MiB free, too little\n"
+			    "policy 'first-fit' chooses NUMA node 0\n");
+	str_clear(&text);
+	numa_explain(&numa, &numa_default, &(struct request){ .need = { 950 } }, true, 0, &text);
+	assert_string_equal(str_text(&text), "needs of every NUMA node of one server: cpu 0.95, memory 0B\npolicy 'default' waits: it fits nowhere\n");
+	str_done(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_default_fills_full_servers_evenly),
 		cmocka_unit_test(test_the_others),
+		cmocka_unit_test(test_explain_names_numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,8 +11,9 @@
 
 static const char usage[] =
 	"usage: strata-sched replay --nodes FILE --arrivals FILE [--policy NAME] [--learn] [--out FILE] [--explain SEQ]\n"
-	"       strata-sched vmtrace --servers N --vms FILE (--start ROW | --starts FILE) [--policy NAME]\n"
-	"       strata-sched synth --nodes N --requests M [--policy NAME [--filters all] | --scan portable|avx2|avx512] [--random]\n"
+	"       strata-sched vmtrace --servers N --vms FILE (--start ROW [--explain SEQ] | --starts FILE) [--policy NAME]\n"
+	"       strata-sched synth --nodes N --requests M [--policy NAME [--explain SEQ] | --scan portable|avx2|avx512]\n"
+	"                    [--filters all] [--random]\n"
 	"       strata-sched lifetime --vms FILE [--classes 900,3600,86400]\n"
 	"       strata-sched policies\n"
 	"\n"
@@ -22,7 +23,8 @@ static const char usage[] =
 	"lifetime  how well lifetime classes are foretold (columns cpu,mem,at,lt; if there: image,project,label)\n"
 	"policies  lists the policies\n"
 	"\n"
-	"--learn   policies know the mix of requests only from those that arrived before\n"
+	"--learn        policies know the mix of requests only from those that arrived before\n"
+	"--explain SEQ  says why request number SEQ (0 is the first) goes where it goes\n"
 	"\n"
 	"example: strata-sched replay --nodes nodes_42.csv --arrivals arrivals_42.csv --out placements.csv\n";
 
@@ -37,15 +39,16 @@ static int print_policies(const struct sched_options *options, struct err *err)
 	return 0;
 }
 
-static const struct {
+static const struct command {
 	const char *name;
+	const char *takes;		/* Letters of 'flags'. */
 	int (*run)(const struct sched_options *options, struct err *err);
 } commands[] = {
-	{ "replay", sched_replay },
-	{ "vmtrace", sched_vmtrace },
-	{ "synth", sched_synth },
-	{ "lifetime", sched_lifetime },
-	{ "policies", print_policies },
+	{ "replay", "naploe", sched_replay },
+	{ "vmtrace", "svrSpe", sched_vmtrace },
+	{ "synth", "nmpfcRe", sched_synth },
+	{ "lifetime", "vC", sched_lifetime },
+	{ "policies", "", print_policies },
 };
 
 static const struct option flags[] = {
@@ -75,11 +78,12 @@ static int number_of(const char *flag, int64_t *ret_value, struct err *err)
 	return parse_number(optarg, ret_value, err) < 0 ? err_prefix(err, "%s", flag) : 0;
 }
 
-static int parse(int argc, char **argv, struct sched_options *options, struct err *err)
+/* 'given' becomes the letters of the options that were there. */
+static int parse(int argc, char **argv, struct sched_options *options, char *given, struct err *err)
 {
 	int flag, r = 0;
 
-	while (r == 0 && (flag = getopt_long(argc, argv, "h", flags, NULL)) >= 0)
+	while (r == 0 && (flag = getopt_long(argc, argv, "h", flags, NULL)) >= 0) {
 		switch (flag) {
 		case 'n': options->nodes = optarg; break;
 		case 'a': options->arrivals = optarg; break;
@@ -102,31 +106,51 @@ static int parse(int argc, char **argv, struct sched_options *options, struct er
 		default:
 			return err_set(err, -EINVAL, "see strata-sched --help");
 		}
+		if (!strchr(given, flag))
+			given[strlen(given)] = (char)flag;
+	}
 	return r;
+}
+
+static int find_command(const char *name, const struct command **ret_command, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+		if (text_equal(commands[i].name, name)) {
+			*ret_command = &commands[i];
+			return 0;
+		}
+	return err_set(err, -EINVAL, "command '%s' does not exist: see strata-sched --help", shown(name));
+}
+
+static int check_given(const struct command *command, const char *given, struct err *err)
+{
+	for (const struct option *flag = flags; flag->name; flag++)
+		if (strchr(given, flag->val) && !strchr(command->takes, flag->val))
+			return err_set(err, -EINVAL, "--%s is not an option of %s: see strata-sched --help", flag->name, command->name);
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct sched_options options = { .explain = -1 };
+	struct sched_options options = { .explain = -1, .start = -1 };
+	char given[ARRAY_COUNT(flags) + 1] = "";
+	const struct command *command = NULL;
 	struct err err = { 0 };
-	int r = parse(argc, argv, &options, &err);
+	int r = parse(argc, argv, &options, given, &err);
 
 	if (r == 0 && optind + 1 != argc)
 		r = err_set(&err, -EINVAL, "give one command: see strata-sched --help");
-	if (r == 0) {
-		r = err_set(&err, -EINVAL, "command '%s' does not exist: see strata-sched --help", shown(argv[optind]));
-		for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
-			if (text_equal(commands[i].name, argv[optind])) {
-				/* A number of nodes for synth, a file for the others. */
-				if (commands[i].run == sched_synth && options.nodes && parse_number(options.nodes, &options.node_count, &err) < 0)
-					break;
-				r = commands[i].run(&options, &err);
-				if (r < 0)
-					fprintf(stderr, "strata-sched: %s\n", err.msg);
-				return r < 0 ? 1 : 0;
-			}
+	r = r ? r : find_command(argv[optind], &command, &err);
+	r = r ? r : check_given(command, given, &err);
+	/* A number of nodes for synth, a file for the others. */
+	if (r == 0 && command->run == sched_synth && options.nodes)
+		r = parse_number(options.nodes, &options.node_count, &err) < 0 ? err_prefix(&err, "--nodes") : 0;
+	if (r < 0) {
+		fprintf(stderr, "strata-sched: %s\n", err.msg);
+		return 2;
 	}
+	r = command->run(&options, &err);
 	if (r < 0)
 		fprintf(stderr, "strata-sched: %s\n", err.msg);
-	return r < 0 ? 2 : 0;
+	return r < 0 ? 1 : 0;
 }

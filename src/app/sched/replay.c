@@ -237,6 +237,8 @@ int sched_replay(const struct sched_options *options, struct err *err)
 	r = r ? r : read_requests(&replay, options->arrivals, err);
 	if (r < 0)
 		return r;
+	if (options->explain >= (int64_t)replay.requests.count)
+		return err_set(err, -EINVAL, "--explain %lld: there are %zu requests, the first is 0", (long long)options->explain, replay.requests.count);
 	if (options->out && !(out = fopen(options->out, "we")))
 		return err_set(err, -errno, "create '%s': %m", options->out);
 	r = replay_all(&replay, policy, options, out, err);

@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "3-scheduling/best_fit.h"
-#include "3-scheduling/decide.h"
+#include "3-scheduling/explain.h"
 #include "3-scheduling/fit.h"
 #include "app/sched/sched.h"
 #include "base/mem.h"
@@ -50,6 +50,7 @@ struct synth {
 	int64_t cpu_total, cpu_used;
 	uint64_t refused;
 	bool is_random, has_gpus;
+	int64_t explain;		/* Which decision; -1: none. */
 	double cpu_us;			/* Per decision, with making the request. */
 	struct sched_times times;
 };
@@ -89,7 +90,10 @@ static int make_nodes(struct synth *synth, int64_t count, struct err *err)
 	synth->cluster = synth->ledger.cluster;
 	for (int64_t i = 0; i < count && r == 0; i++) {
 		const int32_t *total = shapes[drawn(synth, 0, 3)];
-		const struct cluster_node node = { .name = "node", .total = total, .gpu_count = synth->has_gpus && total[7] ? GPUS : 0, .gpu_model = "GPU" };
+		char name[16];
+
+		snprintf(name, sizeof(name), "node%lld", (long long)i);
+		const struct cluster_node node = { .name = name, .total = total, .gpu_count = synth->has_gpus && total[7] ? GPUS : 0, .gpu_model = "GPU" };
 		uint32_t number;
 
 		r = cluster_add_node(synth->cluster, &node, &number, err);
@@ -219,6 +223,17 @@ static int place_one(struct synth *synth, const struct request *request, const s
 	return 1;
 }
 
+static void explain(const struct synth *synth, const struct request *request, const struct demand *demand)
+{
+	auto_str struct str text = { 0 };
+
+	if (demand)
+		explain_demand(synth->decider, &synth->ledger, demand, 10, &text);
+	else
+		explain_request(synth->decider, synth->cluster, request, 10, &text);
+	fputs(str_text(&text), stdout);
+}
+
 static int decide_one(struct synth *synth, bool is_timed, struct err *err)
 {
 	const struct demand *demand = synth->is_filtered ? &synth->demands[rng_below(&synth->rng, DEMANDS)] : NULL;
@@ -228,6 +243,8 @@ static int decide_one(struct synth *synth, bool is_timed, struct err *err)
 		request = demand->request;
 	else
 		request = synth->is_random ? make_request(synth) : synth->flavours[rng_below(&synth->rng, FLAVOURS)];
+	if (is_timed && (int64_t)synth->times.count == synth->explain)
+		explain(synth, &request, demand);
 	uint64_t start = sched_now_ns();
 	int r = 0;
 
@@ -298,7 +315,8 @@ int sched_synth(const struct sched_options *options, struct err *err)
 {
 	const char *name = options->policy ? options->policy : options->filters ? "default" : "best-fit";
 	bool is_best_fit = text_equal(name, "best-fit");
-	__attribute__((cleanup(synth_done))) struct synth synth = { .is_random = options->is_random, .has_gpus = policy_find(name) != NULL };
+	__attribute__((cleanup(synth_done))) struct synth synth = { .is_random = options->is_random, .has_gpus = policy_find(name) != NULL,
+									.explain = options->explain };
 	const struct scan *scan = scan_at(0);
 	int r;
 
@@ -307,6 +325,9 @@ int sched_synth(const struct sched_options *options, struct err *err)
 	if (options->filters && (!text_equal(options->filters, "all") || !policy_find(name)))
 		return err_set(err, -EINVAL, "--filters '%s' with policy '%s': use all, with a policy that strata-sched policies lists",
 			       shown(options->filters), shown(name));
+	if (options->explain >= 0 && (!policy_find(name) || options->explain >= options->requests))
+		return err_set(err, -EINVAL, "--explain %lld with policy '%s' and %lld requests: use a policy that strata-sched policies lists, and a smaller number",
+			       (long long)options->explain, shown(name), (long long)options->requests);
 	rng_init(&synth.rng, 1);
 	for (unsigned int i = 0; options->scan && scan && !text_equal(scan->name, options->scan); i++)
 		scan = scan_at(i + 1);

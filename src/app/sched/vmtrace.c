@@ -16,7 +16,7 @@
 #include "base/vec.h"
 
 enum { CPU, MEMORY, DIMENSIONS };
-enum { PARTS = 2, NODE_CPU_M = 40000, NODE_MEMORY_MIB = 90 * 1024, SPLIT_ABOVE_MIB = 10 * 1024, MORE = 40, SERVERS_MAX = 100000 };
+enum { PARTS = 2, NODE_CPU_M = 40000, NODE_MEMORY_MIB = 90 * 1024, SPLIT_ABOVE_MIB = 10 * 1024, MORE = 40, SERVERS_MAX = 100000, EXPLAIN_SERVERS = 20 };
 
 static const struct cluster_dimension dimensions[DIMENSIONS] = { [CPU] = { "cpu", "m" }, [MEMORY] = { "memory", "MiB" } };
 
@@ -34,6 +34,7 @@ struct trace {
 	struct numa numa;
 	struct cluster *cluster;
 	const struct numa_policy *policy;
+	int64_t explain;		/* Which machine of the episode; -1: none, or it was. */
 	struct sched_times times;
 };
 
@@ -160,6 +161,18 @@ static int place(struct trace *trace, const struct numa_policy *policy, const st
 	return 1;
 }
 
+static void explain(struct trace *trace, const struct numa_policy *policy, size_t sequence, size_t row)
+{
+	const struct machine *machine = &trace->machines.items[row];
+	auto_str struct str text = { 0 };
+
+	if (policy != trace->policy || (int64_t)sequence != trace->explain)
+		return;
+	numa_explain(&trace->numa, policy, &machine->request, machine->is_split, EXPLAIN_SERVERS, &text);
+	fputs(str_text(&text), stdout);
+	trace->explain = -1;
+}
+
 /*
  * Places the machines from row 'first' on. With 'count' 0 until one must wait: *ret_count is how many were placed;
  * else 'count' of them: *ret_wait_s is the sum of their waits.
@@ -171,6 +184,7 @@ static int run(struct trace *trace, const struct numa_policy *policy, size_t fir
 	size_t i = first;
 	int r;
 
+	explain(trace, policy, i - first, i);
 	while ((r = place(trace, policy, &trace->machines.items[i], now_s, err)) >= 0) {
 		const struct machine *machine = &trace->machines.items[i];
 
@@ -191,6 +205,7 @@ static int run(struct trace *trace, const struct numa_policy *policy, size_t fir
 		now_s = let_leave(trace, machine->arrives_s, now_s);
 		if (policy->choose(&trace->numa, &machine->request, machine->is_split) != CLUSTER_NONE && now_s < machine->arrives_s)
 			now_s = machine->arrives_s;
+		explain(trace, policy, i - first, i);
 	}
 	*ret_count = i - first;
 	*ret_wait_s = wait_s;
@@ -254,6 +269,11 @@ int sched_vmtrace(const struct sched_options *options, struct err *err)
 
 	if (!options->vms || options->servers < 1 || options->servers > SERVERS_MAX)
 		return err_set(err, -EINVAL, "vmtrace needs --vms and --servers from 1 to %d", SERVERS_MAX);
+	if ((options->start < 0) == !options->starts)
+		return err_set(err, -EINVAL, "vmtrace needs either --start or --starts");
+	if (options->starts && options->explain >= 0)
+		return err_set(err, -EINVAL, "--explain is for one episode: use it with --start");
+	trace.explain = options->explain;
 	trace.policy = numa_policy_find(options->policy ? options->policy : "default");
 	if (!trace.policy)
 		return err_set(err, -EINVAL, "policy '%s' does not exist: use default, first-fit or balance", options->policy);
@@ -267,6 +287,8 @@ int sched_vmtrace(const struct sched_options *options, struct err *err)
 		r = episode(&trace, (uint32_t)options->servers, (size_t)options->start, &wait_s, err);
 		if (r == 0)
 			printf("total wait      %lld s\n", (long long)wait_s);
+		if (r == 0 && trace.explain >= 0)
+			r = err_set(err, -EINVAL, "--explain %lld: the episode has fewer machines", (long long)trace.explain);
 	}
 	if (r == 0)
 		sched_times_print(&trace.times, stdout);

@@ -15,7 +15,8 @@ static void add_nodes(struct cluster *cluster, int count, uint32_t gpus, const c
 	uint32_t number;
 
 	for (int i = 0; i < count; i++)
-		assert_int_equal(cluster_add_node(cluster, &(struct cluster_node){ .name = "n", .total = &cpu, .gpu_count = gpus, .gpu_model = model }, &number, &err), 0);
+		assert_int_equal(cluster_add_node(cluster, &(struct cluster_node){ .name = "n", .total = &cpu, .gpu_count = gpus, .gpu_model = model },
+						  &number, &err), 0);
 }
 
 /* 8 GPUs A in one node, 8 in four, 16 B in two; and a node without. */

@@ -90,7 +90,7 @@ static int make_nodes(struct synth *synth, int64_t count, struct err *err)
 	synth->cluster = synth->ledger.cluster;
 	for (int64_t i = 0; i < count && r == 0; i++) {
 		const int32_t *total = shapes[drawn(synth, 0, 3)];
-		char name[16];
+		char name[32];
 
 		snprintf(name, sizeof(name), "node%lld", (long long)i);
 		const struct cluster_node node = { .name = name, .total = total, .gpu_count = synth->has_gpus && total[7] ? GPUS : 0, .gpu_model = "GPU" };
@@ -326,7 +326,8 @@ int sched_synth(const struct sched_options *options, struct err *err)
 		return err_set(err, -EINVAL, "--filters '%s' with policy '%s': use all, with a policy that strata-sched policies lists",
 			       shown(options->filters), shown(name));
 	if (options->explain >= 0 && (!policy_find(name) || options->explain >= options->requests))
-		return err_set(err, -EINVAL, "--explain %lld with policy '%s' and %lld requests: use a policy that strata-sched policies lists, and a smaller number",
+		return err_set(err, -EINVAL, "--explain %lld with policy '%s' and %lld requests: use a policy that strata-sched policies lists, "
+			       "and a smaller number",
 			       (long long)options->explain, shown(name), (long long)options->requests);
 	rng_init(&synth.rng, 1);
 	for (unsigned int i = 0; options->scan && scan && !text_equal(scan->name, options->scan); i++)

@@ -60,6 +60,7 @@ int constraints_check(const struct places *places, const struct constraints *c, 
 {
 	int r = check_labels(places, c->labels, c->label_count, err);
 
+	r = r ? r : check_labels(places, c->any_labels, c->any_label_count, err);
 	r = r ? r : check_labels(places, c->not_labels, c->not_label_count, err);
 	r = r ? r : check_near(places, c->with, c->with_count, err);
 	r = r ? r : check_near(places, c->without, c->without_count, err);
@@ -87,15 +88,25 @@ static bool is_known(const struct places *places, uint32_t node)
 	return node < places->node_capacity;
 }
 
+static bool has_any_label(const struct places *places, const struct constraints *c, uint32_t node)
+{
+	for (uint32_t i = 0; i < c->any_label_count; i++)
+		if (has_label(places, node, c->any_labels[i]))
+			return true;
+	return !c->any_label_count;
+}
+
 bool constraints_allow(const struct places *places, const struct constraints *c, uint32_t node)
 {
 	if (!is_known(places, node))
-		return !c->label_count && !c->with_count && !c->spread_count;
+		return !c->label_count && !c->any_label_count && !c->with_count && !c->spread_count;
 	if (places->node_taints[node] & ~c->tolerated_taints)
 		return false;
 	for (uint32_t i = 0; i < c->label_count; i++)
 		if (!has_label(places, node, c->labels[i]))
 			return false;
+	if (!has_any_label(places, c, node))
+		return false;
 	for (uint32_t i = 0; i < c->not_label_count; i++)
 		if (has_label(places, node, c->not_labels[i]))
 			return false;
@@ -160,6 +171,10 @@ void constraints_explain(const struct places *places, const struct constraints *
 	for (uint32_t i = 0; i < c->label_count; i++)
 		if (!is_known(places, node) || !has_label(places, node, c->labels[i]))
 			str_printf(text, "lacks label '%s'; ", places->labels.texts[c->labels[i]]);
+	if (c->any_label_count && (!is_known(places, node) || !has_any_label(places, c, node)))
+		for (uint32_t i = 0; i < c->any_label_count; i++)
+			str_printf(text, "%s'%s'%s", i ? " and " : "lacks labels ", places->labels.texts[c->any_labels[i]],
+				   i + 1 == c->any_label_count ? ", one of which would do; " : "");
 	for (uint32_t i = 0; i < c->not_label_count && is_known(places, node); i++)
 		if (has_label(places, node, c->not_labels[i]))
 			str_printf(text, "has label '%s'; ", places->labels.texts[c->not_labels[i]]);

@@ -61,6 +61,7 @@ struct preference {
 struct constraints {
 	uint64_t tolerated_taints;	/* Bits. */
 	uint32_t labels[CONSTRAINTS_MAX], label_count;		/* The node has all of these, */
+	uint32_t any_labels[CONSTRAINTS_MAX], any_label_count;	/* one of these, if there are any, */
 	uint32_t not_labels[CONSTRAINTS_MAX], not_label_count;	/* and none of these. */
 	struct near with[CONSTRAINTS_MAX];			/* One of the group runs there already. */
 	uint32_t with_count;

@@ -67,6 +67,11 @@ static void test_labels_and_taints(void **state)
 	assert_int_equal(places_set_taint(&world.places, 2, world.reserved, true, &err), 0);
 	refused(&world, &wants, 0, "");
 	refused(&world, &wants, 1, "lacks label 'disk=ssd'; has label 'old'");
+	const struct constraints either = { .any_labels = { world.ssd, world.old }, .any_label_count = 2, .tolerated_taints = ~0ull };
+
+	refused(&world, &either, 0, "");
+	refused(&world, &either, 1, "");
+	refused(&world, &either, 2, "lacks labels 'disk=ssd' and 'old', one of which would do");
 	refused(&world, &(struct constraints){ 0 }, 2, "has taint 'reserved', which is not tolerated");
 	refused(&world, &(struct constraints){ .tolerated_taints = 1ull << world.reserved }, 2, "");
 	assert_int_equal(places_set_label(&world.places, 0, world.ssd, false, &err), 0);

@@ -53,6 +53,8 @@ static void read_constraints(struct input *input, struct constraints *c)
 	}
 	if (which & 32)
 		c->preferred[c->preferred_count++] = (struct preference){ byte(input) % 5, byte(input) % 6, byte(input) % 4, byte(input) % 5 };
+	if (which & 64)
+		c->any_labels[c->any_label_count++] = byte(input) % 5;
 	if (which == 255)
 		c->label_count = CONSTRAINTS_MAX + 1;
 }

@@ -176,40 +176,75 @@ static int pursue(struct rebalancing *rebalancing, uint32_t goals, struct err *e
 	return r;
 }
 
-int rebalance(struct ledger *ledger, const struct rebalance *wanted, struct plan *ret_plan, struct err *err)
+static int check(const struct ledger *ledger, const struct rebalance *wanted, struct err *err)
 {
-	auto_plan struct plan plan = { 0 };
-	struct rebalancing rebalancing = { .ledger = ledger, .wanted = wanted, .plan = &plan };
-	uint32_t goals = wanted->goals ? wanted->goals : (1 << GOAL_COUNT) - 1;
-	int r;
-
-	if (wanted->cost_dimension >= ledger->cluster->dimension_count || wanted->budget < 0 || goals >= 1 << GOAL_COUNT)
+	if (wanted->cost_dimension >= ledger->cluster->dimension_count || wanted->budget < 0 || wanted->goals >= 1 << GOAL_COUNT)
 		return err_set(err, -EINVAL, "dimension %u, budget %lld or goals %u is wrong: use one of %u dimensions, 0 or more, less than %d",
 			       wanted->cost_dimension, (long long)wanted->budget, wanted->goals, ledger->cluster->dimension_count, 1 << GOAL_COUNT);
-	auto_decider struct decider *decider = decider_new(ledger->cluster, wanted->policy);
+	return 0;
+}
 
-	decider_set_mix(decider, wanted->mix);
-	typical_init(&rebalancing.typical, wanted->mix, 0.95, ledger->cluster);
-	rebalancing.decider = decider;
-	rebalancing.is_moved = alloc((ledger->cluster->binding_end + 1) * sizeof(bool));
-	read_load(&rebalancing);
+static void begin(struct rebalancing *rebalancing)
+{
+	struct ledger *ledger = rebalancing->ledger;
+
+	rebalancing->decider = decider_new(ledger->cluster, rebalancing->wanted->policy);
+	decider_set_mix(rebalancing->decider, rebalancing->wanted->mix);
+	typical_init(&rebalancing->typical, rebalancing->wanted->mix, 0.95, ledger->cluster);
+	rebalancing->is_moved = alloc((ledger->cluster->binding_end + 1) * sizeof(bool));
 	ledger_begin(ledger);
-	r = pursue(&rebalancing, goals, err);
-	ledger_undo(ledger, 0);
-	ledger_keep(ledger);
-	free(rebalancing.is_moved);
-	free(rebalancing.load);
-	if (r == 0) {
-		*ret_plan = plan;
-		plan = (struct plan){ 0 };
-	}
+}
+
+/* The ledger is as before; what was planned is all that is left. */
+static int end(struct rebalancing *rebalancing, int r, struct plan *ret_plan)
+{
+	ledger_undo(rebalancing->ledger, 0);
+	ledger_keep(rebalancing->ledger);
+	decider_free(rebalancing->decider);
+	free(rebalancing->is_moved);
+	free(rebalancing->load);
+	if (r == 0)
+		*ret_plan = *rebalancing->plan;
+	else
+		plan_done(rebalancing->plan);
 	return r;
+}
+
+int rebalance(struct ledger *ledger, const struct rebalance *wanted, struct plan *ret_plan, struct err *err)
+{
+	struct plan plan = { 0 };
+	struct rebalancing rebalancing = { .ledger = ledger, .wanted = wanted, .plan = &plan };
+	int r = check(ledger, wanted, err);
+
+	if (r < 0)
+		return r;
+	read_load(&rebalancing);
+	begin(&rebalancing);
+	r = pursue(&rebalancing, wanted->goals ? wanted->goals : (1 << GOAL_COUNT) - 1, err);
+	return end(&rebalancing, r, ret_plan);
+}
+
+int drain(struct ledger *ledger, const struct rebalance *wanted, uint32_t node, struct plan *ret_plan, struct err *err)
+{
+	struct plan plan = { 0 };
+	struct rebalance without_limits = *wanted;
+	struct rebalancing rebalancing = { .ledger = ledger, .wanted = &without_limits, .plan = &plan };
+	int r = check(ledger, wanted, err);
+
+	if (r == 0 && (node >= ledger->cluster->node_end || !cluster_shape(ledger->cluster, node)->is_present))
+		r = err_set(err, -ENOENT, "node %u does not exist: it may have been removed meanwhile", node);
+	if (r < 0)
+		return r;
+	without_limits.budget = INT64_MAX;
+	begin(&rebalancing);
+	return end(&rebalancing, drain_host(&rebalancing, node, err), ret_plan);
 }
 
 void plan_done(struct plan *plan)
 {
 	vec_done(&plan->moves);
 	vec_done(&plan->emptied);
+	vec_done(&plan->stuck);
 }
 
 void plan_explain(const struct ledger *ledger, const struct rebalance *rebalance, const struct plan *plan, size_t i, struct str *text)

@@ -23,7 +23,7 @@
 
 #include "3-scheduling/decide.h"
 
-enum rebalance_goal { GOAL_OVERLOAD, GOAL_FRAGMENTATION, GOAL_EMPTYING, GOAL_COUNT };
+enum rebalance_goal { GOAL_OVERLOAD, GOAL_FRAGMENTATION, GOAL_EMPTYING, GOAL_COUNT };	/* Of rebalance(); drain() empties as well. */
 
 struct usage { int32_t amount[DIMENSIONS_MAX]; };	/* Expected of one instance, as the cluster's dimensions. */
 
@@ -46,10 +46,16 @@ struct move {
 struct plan {
 	VEC(struct move) moves;
 	VEC(uint32_t) emptied;		/* Hosts, by the moves of GOAL_EMPTYING. */
+	VEC(uint32_t) stuck;		/* Bindings that find no place elsewhere: of drain() only. */
 	int64_t cost;
 };
 
 int rebalance(struct ledger *ledger, const struct rebalance *rebalance, struct plan *ret_plan, struct err *err);
+/*
+ * What if the node had to be empty? All that can move does, the largest first, also to empty or busy hosts and whatever it
+ * costs: goals, budget and use are not looked at.
+ */
+int drain(struct ledger *ledger, const struct rebalance *rebalance, uint32_t node, struct plan *ret_plan, struct err *err);
 void plan_done(struct plan *plan);
 #define auto_plan __attribute__((cleanup(plan_done)))
 

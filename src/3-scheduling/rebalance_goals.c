@@ -237,3 +237,40 @@ int empty_hosts(struct rebalancing *rebalancing, struct err *err)
 	vec_done(&hosts);
 	return r;
 }
+
+/* ---- Draining ---- */
+
+static double size_of(const struct ledger *ledger, uint32_t binding, uint32_t node)
+{
+	const struct request *request = &ledger_demand(ledger, binding)->request;
+	double most = request->gpu_count;
+
+	for (uint32_t d = 0; d < ledger->cluster->dimension_count; d++)
+		if (cluster_total(ledger->cluster, d, node) > 0)
+			most = fmax(most, (double)request->need[d] / cluster_total(ledger->cluster, d, node));
+	return most;
+}
+
+int drain_host(struct rebalancing *rebalancing, uint32_t node, struct err *err)
+{
+	rated_list bindings = { 0 };
+	int r = ledger_cordon(rebalancing->ledger, node, true, err);
+
+	list_bindings(rebalancing->ledger->cluster, node, &bindings);
+	for (size_t i = 0; i < bindings.count; i++)
+		bindings.items[i].value = size_of(rebalancing->ledger, bindings.items[i].number, node);
+	sort(&bindings);
+	for (size_t i = 0; i < bindings.count && r == 0; i++) {
+		r = move_binding(rebalancing, bindings.items[i].number, GOAL_EMPTYING, err);
+		if (r == -ENOSPC) {
+			*vec_push(&rebalancing->plan->stuck) = bindings.items[i].number;
+			r = 0;
+		}
+	}
+	for (size_t i = 0; i < rebalancing->plan->moves.count; i++)
+		rebalancing->plan->moves.items[i].gain = 1.0 / (double)bindings.count;
+	if (r == 0 && !rebalancing->plan->stuck.count)
+		*vec_push(&rebalancing->plan->emptied) = node;
+	vec_done(&bindings);
+	return r;
+}

@@ -27,6 +27,7 @@ int cordon_empty(struct rebalancing *rebalancing, struct err *err);
 
 int relieve_overload(struct rebalancing *rebalancing, struct err *err);
 int gather_fragments(struct rebalancing *rebalancing, struct err *err);
+int drain_host(struct rebalancing *rebalancing, uint32_t node, struct err *err);
 int empty_hosts(struct rebalancing *rebalancing, struct err *err);
 
 #endif

@@ -237,6 +237,39 @@ static void test_fragments_are_gathered(void **state)
 	assert_int_equal(plan.moves.count, 0);
 }
 
+static void test_draining_moves_what_it_can_and_names_the_rest(void **state)
+{
+	auto_world struct world world;
+	auto_plan struct plan plan = { 0 };
+	struct err err = { 0 };
+
+	(void)state;
+	world_init(&world, 3);
+	uint32_t small = bind_to(&world, 0, 100, 100, 0), large = bind_to(&world, 0, 800, 500, 0);
+
+	bind_to(&world, 1, 500, 500, 0);
+	bind_to(&world, 2, 150, 500, 0);
+	const struct rebalance ask = wanted(&world, &policy_binpack, 0);
+
+	assert_int_equal(drain(&world.ledger, &ask, 0, &plan, &err), 0);
+	assert_int_equal(plan.moves.count, 2);		/* The large one first, or it would find no place. */
+	assert_int_equal(plan.moves.items[0].binding, large);
+	assert_int_equal(plan.moves.items[0].to, 2);
+	assert_int_equal(plan.emptied.count, 1);
+	assert_int_equal(plan.stuck.count, 0);
+	assert_int_equal(cluster_shape(world.ledger.cluster, 0)->bound_count, 2);
+	plan_done(&plan);
+	bind_to(&world, 2, 100, 100, 0);
+	assert_int_equal(drain(&world.ledger, &ask, 0, &plan, &err), 0);
+	assert_int_equal(plan.stuck.count, 1);
+	assert_int_equal(plan.stuck.items[0], large);
+	assert_int_equal(plan.moves.count, 1);
+	assert_int_equal(plan.moves.items[0].binding, small);
+	assert_int_equal(plan.emptied.count, 0);
+	assert_false(cluster_shape(world.ledger.cluster, 0)->is_cordoned);
+	assert_int_equal(drain(&world.ledger, &ask, 9, &plan, &err), -ENOENT);
+}
+
 static void test_a_second_time_finds_less_and_then_nothing(void **state)
 {
 	auto_world struct world world;
@@ -353,6 +386,7 @@ int main(void)
 		cmocka_unit_test(test_moves_obey_constraints),
 		cmocka_unit_test(test_overload_is_relieved_by_the_cheapest_that_helps),
 		cmocka_unit_test(test_fragments_are_gathered),
+		cmocka_unit_test(test_draining_moves_what_it_can_and_names_the_rest),
 		cmocka_unit_test(test_a_second_time_finds_less_and_then_nothing),
 		cmocka_unit_test(test_the_same_day_again_moves_nothing),
 	};

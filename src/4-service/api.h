@@ -50,7 +50,8 @@ enum call_op {
 	CALL_IMAGE_TAG,		/* {"name": "new"}: 201 */
 	CALL_IMAGE_PRUNE,	/* {"all": bool}: {"removed": ["name"], "bytes": n} */
 	CALL_IMAGE_EXPORT,	/* Reply: fds.output is the file (qcow2; containers: an archive). */
-	/* On the node. */
+	/* On nodes. */
+	CALL_WHAT_IF_DRAIN,	/* Reply: body [{"instance": "web", "to": "b", "memory": n}], or "text" why not instead of "to". */
 	CALL_BACKUP,		/* Reply: fds.output is the file. */
 	CALL_CONFIG,		/* Merge patch of the config. */
 	CALL_DOCTOR,		/* Reply: body [{"check": "kvm", "state": "ok|warning|failed", "text": "...", "remedy": "..."}] */

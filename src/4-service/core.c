@@ -44,6 +44,7 @@ static call_fn *const operations[CALL_OP_COUNT] = {
 	[CALL_FILE_WRITE] = stream_file_write,
 	[CALL_IMAGE_EXPORT] = transfer_image_export,
 	[CALL_BACKUP] = transfer_backup,
+	[CALL_WHAT_IF_DRAIN] = node_what_if_drain,
 	[CALL_CONFIG] = config_update,
 	[CALL_DOCTOR] = doctor_run,
 };

@@ -131,3 +131,27 @@ void node_update(struct core *core, struct call *call)
 		change->event = next->spec.cordoned ? "cordoned" : "uncordoned";
 	change_commit(change);
 }
+
+static const char *name_of_instance(void *data, const char *uid)
+{
+	struct core *core = data;
+	const struct instance *instance = objects_get(core->objects, KIND_INSTANCE, uid);
+
+	return instance ? instance->meta.name : uid;
+}
+
+void node_what_if_drain(struct core *core, struct call *call)
+{
+	struct str json = { 0 };
+	struct json_writer writer = { .out = &json };
+	struct err err = { 0 };
+	void *found;
+
+	if (find_object(core, KIND_NODE, call->name, &found, &err) < 0 ||
+	    placement_what_if_drain(core->placement, ((struct node *)found)->meta.uid, name_of_instance, core, &writer, &err) < 0) {
+		str_done(&json);
+		answer_err(call, &err);
+		return;
+	}
+	answer_json(call, 200, &json);
+}

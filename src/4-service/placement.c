@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "3-scheduling/explain.h"
+#include "3-scheduling/rebalance.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -452,4 +453,62 @@ void placement_explain(struct placement *placement, const struct instance *insta
 	ledger_undo(&placement->ledger, 0);
 	ledger_keep(&placement->ledger);
 	leave_demand(placement, shared);
+}
+
+/* ---- What if ---- */
+
+/* By number of the binding; the texts are the map's. */
+static const char **uids_by_binding(const struct placement *placement)
+{
+	const char **uids = alloc_array(NULL, placement->ledger.cluster->binding_end + 1, sizeof(*uids));
+
+	for (size_t i = 0; i < placement->placed.count; i++)
+		uids[((const struct placed *)placement->placed.entries[i].value)->binding] = placement->placed.entries[i].key;
+	return uids;
+}
+
+static void write_move(const struct placement *placement, const char *name, uint32_t binding, const struct move *move, struct json_writer *writer)
+{
+	const struct ledger *ledger = &placement->ledger;
+	auto_str struct str why = { 0 };
+
+	json_write_object(writer, NULL);
+	json_write_string(writer, "instance", name);
+	if (move)
+		json_write_string(writer, "to", cluster_node_name(ledger->cluster, move->to));
+	json_write_int(writer, "memory", (int64_t)ledger_demand(ledger, binding)->request.need[MEMORY] << 20);
+	if (!move && ledger->cluster->node_count == 1)
+		json_write_string(writer, "text", "there is no other node");
+	else if (!move) {
+		explain_refusal(ledger, ledger_demand(ledger, binding), &why);
+		json_write_string(writer, "text", str_text(&why));
+	}
+	json_write_end_object(writer);
+}
+
+int placement_what_if_drain(struct placement *placement, const char *node_uid, placement_name_fn *name_of, void *data,
+			    struct json_writer *writer, struct err *err)
+{
+	const struct mix mix = { 0 };
+	const struct rebalance ask = { .policy = policy_at(0), .mix = &mix, .cost_dimension = MEMORY };
+	uint32_t node = number_of(placement, node_uid);
+	auto_plan struct plan plan = { 0 };
+	int r = drain(&placement->ledger, &ask, node, &plan, err);
+
+	if (r < 0)
+		return r;
+	auto_free const char **uids = uids_by_binding(placement);
+
+	json_write_array(writer, NULL);
+	for (size_t i = 0; i < plan.moves.count; i++)
+		write_move(placement, name_of(data, uids[plan.moves.items[i].binding]), plan.moves.items[i].binding, &plan.moves.items[i], writer);
+	/* Why not, as it is while the node takes nothing. */
+	ledger_begin(&placement->ledger);
+	r = ledger_cordon(&placement->ledger, node, true, err);
+	for (size_t i = 0; i < plan.stuck.count && r == 0; i++)
+		write_move(placement, name_of(data, uids[plan.stuck.items[i]]), plan.stuck.items[i], NULL, writer);
+	ledger_undo(&placement->ledger, 0);
+	ledger_keep(&placement->ledger);
+	json_write_end_array(writer);
+	return r;
 }

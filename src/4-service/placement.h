@@ -31,6 +31,13 @@ void placement_configure(struct placement *placement, const struct config *confi
 int placement_admit(struct placement *placement, struct instance *instance, struct err *err);
 /* Why here, why not there: an array of one object per node, as of body_placement_table. */
 void placement_explain(struct placement *placement, const struct instance *instance, struct json_writer *writer);
+/*
+ * Where would all that runs on the node go, if it had to? An array of one object per instance, as of body_move_table.
+ * 'name_of' gives the name of an instance by its uid.
+ */
+typedef const char *placement_name_fn(void *data, const char *uid);
+int placement_what_if_drain(struct placement *placement, const char *node_uid, placement_name_fn *name_of, void *data,
+			    struct json_writer *writer, struct err *err);
 /* 'instance' as it is stored; null: there is none with this uid. */
 void placement_sync(struct placement *placement, const char *uid, const struct instance *instance);
 

@@ -183,12 +183,57 @@ static void test_more_cpus_than_the_host_has(void **state)
 	assert_true(strstr(err.msg, "needs 0.063 of cpus (for 1, overcommitted), has 0 free of 2") != NULL);
 }
 
+static const char *name_of(void *data, const char *uid)
+{
+	(void)data;
+	return uid;
+}
+
+static void what_if(struct world *world, const char *expected)
+{
+	struct str text = { 0 };
+	struct json_writer writer = { .out = &text };
+	struct err err = { 0 };
+
+	assert_int_equal(placement_what_if_drain(world->placement, "node-1", name_of, NULL, &writer, &err), 0);
+	assert_string_equal(str_text(&text), expected);
+	str_done(&text);
+}
+
+static void test_two_nodes_and_what_if_one_were_empty(void **state)
+{
+	auto_world struct world world;
+	struct node other = { .meta = { .name = (char *)"beta", .uid = (char *)"node-2" }, .status = { .cpus = 8, .memory = 3ull << GIB } };
+	struct made large, small;
+	struct str text = { 0 };
+	struct json_writer writer = { .out = &text };
+	struct err err = { 0 };
+
+	(void)state;
+	world_init(&world, 4, 8ull << GIB);
+	make(&world, &large, INSTANCE_VM, 1, 4ull << GIB, POWER_RUNNING);
+	make(&world, &small, INSTANCE_VM, 1, 1ull << GIB, POWER_RUNNING);
+	assert_int_equal(admit(&world, &large, &err), 0);
+	assert_int_equal(admit(&world, &small, &err), 0);
+	what_if(&world, "[{\"instance\":\"uid-1\",\"memory\":4294967296,\"text\":\"there is no other node\"},"
+			"{\"instance\":\"uid-2\",\"memory\":1073741824,\"text\":\"there is no other node\"}]");
+	placement_set_node(world.placement, &other);
+	what_if(&world, "[{\"instance\":\"uid-2\",\"to\":\"beta\",\"memory\":1073741824},{\"instance\":\"uid-1\",\"memory\":4294967296,"
+			"\"text\":\"none of 2 nodes will do: 1 lacks memory (needs 4GiB, the most free is 3GiB), 1 is cordoned\"}]");
+	placement_explain(world.placement, &small.instance, &writer);
+	assert_non_null(strstr(str_text(&text), "{\"node\":\"alpha\",\"state\":\"here\""));
+	assert_non_null(strstr(str_text(&text), "{\"node\":\"beta\",\"state\":\"possible\""));
+	str_done(&text);
+	assert_int_equal(placement_what_if_drain(world.placement, "nope", name_of, NULL, &writer, &err), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_runs_takes_room_and_what_stops_gives_it_back),
 		cmocka_unit_test(test_admission_counts_at_once_until_it_is_taken_back),
 		cmocka_unit_test(test_settings_change_what_may_be_promised),
+		cmocka_unit_test(test_two_nodes_and_what_if_one_were_empty),
 		cmocka_unit_test(test_more_cpus_than_the_host_has),
 		cmocka_unit_test(test_containers_have_ratios_of_their_own_and_may_ask_for_nothing),
 	};

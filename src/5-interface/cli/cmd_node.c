@@ -9,6 +9,7 @@
 #include "5-interface/cli/terminal.h"
 #include "5-interface/cli/transfer.h"
 #include "base/str.h"
+#include "base/units.h"
 #include "model/config.h"
 
 static int run_node_ls(struct cli *cli, struct err *err)
@@ -221,6 +222,50 @@ static int run_restore(struct cli *cli, struct err *err)
 		return err_set(err, -EOPNOTSUPP, "this strata was built without restore");
 	return cli->doors->restore(cli_argument(cli, 0), state, err);
 }
+
+/* What if? */
+
+static int run_what_if_drain(struct cli *cli, struct err *err)
+{
+	auto_free char *path = request_path("nodes", cli_argument(cli, 0), "what-if", "drain", NULL);
+	auto_json struct json *json = NULL;
+	struct table table = { 0 };
+	char size[UNITS_TEXT_SIZE];
+	enum output_form form;
+	size_t stuck = 0;
+	int result = output_form(cli, OUTPUT_TABLE, &form, err);
+
+	result = result ? result : request_json(cli, "GET", path, NULL, &json, err);
+	if (result < 0)
+		return result;
+	table_header(&table, "INSTANCE", "MEMORY", "WOULD GO TO", "WHY NOT", NULL);
+	for (size_t i = 0; i < json_count(json); i++) {
+		const struct json *item = json_at(json, i);
+		const char *to = json_string(json_get(item, "to"), NULL);
+
+		stuck += !to;
+		table_text(&table, json_string(json_get(item, "instance"), ""));
+		table_text(&table, units_format_size((uint64_t)json_int(json_get(item, "memory"), 0), size));
+		table_text(&table, to ? to : "-");
+		table_text(&table, json_string(json_get(item, "text"), ""));
+	}
+	if (form == OUTPUT_TABLE && json_count(json))
+		table_print(&table, !cli_has(cli, "no-headers"), cli->out);
+	else if (form == OUTPUT_TABLE)
+		fprintf(cli->out, "nothing runs on node '%s'\n", cli_argument(cli, 0));
+	else
+		form == OUTPUT_YAML ? output_yaml(cli, json) : output_json(cli, json);
+	table_done(&table);
+	return stuck ? 1 : 0;
+}
+
+const struct cli_command command_what_if_drain = {
+	.name = "what-if drain", .arguments = "NODE", .min = 1, .max = 1, .completes = "nodes", .run = run_what_if_drain,
+	.summary = "Say where what runs on a host would go, if it had to be empty",
+	.more = "Nothing is changed. Exit code 1 when something would find no place.",
+	.options = OPTIONS(OUTPUT_OPTIONS),
+	.examples = EXAMPLES("strata what-if drain alpha"),
+};
 
 const struct cli_command command_node_ls = {
 	.name = "node ls", .max = 0, .run = run_node_ls, .summary = "List hosts: what they have, and what of it is promised",

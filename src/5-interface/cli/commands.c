@@ -30,7 +30,7 @@ const struct cli_group cli_groups[] = {
 		&command_network_rm) },
 	{ "Manifests", COMMANDS(&command_apply, &command_diff, &command_delete) },
 	{ "Host and daemon", COMMANDS(&command_node_ls, &command_node_show, &command_node_set, &command_node_cordon,
-		&command_node_uncordon, &command_doctor, &command_events, &command_config_show, &command_config_get,
+		&command_node_uncordon, &command_what_if_drain, &command_doctor, &command_events, &command_config_show, &command_config_get,
 		&command_config_set, &command_cert_issue, &command_backup, &command_restore) },
 	{ "This command", COMMANDS(&command_explain, &command_completion, &command_help, &command_version, &command_man) },
 	{ 0 },

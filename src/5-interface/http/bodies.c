@@ -100,6 +100,13 @@ FIELD_TABLE(body_placement_table, body_placement, "A node, as a place for an ins
 	FIELD(STRING, body_placement, text, .doc = "What the cost consists of, or what speaks against it."),
 );
 
+FIELD_TABLE(body_move_table, body_move, "An instance that would move.",
+	FIELD(STRING, body_move, instance, .doc = "Its name."),
+	FIELD(STRING, body_move, to, .flags = FIELD_OMIT_EMPTY, .doc = "The node it would go to; absent: none has room."),
+	FIELD(SIZE, body_move, memory, .unit = "bytes", .doc = "What would be carried over."),
+	FIELD(STRING, body_move, text, .flags = FIELD_OMIT_EMPTY, .doc = "Why it could not move."),
+);
+
 FIELD_TABLE(body_error_table, body_error, "What went wrong.",
 	FIELD(INT, body_error, code, .doc = "The HTTP status."),
 	FIELD(STRING, body_error, message, .doc = "In words, with the value and the remedy."),

@@ -33,11 +33,13 @@ struct body_upload { char *id; uint64_t size; char *sha256; };
 struct body_certificate_answer { char *certificate, *key, *ca; };
 struct body_check { char *check; int state; char *text, *remedy; };
 struct body_placement { char *node; int state; double cost; char *text; };
+struct body_move { char *instance, *to; uint64_t memory; char *text; };
 struct body_error { int64_t code; char *message; };
 
 extern const struct field_table body_delete_table, body_rename_table, body_stop_table, body_clone_table,
 	body_attach_table, body_detach_table, body_exec_table, body_certificate_table, body_version_table,
 	body_commit_table, body_prune_table, body_pruned_table, body_receive_table,
-	body_upload_table, body_certificate_answer_table, body_check_table, body_placement_table, body_error_table;
+	body_upload_table, body_certificate_answer_table, body_check_table, body_placement_table, body_move_table,
+	body_error_table;
 
 #endif

@@ -90,8 +90,19 @@ void store_txn_delete(struct store_txn *txn, const char *key);
 struct store;
 struct store_ops;
 
+/* Of an etcd (v3 API, its JSON gateway). */
+struct store_etcd_params {
+	const char *const *endpoints;	/* "https://192.0.2.1:2379", members of one cluster: any that answers will do. */
+	size_t endpoint_count;
+	const char *prefix;		/* All keys are below it: "/strata/house/". Who shares it shares the store. */
+	const char *writer;		/* This process among those who share the prefix; stays the same over restarts. */
+	const char *ca, *certificate, *key;	/* TLS: PEM files, or null; without a CA the system's are trusted. */
+	uint32_t timeout_ms;		/* How long one member may take for one answer; 0: 5 s. All together four times that. */
+};
+
 struct store_params {
-	const char *path;		/* File (sqlite) or null (memory). */
+	const char *path;		/* File (sqlite) or null. */
+	const struct store_etcd_params *etcd;	/* etcd only, else null. */
 	struct store_driver *shared;	/* memory only: an existing driver to use, which outlives the store (tests
 					 * that crash the daemon keep their "disk" this way); else null. */
 };
@@ -193,5 +204,6 @@ struct store_ops {
 
 extern const struct store_ops store_sqlite;
 extern const struct store_ops store_memory;
+extern const struct store_ops store_etcd;
 
 #endif

@@ -153,7 +153,7 @@ void store_get_stats(const struct store *store, struct store_stats *ret_stats);
  * ---- For drivers ----
  *
  * Life: open -> (commit | range | history | lease_* | compact | backup)* -> close.  Calls come from one
- * thread at a time, except backup and wait_events, which may run beside the others.
+ * thread at a time, except backup, wait_events and wake, which may run beside the others.
  */
 struct store_driver { const struct store_ops *ops; };	/* Embedded first in the driver's own struct. */
 
@@ -200,6 +200,8 @@ struct store_ops {
 	 * are then read from history. A lost connection is waited out like silence.
 	 */
 	bool (*wait_events)(struct store_driver *driver, uint64_t after_revision, uint32_t timeout_ms);
+	/* Optional: from now on wait_events returns at once. Called before close. */
+	void (*wake)(struct store_driver *driver);
 };
 
 extern const struct store_ops store_sqlite;

@@ -153,6 +153,8 @@ void store_stop_threads(struct store *store)
 	store_queue_stop(&store->queue);
 	atomic_store(&store->is_stopping, true);
 	pthread_join(store->thread, NULL);
+	if (store->has_follower && store->ops->wake)
+		store->ops->wake(store->driver);
 	if (store->has_follower)
 		pthread_join(store->follower, NULL);
 }

@@ -167,6 +167,11 @@ static bool wait_events(struct store_driver *driver, uint64_t after_revision, ui
 	return stream_wait(etcd_of(driver)->stream, after_revision, timeout_ms);
 }
 
+static void wake(struct store_driver *driver)
+{
+	stream_wake(etcd_of(driver)->stream);
+}
+
 static int compact(struct store_driver *driver, uint64_t revision, struct err *err)
 {
 	struct etcd *etcd = etcd_of(driver);
@@ -197,4 +202,5 @@ const struct store_ops store_etcd = {
 	.lease_end = etcd_lease_end,
 	.compact = compact,
 	.wait_events = wait_events,
+	.wake = wake,
 };

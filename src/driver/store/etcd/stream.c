@@ -36,7 +36,7 @@ struct stream {
 	uint64_t needed;		/* Somebody waits for 'seen' to get here. */
 	struct store_events events;
 	size_t bytes;
-	bool is_lost, is_stopping, must_reconnect;
+	bool is_lost, is_stopping, is_awake, must_reconnect;
 
 	/* The thread's own. */
 	struct link link;
@@ -336,9 +336,17 @@ bool stream_wait(struct stream *stream, uint64_t after_revision, uint32_t timeou
 	pthread_mutex_lock(&stream->lock);
 	advance(stream, after_revision);
 	/* What is left after advance() is news. */
-	while ((count = stream->events.items.count) == 0 && !stream->is_lost && wait_until(stream, deadline_ms))
+	while ((count = stream->events.items.count) == 0 && !stream->is_lost && !stream->is_awake && wait_until(stream, deadline_ms))
 		;
 	has_news = count > 0 || stream->is_lost;
 	pthread_mutex_unlock(&stream->lock);
 	return has_news;
+}
+
+void stream_wake(struct stream *stream)
+{
+	pthread_mutex_lock(&stream->lock);
+	stream->is_awake = true;
+	pthread_cond_broadcast(&stream->changed);
+	pthread_mutex_unlock(&stream->lock);
 }

@@ -30,5 +30,7 @@ int stream_read(struct stream *stream, const char *prefix, uint64_t after_revisi
 
 /* As store_ops.wait_events; true also when the stream is lost, so that somebody comes and learns it. */
 bool stream_wait(struct stream *stream, uint64_t after_revision, uint32_t timeout_ms);
+/* From now on it waits no more. */
+void stream_wake(struct stream *stream);
 
 #endif

@@ -96,7 +96,9 @@ void link_prepare(struct link *link, size_t member, const char *path, const stru
 
 int link_failure(const struct link *link, CURLcode code, struct err *err)
 {
-	const char *reason = link->reason[0] ? link->reason : link->members->curl.easy_strerror(code);
+	char buffer[CURL_ERROR_SIZE];
+	const char *reason = text_shown(link->reason[0] ? link->reason : link->members->curl.easy_strerror(code), sizeof(buffer) - 4, buffer,
+					sizeof(buffer));
 
 	switch (code) {
 	case CURLE_PEER_FAILED_VERIFICATION:
@@ -104,9 +106,9 @@ int link_failure(const struct link *link, CURLcode code, struct err *err)
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_CIPHER:
 	case CURLE_SSL_ISSUER_ERROR:
-		return err_set(err, -EACCES, "%s: check CA, certificate and key", shown(reason));
+		return err_set(err, -EACCES, "%s: check CA, certificate and key", reason);
 	default:
-		return err_set(err, -EAGAIN, "%s", shown(reason));
+		return err_set(err, -EAGAIN, "%s", reason);
 	}
 }
 

@@ -45,15 +45,18 @@ static const struct failure failures[] = {
 	{ GRPC_UNAVAILABLE, NULL, -EAGAIN, NULL },
 };
 
-static int fail(int64_t grpc_code, const char *text, struct err *err)
+static int fail(int64_t grpc_code, const char *message, struct err *err)
 {
+	char buffer[160];
+	const char *text = text_shown(message, sizeof(buffer) - 4, buffer, sizeof(buffer));
+
 	for (size_t i = 0; i < ARRAY_COUNT(failures); i++) {
 		const struct failure *each = &failures[i];
 
-		if (each->grpc_code == grpc_code && (!each->words || strstr(text, each->words)))
-			return err_set(err, each->code, "etcd says '%s'%s%s", shown(text), each->remedy ? ": " : "", each->remedy ? each->remedy : "");
+		if (each->grpc_code == grpc_code && (!each->words || strstr(message, each->words)))
+			return err_set(err, each->code, "etcd says '%s'%s%s", text, each->remedy ? ": " : "", each->remedy ? each->remedy : "");
 	}
-	return err_set(err, -EIO, "etcd says '%s' (code %lld)", shown(text), (long long)grpc_code);
+	return err_set(err, -EIO, "etcd says '%s' (code %lld)", text, (long long)grpc_code);
 }
 
 /* {"error":"...","code":5,"message":"..."}, or of streams {"error":{"grpc_code":14,"message":"...",...}} */

@@ -5,6 +5,8 @@
  * the same.  Every committed transaction that changes something gets the next revision; a key
  * knows the revision of its creation and of its last change, and its version (1 after creation).
  * A transaction either passes all guards and makes all changes, or changes nothing.
+ * A store that others may write to as well (etcd) leaves numbers out between its revisions, and gives
+ * transactions that are committed together and have no key in common the same one.
  *
  * Two headers in one: the first half is for callers (the core thread), the second for drivers.
  * port/store.c stands between them: it owns one thread that collects submitted transactions and
@@ -15,8 +17,12 @@
  * Order:   a watch sees the events of a transaction before the transaction's 'done' runs, each
  *          revision exactly once and in order; so a caller who is told "done" finds its cache current.
  *          Within a revision, events have the order of the changes; keys of a lease go in key order.
+ *          Who was cut off from such a store until its history was compacted is told what is: the keys that
+ *          were changed, once, and those that are gone, and not what was in between.
  * Errors:  -ESTALE a guard failed (result.failed_guard says which); -ENOENT a lease has ended;
- *          -ENOSPC, -EIO, -EROFS the store cannot be written (nothing was changed); -ERANGE the
+ *          -ENOSPC, -EIO, -EROFS the store cannot be written, -EAGAIN not be reached (nothing was
+ *          changed); -ETIMEDOUT it has not answered: whether the transaction was made is not known, the
+ *          watch may tell later; -E2BIG more at once than it takes; -EACCES it does not let us; -ERANGE the
  *          revision asked for is compacted; -EBUSY another process has this store open; -EPROTO
  *          written by a newer version; -EUCLEAN the integrity check failed.
  * Memory:  values are bytes with a size, followed by a zero byte that it does not count; what a
@@ -175,8 +181,9 @@ struct store_ops {
 	void (*close)(struct store_driver *driver);
 	/*
 	 * Applies 'count' transactions in order, each with its own guards, result and revision, and makes
-	 * them durable together before it returns.  Appends their events, in order.  When durability fails
-	 * every result carries the error, nothing has changed, and the error is returned.
+	 * them durable together before it returns.  Appends their events, in order (with wait_events they are read
+	 * from history instead).  When durability fails every result carries the error, nothing has changed, and the
+	 * error is returned; a driver that needs several steps leaves what it has made before, with its results.
 	 */
 	int (*commit)(struct store_driver *driver, struct store_txn *const *txns, size_t count,
 		      struct store_result *results, struct store_events *events, struct err *err);

@@ -32,6 +32,7 @@ static const struct failure failures[] = {
 	{ GRPC_INVALID, "user name is empty", -EACCES, "etcd demands users, whose certificates its JSON gateway does not read: use an etcd of its own" },
 	{ GRPC_INVALID, NULL, -EINVAL, NULL },
 	{ GRPC_NOT_FOUND, "lease", -ENOENT, NULL },
+	{ GRPC_NOT_FOUND, NULL, -EPROTO, "is this etcd 3.4 or newer, with its JSON gateway enabled?" },
 	{ GRPC_DENIED, NULL, -EACCES, "allow reading and writing below the prefix" },
 	{ GRPC_UNAUTHENTICATED, NULL, -EACCES, "allow reading and writing below the prefix" },
 	{ GRPC_PRECONDITION, "lease already exists", -EEXIST, NULL },
@@ -117,8 +118,9 @@ uint64_t reply_number(const struct json *object, const char *path)
 
 static int decode(const struct json *object, const char *key, struct str *out, struct err *err)
 {
-	/* So that there is something even when it is empty. */
+	/* So that there is something, with its zero byte, even when it is empty. */
 	str_reserve(out, 1);
+	out->data[out->size] = '\0';
 	return base64_decode(json_string(json_get(object, key), ""), out, err);
 }
 

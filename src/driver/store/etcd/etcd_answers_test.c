@@ -337,7 +337,7 @@ int main(void)
 	int failed;
 
 	etcd_require();
-	etcd_cluster_start(&cluster, 1, false, NULL);
+	etcd_cluster_start(&cluster, &(struct etcd_cluster_params){ .count = 1 });
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	etcd_cluster_stop(&cluster);
 	return failed;

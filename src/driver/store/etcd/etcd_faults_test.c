@@ -45,12 +45,12 @@ static void heal(struct trouble *trouble, size_t member)
 		etcd_member_cut(trouble->cluster, member, false);
 	trouble->is_cut[member] = false;
 	if (!trouble->cluster->members[member].pid)
-		etcd_member_start(trouble->cluster, member, NULL);
+		etcd_member_start(trouble->cluster, member);
 }
 
 static void hurt(struct trouble *trouble, size_t member)
 {
-	if (trouble->cluster->has_cables && rng_below(&trouble->rng, 2)) {
+	if (trouble->cluster->how.has_cables && rng_below(&trouble->rng, 2)) {
 		etcd_member_cut(trouble->cluster, member, true);
 		trouble->is_cut[member] = true;
 	} else {
@@ -61,16 +61,16 @@ static void hurt(struct trouble *trouble, size_t member)
 /* One that is unwell gets well, or another unwell; in one of six cases so that no majority is left. */
 static void act(struct trouble *trouble)
 {
-	size_t member = (size_t)rng_below(&trouble->rng, trouble->cluster->count), unwell = 0;
+	size_t member = (size_t)rng_below(&trouble->rng, trouble->cluster->how.count), unwell = 0;
 
-	for (size_t i = 0; i < trouble->cluster->count; i++)
+	for (size_t i = 0; i < trouble->cluster->how.count; i++)
 		unwell += !is_well(trouble, i);
 	if (!is_well(trouble, member))
 		heal(trouble, member);
 	else if (unwell == 0 || (unwell == 1 && rng_below(&trouble->rng, 6) == 0))
 		hurt(trouble, member);
 	else
-		for (size_t i = 0; i < trouble->cluster->count; i++)
+		for (size_t i = 0; i < trouble->cluster->how.count; i++)
 			heal(trouble, i);
 }
 
@@ -158,7 +158,7 @@ static void next_action(void *data)
 
 	if (world->actions++ == ACTIONS) {
 		world->is_over = true;
-		for (size_t i = 0; i < world->trouble.cluster->count; i++)
+		for (size_t i = 0; i < world->trouble.cluster->how.count; i++)
 			heal(&world->trouble, i);
 		return;
 	}
@@ -279,7 +279,7 @@ static void test_nothing_acknowledged_is_lost(void **state)
 	(void)state;
 	rng_init(&world.trouble.rng, SEED);
 	assert_int_equal(loop_new(LOOP_CLOCK_REAL, 0, &world.loop, &err), 0);
-	etcd_cluster_start(&cluster, 3, etcd_can_cut(), NULL);
+	etcd_cluster_start(&cluster, &(struct etcd_cluster_params){ .count = 3, .has_cables = etcd_can_cut() });
 	open_store(&world, &cluster, "writer", &world.written, &world.writer);
 	open_store(&world, &cluster, "watcher", &world.watched, &world.watcher);
 	loop_add_timer(world.loop, ACTION_MS, next_action, &world, NULL);
@@ -290,7 +290,7 @@ static void test_nothing_acknowledged_is_lost(void **state)
 	settle(&world);
 	check(&world);
 	printf("# %zu acknowledged, %u refused, %u unknown, %zu events; links %s cut\n", world.acknowledged.count, world.refused, world.unknown,
-	       world.watched.events.count, cluster.has_cables ? "were" : "could not be");
+	       world.watched.events.count, cluster.how.has_cables ? "were" : "could not be");
 	assert_true(world.acknowledged.count > 100);
 	store_close(world.writer);
 	store_close(world.watcher);
@@ -337,10 +337,10 @@ static void *kill_in_turn(void *data)
 	struct subject *subject = data;
 
 	while (!atomic_load(&subject->is_over)) {
-		size_t member = (size_t)rng_below(&subject->rng, subject->cluster.count);
+		size_t member = (size_t)rng_below(&subject->rng, subject->cluster.how.count);
 
 		etcd_member_kill(&subject->cluster, member);
-		etcd_member_start(&subject->cluster, member, NULL);
+		etcd_member_start(&subject->cluster, member);
 		wait_for_member(&subject->cluster.members[member]);
 		poll(NULL, 0, 1500);
 	}
@@ -363,7 +363,7 @@ int main(void)
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	rng_init(&subject.rng, SEED);
 	subject.conformance.etcd = &subject.cluster.params;
-	etcd_cluster_start(&subject.cluster, 3, false, NULL);
+	etcd_cluster_start(&subject.cluster, &(struct etcd_cluster_params){ .count = 3 });
 	if (pthread_create(&killer, NULL, kill_in_turn, &subject) != 0)
 		return 1;
 	failed += store_conformance_run(&subject.conformance);

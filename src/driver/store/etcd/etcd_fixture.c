@@ -89,7 +89,7 @@ static void add_cables(const struct etcd_cluster *cluster)
 	ip("ip link add etcd-hub type bridge");
 	ip("ip address add 10.99.7.254/24 dev etcd-hub");
 	ip("ip link set etcd-hub up");
-	for (size_t i = 0; i < cluster->count; i++) {
+	for (size_t i = 0; i < cluster->how.count; i++) {
 		ip("ip netns add etcd%zu", i);
 		ip("ip link add etcd-cable%zu type veth peer name eth0 netns etcd%zu", i, i);
 		ip("ip link set etcd-cable%zu master etcd-hub up", i);
@@ -101,19 +101,20 @@ static void add_cables(const struct etcd_cluster *cluster)
 
 static void remove_cables(const struct etcd_cluster *cluster)
 {
-	for (size_t i = 0; i < cluster->count; i++)
+	for (size_t i = 0; i < cluster->how.count; i++)
 		ip("ip netns delete etcd%zu", i);
 	ip("ip link delete etcd-hub");
 }
 
 static void name_members(struct etcd_cluster *cluster)
 {
-	for (size_t i = 0; i < cluster->count; i++) {
+	for (size_t i = 0; i < cluster->how.count; i++) {
 		struct etcd_member *member = &cluster->members[i];
 
-		member->address = cluster->has_cables ? text_format("10.99.7.%zu", i + 1) : text_copy("127.0.0.1");
-		member->url = text_format("http://%s:%d", member->address, cluster->has_cables ? CLIENT_PORT : free_port());
-		member->peer_url = text_format("http://%s:%d", member->address, cluster->has_cables ? PEER_PORT : free_port());
+		member->address = cluster->how.has_cables ? text_format("10.99.7.%zu", i + 1) : text_copy("127.0.0.1");
+		member->url = text_format("http%s://%s:%d", cluster->how.has_tls ? "s" : "", member->address,
+					  cluster->how.has_cables ? CLIENT_PORT : free_port());
+		member->peer_url = text_format("http://%s:%d", member->address, cluster->how.has_cables ? PEER_PORT : free_port());
 		member->pidfd = -1;
 		cluster->endpoints[i] = member->url;
 	}
@@ -123,12 +124,12 @@ static char *list_peers(const struct etcd_cluster *cluster)
 {
 	struct str list = { 0 };
 
-	for (size_t i = 0; i < cluster->count; i++)
+	for (size_t i = 0; i < cluster->how.count; i++)
 		str_printf(&list, "%sm%zu=%s", i ? "," : "", i, cluster->members[i].peer_url);
 	return list.data;
 }
 
-void etcd_member_start(struct etcd_cluster *cluster, size_t index, const char *const *options)
+void etcd_member_start(struct etcd_cluster *cluster, size_t index)
 {
 	struct etcd_member *member = &cluster->members[index];
 	auto_free char *name = text_format("m%zu", index), *space = text_format("etcd%zu", index);
@@ -145,7 +146,7 @@ void etcd_member_start(struct etcd_cluster *cluster, size_t index, const char *c
 	struct err err = { 0 };
 
 	assert_non_null(log);
-	if (cluster->has_cables) {
+	if (cluster->how.has_cables) {
 		*vec_push(&all) = "ip";
 		*vec_push(&all) = "netns";
 		*vec_push(&all) = "exec";
@@ -153,7 +154,7 @@ void etcd_member_start(struct etcd_cluster *cluster, size_t index, const char *c
 	}
 	for (const char *const *word = argv; *word; word++)
 		*vec_push(&all) = *word;
-	for (const char *const *word = options; word && *word; word++)
+	for (const char *const *word = cluster->how.options; word && *word; word++)
 		*vec_push(&all) = *word;
 	*vec_push(&all) = NULL;
 	if (spawn_start(&(struct spawn_params){ .argv = all.items, .fds = (struct spawn_fd[]){ { fileno(log), 1 }, { fileno(log), 2 } },
@@ -176,7 +177,7 @@ void etcd_member_kill(struct etcd_cluster *cluster, size_t index)
 
 void etcd_member_cut(struct etcd_cluster *cluster, size_t index, bool is_cut)
 {
-	assert_true(cluster->has_cables);
+	assert_true(cluster->how.has_cables);
 	ip("ip link set etcd-cable%zu %s", index, is_cut ? "down" : "up");
 }
 
@@ -187,20 +188,18 @@ void etcd_cluster_new_prefix(struct etcd_cluster *cluster)
 	cluster->params.prefix = cluster->prefix;
 }
 
-void etcd_cluster_start(struct etcd_cluster *cluster, size_t count, bool has_cables, const char *const *options)
+void etcd_cluster_start(struct etcd_cluster *cluster, const struct etcd_cluster_params *how)
 {
 	const char *tmp = getenv("TMPDIR");
 
-	*cluster = (struct etcd_cluster){ .folder = text_format("%s/strata-etcd-XXXXXX", tmp ? tmp : "/tmp"), .count = count, .has_cables = has_cables };
+	*cluster = (struct etcd_cluster){ .how = *how, .folder = text_format("%s/strata-etcd-XXXXXX", tmp ? tmp : "/tmp") };
 	assert_non_null(mkdtemp(cluster->folder));
 	name_members(cluster);
-	if (has_cables)
+	if (how->has_cables)
 		add_cables(cluster);
-	for (size_t i = 0; i < count; i++)
-		etcd_member_start(cluster, i, options);
-	cluster->params = (struct store_etcd_params){
-		.endpoints = cluster->endpoints, .endpoint_count = count, .writer = "test", .timeout_ms = 5000,
-	};
+	for (size_t i = 0; i < how->count; i++)
+		etcd_member_start(cluster, i);
+	cluster->params = (struct store_etcd_params){ .endpoints = cluster->endpoints, .endpoint_count = how->count, .writer = "test" };
 	etcd_cluster_new_prefix(cluster);
 }
 
@@ -208,7 +207,7 @@ void etcd_cluster_stop(struct etcd_cluster *cluster)
 {
 	struct err err;
 
-	for (size_t i = 0; i < cluster->count; i++) {
+	for (size_t i = 0; i < cluster->how.count; i++) {
 		struct etcd_member *member = &cluster->members[i];
 
 		etcd_member_kill(cluster, i);
@@ -216,7 +215,7 @@ void etcd_cluster_stop(struct etcd_cluster *cluster)
 		free(member->url);
 		free(member->peer_url);
 	}
-	if (cluster->has_cables)
+	if (cluster->how.has_cables)
 		remove_cables(cluster);
 	file_remove_tree(cluster->folder, &err);
 	free(cluster->folder);

@@ -21,10 +21,15 @@ struct etcd_member {
 	int pidfd;
 };
 
-struct etcd_cluster {
-	char *folder;
+struct etcd_cluster_params {
 	size_t count;
-	bool has_cables;
+	bool has_cables, has_tls;
+	const char *const *options;	/* More words for the command line of each, ended by null; may be null. */
+};
+
+struct etcd_cluster {
+	struct etcd_cluster_params how;
+	char *folder;
 	struct etcd_member members[ETCD_MAX_MEMBERS];
 	const char *endpoints[ETCD_MAX_MEMBERS];
 	char *prefix;
@@ -38,12 +43,11 @@ void etcd_require(void);
 /* Can each member have a network namespace here? */
 bool etcd_can_cut(void);
 
-/* 'options' go to each member's command line and may be null. */
-void etcd_cluster_start(struct etcd_cluster *cluster, size_t count, bool has_cables, const char *const *options);
+void etcd_cluster_start(struct etcd_cluster *cluster, const struct etcd_cluster_params *how);
 void etcd_cluster_stop(struct etcd_cluster *cluster);
 void etcd_cluster_new_prefix(struct etcd_cluster *cluster);
 
-void etcd_member_start(struct etcd_cluster *cluster, size_t member, const char *const *options);
+void etcd_member_start(struct etcd_cluster *cluster, size_t member);
 void etcd_member_kill(struct etcd_cluster *cluster, size_t member);		/* kill -9 */
 void etcd_member_cut(struct etcd_cluster *cluster, size_t member, bool is_cut);
 

@@ -34,7 +34,7 @@ int main(void)
 
 	etcd_require();
 	subject.conformance.etcd = &subject.cluster.params;
-	etcd_cluster_start(&subject.cluster, 1, false, NULL);
+	etcd_cluster_start(&subject.cluster, &(struct etcd_cluster_params){ .count = 1 });
 	failed = store_conformance_run(&subject.conformance);
 	etcd_cluster_stop(&subject.cluster);
 	return failed;

@@ -22,18 +22,18 @@ static void one_answer(const char *text, size_t size, long status)
 	store_txn_guard(txn, STORE_UNCHANGED, "a", 2);
 	store_txn_guard(txn, STORE_ABSENT, "b", 0);
 	store_txn_delete(txn, "c");
-	if (reply_parse(text, size, status, &json, &err) == 0) {
+	if (etcd_reply_parse(text, size, status, &json, &err) == 0) {
 		kvs = json_get(json, "kvs");
 		for (size_t i = 0; i < json_count(kvs); i++) {
 			struct store_kv kv = { 0 };
 			bool is_ours = false;
 
-			if (reply_kv(json_at(kvs, i), "/s/data/", &kv, &is_ours, &err) == 0 && is_ours)
+			if (etcd_reply_kv(json_at(kvs, i), "/s/data/", &kv, &is_ours, &err) == 0 && is_ours)
 				assert(kv.key && kv.value && kv.value[kv.value_size] == '\0');
 			store_kv_done(&kv);
 		}
 		for (size_t i = 0; i < json_count(json_get(json, "responses")); i++)
-			reply_txn(json_at(json_get(json, "responses"), i), txn, reply_number(json, "header.revision"), &result, &err);
+			etcd_reply_txn(json_at(json_get(json, "responses"), i), txn, etcd_reply_number(json, "header.revision"), &result, &err);
 	}
 	store_txn_free(txn);
 }
@@ -67,9 +67,9 @@ static struct seen run_watch(const char *text, size_t size, size_t piece)
 	struct err err;
 
 	for (size_t i = 0; i < size; i += piece)
-		if (watch_feed(&watch, text + i, size - i < piece ? size - i : piece, &err) < 0)
+		if (etcd_watch_feed(&watch, text + i, size - i < piece ? size - i : piece, &err) < 0)
 			break;
-	watch_done(&watch);
+	etcd_watch_done(&watch);
 	return seen;
 }
 

@@ -40,7 +40,7 @@ static int read_holder(const struct etcd *etcd, const struct json *json, struct 
 	struct store_kv read = { 0 };
 	bool is_found = false;
 	char *end;
-	int r = kv ? reply_kv(kv, etcd->members.settings.prefix, &read, &is_found, err) : 0;
+	int r = kv ? etcd_reply_kv(kv, etcd->members.settings.prefix, &read, &is_found, err) : 0;
 
 	*ret_holder = (struct holder){ .revision = read.mod_revision };
 	if (r == 0 && is_found && text_starts_with(read.value, etcd->session)) {
@@ -58,7 +58,7 @@ static int read_results(const struct json *json, struct store_txn *const *txns, 
 	int r = 0;
 
 	for (size_t i = 0; i < count && r == 0; i++)
-		r = reply_txn(json_at(responses, i + 1), txns[i], revision, &results[i], err);
+		r = etcd_reply_txn(json_at(responses, i + 1), txns[i], revision, &results[i], err);
 	return r;
 }
 
@@ -68,9 +68,9 @@ static int send_once(struct etcd *etcd, struct store_txn *const *txns, size_t co
 	char mark[MARK_SIZE];
 
 	snprintf(mark, sizeof(mark), "%s %" PRIu64, etcd->session, etcd->sequence);
-	request_commit(&etcd->members.settings,
+	etcd_request_commit(&etcd->members.settings,
 		       &(struct request_commit){ .writer_revision = etcd->writer_revision, .mark = mark, .txns = txns, .count = count }, &body);
-	return link_call(&etcd->link, "kv/txn", &body, ret_json, err);
+	return etcd_link_call(&etcd->link, "kv/txn", &body, ret_json, err);
 }
 
 /* 'is_opening': whoever has the writer's key loses it. */
@@ -86,7 +86,7 @@ static int commit_together(struct etcd *etcd, struct store_txn *const *txns, siz
 		if (r < 0)
 			return r;
 		if (json_bool(json_get(json, "succeeded"), false)) {
-			etcd->writer_revision = reply_number(json, "header.revision");
+			etcd->writer_revision = etcd_reply_number(json, "header.revision");
 			return read_results(json, txns, count, etcd->writer_revision, results, err);
 		}
 		r = read_holder(etcd, json, &holder, err);
@@ -136,7 +136,7 @@ static int commit_one(struct etcd *etcd, struct store_txn *const *txn, struct st
 	int r;
 
 	*result = (struct store_result){ 0 };
-	if (!request_fits(*txn, 2)) {
+	if (!etcd_request_fits(*txn, 2)) {
 		err_set(&result->err, -E2BIG, "a transaction of %zu guards and %zu changes is more than etcd takes", (*txn)->guards.count,
 			(*txn)->changes.count);
 		return 0;
@@ -175,8 +175,8 @@ static void compact_in_passing(struct etcd *etcd)
 
 	if (etcd->writer_revision < etcd->trimmed + 2 * STORE_HISTORY_REVISIONS)
 		return;
-	request_number("revision", revision, &body);
-	link_call(&etcd->link, "kv/compaction", &body, &json, &err);
+	etcd_request_number("revision", revision, &body);
+	etcd_link_call(&etcd->link, "kv/compaction", &body, &json, &err);
 	etcd->trimmed = revision;
 }
 
@@ -188,7 +188,7 @@ int etcd_commit(struct store_driver *driver, struct store_txn *const *txns, size
 
 	(void)events;			/* They come with the stream. */
 	for (size_t done = 0; done < count;) {
-		size_t size = group_size(txns + done, count - done);
+		size_t size = etcd_group_size(txns + done, count - done);
 
 		if (r == 0)
 			r = commit_group(etcd, txns + done, size, results + done, err);

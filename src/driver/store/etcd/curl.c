@@ -15,7 +15,7 @@ static int find(void *library, const char *name, void *ret_function, struct err 
 	return 0;
 }
 
-int curl_load(struct curl *ret_curl, struct err *err)
+int etcd_curl_load(struct curl *ret_curl, struct err *err)
 {
 	/* It stays: what it has registered for the end of the process must be there then. */
 	void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);

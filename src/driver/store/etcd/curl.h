@@ -26,6 +26,6 @@
 struct curl { CURL_FUNCTIONS(CURL_MEMBER) };
 #undef CURL_MEMBER
 
-int curl_load(struct curl *ret_curl, struct err *err);
+int etcd_curl_load(struct curl *ret_curl, struct err *err);
 
 #endif

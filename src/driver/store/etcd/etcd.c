@@ -32,27 +32,27 @@ static void close_driver(struct store_driver *driver)
 	if (!driver)
 		return;
 	etcd = etcd_of(driver);
-	stream_close(etcd->stream);
-	link_close(&etcd->link);
-	settings_done(&etcd->members.settings);
+	etcd_stream_close(etcd->stream);
+	etcd_link_close(&etcd->link);
+	etcd_settings_done(&etcd->members.settings);
 	free(etcd);
 }
 
 static int open_driver(const struct store_params *params, struct store_driver **ret_driver, struct err *err)
 {
 	struct etcd *etcd = alloc(sizeof(*etcd));
-	int r = params->etcd ? settings_init(params->etcd, &etcd->members.settings, err) :
+	int r = params->etcd ? etcd_settings_init(params->etcd, &etcd->members.settings, err) :
 			       err_set(err, -EINVAL, "a store in etcd needs endpoints and a prefix");
 
 	etcd->driver.ops = &store_etcd;
 	if (r == 0)
-		r = curl_load(&etcd->members.curl, err);
+		r = etcd_curl_load(&etcd->members.curl, err);
 	if (r == 0)
-		r = link_open(&etcd->members, &etcd->link, err);
+		r = etcd_link_open(&etcd->members, &etcd->link, err);
 	if (r == 0)
 		r = etcd_take_over(etcd, err);
 	if (r == 0)
-		r = stream_open(&etcd->members, etcd->writer_revision, &etcd->stream, err);
+		r = etcd_stream_open(&etcd->members, etcd->writer_revision, &etcd->stream, err);
 	if (r < 0) {
 		close_driver(&etcd->driver);
 		return r;
@@ -81,7 +81,7 @@ static int tell_page(const struct etcd *etcd, const struct json *kvs, struct pag
 		struct store_kv kv = { 0 };
 		bool is_ours;
 
-		r = reply_kv(json_at(kvs, i), prefix, &kv, &is_ours, err);
+		r = etcd_reply_kv(json_at(kvs, i), prefix, &kv, &is_ours, err);
 		if (r == 0 && is_ours) {
 			r = fn(data, &kv, err);
 			/* The next key after this one has a zero byte more. */
@@ -100,8 +100,8 @@ static int read_page(struct etcd *etcd, struct page *page, store_kv_fn *fn, void
 	auto_str struct str body = { 0 };
 	int r;
 
-	request_range(&page->from, &page->end, page->revision, page->limit, &body);
-	r = link_call(&etcd->link, "kv/range", &body, &json, err);
+	etcd_request_range(&page->from, &page->end, page->revision, page->limit, &body);
+	r = etcd_link_call(&etcd->link, "kv/range", &body, &json, err);
 	if (r == -EFBIG && page->limit > 1) {
 		page->limit /= 8;
 		return 0;
@@ -109,7 +109,7 @@ static int read_page(struct etcd *etcd, struct page *page, store_kv_fn *fn, void
 	if (r < 0)
 		return r;
 	if (!page->revision)
-		page->revision = reply_number(json, "header.revision");
+		page->revision = etcd_reply_number(json, "header.revision");
 	page->is_last = !json_bool(json_get(json, "more"), false);
 	return tell_page(etcd, json_get(json, "kvs"), page, fn, data, err);
 }
@@ -122,7 +122,7 @@ static int range(struct store_driver *driver, const char *prefix, store_kv_fn *f
 	int r = 0;
 
 	str_append(&page.from, whole);
-	request_prefix_end(whole, &page.end);
+	etcd_request_prefix_end(whole, &page.end);
 	while (r == 0 && !page.is_last)
 		r = read_page(etcd, &page, fn, data, err);
 	str_done(&page.from);
@@ -140,7 +140,7 @@ static int history_of_etcd(struct etcd *etcd, const char *prefix, uint64_t after
 	int r = etcd_touch(etcd, &last_revision, err);
 
 	if (r == 0)
-		r = watch_past(&etcd->link, after_revision, last_revision, &all, err);
+		r = etcd_watch_past(&etcd->link, after_revision, last_revision, &all, err);
 	for (size_t i = 0; i < all.items.count && r == 0; i++) {
 		struct store_event *event = &all.items.items[i];
 
@@ -157,19 +157,19 @@ static int history(struct store_driver *driver, const char *prefix, uint64_t aft
 
 	if (after_revision < etcd->compacted)
 		return store_compacted(after_revision, err);
-	if (stream_reaches_back(etcd->stream, after_revision))
-		return stream_read(etcd->stream, prefix, after_revision, etcd->committed, events, err);
+	if (etcd_stream_reaches_back(etcd->stream, after_revision))
+		return etcd_stream_read(etcd->stream, prefix, after_revision, etcd->committed, events, err);
 	return history_of_etcd(etcd, prefix, after_revision, events, err);
 }
 
 static bool wait_events(struct store_driver *driver, uint64_t after_revision, uint32_t timeout_ms)
 {
-	return stream_wait(etcd_of(driver)->stream, after_revision, timeout_ms);
+	return etcd_stream_wait(etcd_of(driver)->stream, after_revision, timeout_ms);
 }
 
 static void wake(struct store_driver *driver)
 {
-	stream_wake(etcd_of(driver)->stream);
+	etcd_stream_wake(etcd_of(driver)->stream);
 }
 
 static int compact(struct store_driver *driver, uint64_t revision, struct err *err)
@@ -179,8 +179,8 @@ static int compact(struct store_driver *driver, uint64_t revision, struct err *e
 	auto_str struct str body = { 0 };
 	int r;
 
-	request_number("revision", revision, &body);
-	r = link_call(&etcd->link, "kv/compaction", &body, &json, err);
+	etcd_request_number("revision", revision, &body);
+	r = etcd_link_call(&etcd->link, "kv/compaction", &body, &json, err);
 	/* Compacted already, and further than that. */
 	if (r < 0 && r != -ERANGE)
 		return r;

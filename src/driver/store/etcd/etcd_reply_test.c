@@ -43,15 +43,18 @@ static const struct { const char *text; long status; int code; const char *words
 	  -EEXIST, "already exists" },
 	{ "{\"code\":9, \"message\":\"etcdserver: lease already exists\"}", 400,
 	  -EEXIST, "already exists" },
-	{ "{\"error\":\"etcdserver: mvcc: required revision has been compacted\",\"message\":\"etcdserver: mvcc: required revision has been compacted\",\"code\":11}", 400,
+	{ "{\"error\":\"etcdserver: mvcc: required revision has been compacted\","
+	  "\"message\":\"etcdserver: mvcc: required revision has been compacted\",\"code\":11}", 400,
 	  -ERANGE, "compacted" },
 	{ "{\"code\":11, \"message\":\"etcdserver: mvcc: required revision has been compacted\"}", 400,
 	  -ERANGE, "compacted" },
-	{ "{\"error\":\"etcdserver: mvcc: required revision is a future revision\",\"message\":\"etcdserver: mvcc: required revision is a future revision\",\"code\":11}", 400,
+	{ "{\"error\":\"etcdserver: mvcc: required revision is a future revision\","
+	  "\"message\":\"etcdserver: mvcc: required revision is a future revision\",\"code\":11}", 400,
 	  -EINVAL, "future" },
 	{ "{\"code\":11, \"message\":\"etcdserver: mvcc: required revision is a future revision\"}", 400,
 	  -EINVAL, "future" },
-	{ "{\"error\":\"invalid character 'b' looking for beginning of object key string\",\"message\":\"invalid character 'b' looking for beginning of object key string\",\"code\":3}", 400,
+	{ "{\"error\":\"invalid character 'b' looking for beginning of object key string\","
+	  "\"message\":\"invalid character 'b' looking for beginning of object key string\",\"code\":3}", 400,
 	  -EINVAL, "invalid character" },
 	{ "{\"code\":3, \"message\":\"invalid character 'b' looking for beginning of object key string\"}", 400,
 	  -EINVAL, "invalid character" },
@@ -62,7 +65,8 @@ static const struct { const char *text; long status; int code; const char *words
 	/* While a leader is elected, and of those who are not etcd. */
 	{ "{\"error\":\"etcdserver: leader changed\",\"message\":\"etcdserver: leader changed\",\"code\":14}", 503, -EAGAIN, "leader changed" },
 	{ "{\"code\":14, \"message\":\"etcdserver: no leader\"}", 503, -EAGAIN, "no leader" },
-	{ "{\"error\":{\"grpc_code\":14,\"http_code\":503,\"message\":\"etcdserver: no leader\",\"http_status\":\"Service Unavailable\"}}", 200, -EAGAIN, "no leader" },
+	{ "{\"error\":{\"grpc_code\":14,\"http_code\":503,\"message\":\"etcdserver: no leader\","
+	  "\"http_status\":\"Service Unavailable\"}}", 200, -EAGAIN, "no leader" },
 	{ "{\"code\":8, \"message\":\"etcdserver: too many requests\"}", 429, -EAGAIN, "too many requests" },
 	{ "{\"code\":15, \"message\":\"etcdserver: corrupt cluster\"}", 500, -EUCLEAN, "snapshot" },
 	{ "{\"code\":77, \"message\":\"unheard of\"}", 500, -EIO, "unheard of" },
@@ -80,7 +84,7 @@ static void test_errors_become_ours(void **state)
 		struct json *json = NULL;
 		struct err err = { 0 };
 
-		assert_int_equal(reply_parse(errors[i].text, strlen(errors[i].text), errors[i].status, &json, &err), errors[i].code);
+		assert_int_equal(etcd_reply_parse(errors[i].text, strlen(errors[i].text), errors[i].status, &json, &err), errors[i].code);
 		assert_null(json);
 		if (!strstr(err.msg, errors[i].words))
 			fail_msg("'%s' is not in '%s'", errors[i].words, err.msg);
@@ -124,10 +128,10 @@ static void test_each_transaction_has_its_result(void **state)
 		store_txn_guard(txns[1], STORE_EXISTS, "b", 0);
 		store_txn_put(txns[1], "b", "1", 1, 0);
 		store_txn_delete(txns[2], "b");
-		assert_int_equal(reply_parse(commits[i], strlen(commits[i]), 200, &json, &err), 0);
-		assert_int_equal(reply_number(json, "header.revision"), 2);
+		assert_int_equal(etcd_reply_parse(commits[i], strlen(commits[i]), 200, &json, &err), 0);
+		assert_int_equal(etcd_reply_number(json, "header.revision"), 2);
 		for (size_t k = 0; k < 3; k++) {
-			assert_int_equal(reply_txn(json_at(json_get(json, "responses"), k + 1), txns[k], 2, &results[k], &err), 0);
+			assert_int_equal(etcd_reply_txn(json_at(json_get(json, "responses"), k + 1), txns[k], 2, &results[k], &err), 0);
 			store_txn_free(txns[k]);
 		}
 		assert_int_equal(results[0].err.code, 0);
@@ -151,9 +155,9 @@ static void test_an_answer_without_its_parts_is_refused(void **state)
 	(void)state;
 	store_txn_guard(txn, STORE_ABSENT, "a", 0);
 	assert_int_equal(json_parse(text, strlen(text), &json, &err), 0);
-	assert_int_equal(reply_txn(json, txn, 2, &result, &err), -EPROTO);
-	assert_int_equal(reply_txn(json, txn, 0, &result, &err), -EPROTO);
-	assert_int_equal(reply_txn(NULL, txn, 2, &result, &err), -EPROTO);
+	assert_int_equal(etcd_reply_txn(json, txn, 2, &result, &err), -EPROTO);
+	assert_int_equal(etcd_reply_txn(json, txn, 0, &result, &err), -EPROTO);
+	assert_int_equal(etcd_reply_txn(NULL, txn, 2, &result, &err), -EPROTO);
 	store_txn_free(txn);
 }
 
@@ -171,22 +175,22 @@ static void test_keys_of_others_are_left_out(void **state)
 	bool is_ours;
 
 	(void)state;
-	assert_int_equal(reply_parse(range_text, strlen(range_text), 200, &json, &err), 0);
+	assert_int_equal(etcd_reply_parse(range_text, strlen(range_text), 200, &json, &err), 0);
 	kv = json_at(json_get(json, "kvs"), 0);
-	assert_int_equal(reply_kv(kv, "/s/data/", &read, &is_ours, &err), 0);
+	assert_int_equal(etcd_reply_kv(kv, "/s/data/", &read, &is_ours, &err), 0);
 	assert_true(is_ours);
 	assert_string_equal(read.key, "a");
 	assert_string_equal(read.value, "1");
 	assert_int_equal(read.version, 1);
 	assert_int_equal(read.create_revision, 2);
 	store_kv_done(&read);
-	assert_int_equal(reply_kv(kv, "/other/data/", &read, &is_ours, &err), 0);
+	assert_int_equal(etcd_reply_kv(kv, "/other/data/", &read, &is_ours, &err), 0);
 	assert_false(is_ours);
 }
 
 static int parse_watch(const char *text, struct watch_message *message, struct err *err)
 {
-	return watch_message_parse(text, strlen(text), "/s/data/", message, err);
+	return etcd_watch_message_parse(text, strlen(text), "/s/data/", message, err);
 }
 
 static void test_messages_of_a_watch(void **state)

@@ -34,7 +34,7 @@ static bool is_independent(const struct store_txn *txn, const struct map *change
 	return true;
 }
 
-size_t group_size(struct store_txn *const *txns, size_t count)
+size_t etcd_group_size(struct store_txn *const *txns, size_t count)
 {
 	struct map changed = { 0 };
 	size_t size = 0, bytes = 0;
@@ -43,11 +43,11 @@ size_t group_size(struct store_txn *const *txns, size_t count)
 		struct store_txn *txn = txns[size];
 
 		bytes += size_of(txn);
-		if (size && (bytes > GROUP_BYTES || !request_fits(txn, 1 + GROUP_MAX) || !is_independent(txn, &changed)))
+		if (size && (bytes > GROUP_BYTES || !etcd_request_fits(txn, 1 + GROUP_MAX) || !is_independent(txn, &changed)))
 			break;
 		for (size_t i = 0; i < txn->changes.count; i++)
 			map_put(&changed, txn->changes.items[i].key, txn);
-		if (size == 0 && !request_fits(txn, 1 + GROUP_MAX)) {
+		if (size == 0 && !etcd_request_fits(txn, 1 + GROUP_MAX)) {
 			size = 1;
 			break;
 		}

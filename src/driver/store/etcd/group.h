@@ -13,6 +13,6 @@
 #include "port/store.h"
 
 /* How many from the front of 'txns', at least one. */
-size_t group_size(struct store_txn *const *txns, size_t count);
+size_t etcd_group_size(struct store_txn *const *txns, size_t count);
 
 #endif

@@ -21,7 +21,7 @@ int etcd_lease_grant(struct store_driver *driver, uint64_t ttl_ms, int64_t now_m
 	rng_init_random(&rng);
 	lease = (rng_next(&rng) >> 1) | 1;
 	str_printf(&body, "{\"TTL\":\"%" PRIu64 "\",\"ID\":\"%" PRIu64 "\"}", (ttl_ms + 999) / 1000, lease);
-	r = link_call(&etcd->link, "lease/grant", &body, &json, err);
+	r = etcd_link_call(&etcd->link, "lease/grant", &body, &json, err);
 	/* With a number of our own a repeated request is recognized; nobody else has drawn the same of 2^63. */
 	if (r < 0 && r != -EEXIST)
 		return r;
@@ -37,9 +37,9 @@ int etcd_lease_renew(struct store_driver *driver, uint64_t lease, int64_t now_ms
 	int r;
 
 	(void)now_ms;
-	request_number("ID", lease, &body);
-	r = link_call(&etcd->link, "lease/keepalive", &body, &json, err);
-	if (r == -ENOENT || (r == 0 && !reply_number(json, "result.TTL")))
+	etcd_request_number("ID", lease, &body);
+	r = etcd_link_call(&etcd->link, "lease/keepalive", &body, &json, err);
+	if (r == -ENOENT || (r == 0 && !etcd_reply_number(json, "result.TTL")))
 		return store_lease_ended(lease, err);
 	return r;
 }
@@ -55,8 +55,8 @@ int etcd_lease_end(struct store_driver *driver, uint64_t lease, int64_t now_ms, 
 	(void)now_ms;
 	(void)events;
 	if (lease) {
-		request_number("ID", lease, &body);
-		r = link_call(&etcd->link, "lease/revoke", &body, &json, err);
+		etcd_request_number("ID", lease, &body);
+		r = etcd_link_call(&etcd->link, "lease/revoke", &body, &json, err);
 	}
 	/* An earlier attempt may have ended it. */
 	if (r == -ENOENT && etcd->link.attempts == 1)

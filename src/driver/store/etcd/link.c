@@ -46,7 +46,7 @@ static void set_tls(const struct link *link)
 	}
 }
 
-int link_open(struct members *members, struct link *link, struct err *err)
+int etcd_link_open(struct members *members, struct link *link, struct err *err)
 {
 	const struct curl *curl = &members->curl;
 	/* A member that is cut off from the others shall say so instead of waiting for them. */
@@ -69,7 +69,7 @@ int link_open(struct members *members, struct link *link, struct err *err)
 	return 0;
 }
 
-void link_close(struct link *link)
+void etcd_link_close(struct link *link)
 {
 	if (link->easy)
 		link->members->curl.easy_cleanup(link->easy);
@@ -79,7 +79,7 @@ void link_close(struct link *link)
 	*link = (struct link){ 0 };
 }
 
-void link_prepare(struct link *link, size_t member, const char *path, const struct str *body, link_write_fn *write, void *data)
+void etcd_link_prepare(struct link *link, size_t member, const char *path, const struct str *body, link_write_fn *write, void *data)
 {
 	const struct curl *curl = &link->members->curl;
 	auto_free char *url = text_format("%s/v3/%s", link->members->settings.endpoints.items[member], path);
@@ -94,7 +94,7 @@ void link_prepare(struct link *link, size_t member, const char *path, const stru
 	curl->easy_setopt(link->easy, CURLOPT_WRITEDATA, data);
 }
 
-int link_failure(const struct link *link, CURLcode code, struct err *err)
+int etcd_link_failure(const struct link *link, CURLcode code, struct err *err)
 {
 	char buffer[CURL_ERROR_SIZE];
 	const char *reason = text_shown(link->reason[0] ? link->reason : link->members->curl.easy_strerror(code), sizeof(buffer) - 4, buffer,
@@ -112,7 +112,7 @@ int link_failure(const struct link *link, CURLcode code, struct err *err)
 	}
 }
 
-int link_check_cluster(struct members *members, uint64_t cluster, struct err *err)
+int etcd_link_check_cluster(struct members *members, uint64_t cluster, struct err *err)
 {
 	uint64_t known = 0;
 
@@ -151,18 +151,18 @@ static int call_member(struct link *link, size_t member, const char *path, const
 	int r;
 
 	str_clear(&link->answer);
-	link_prepare(link, member, path, body, take_answer, link);
+	etcd_link_prepare(link, member, path, body, take_answer, link);
 	curl->easy_setopt(link->easy, CURLOPT_TIMEOUT_MS, (long)link->members->settings.timeout_ms);
 	code = curl->easy_perform(link->easy);
 	link->attempts += !is_unsent(code);
 	if (code == CURLE_WRITE_ERROR && link->is_too_large)
 		return err_set(err, -EFBIG, "the answer is longer than %d bytes", LIMIT_ETCD_MESSAGE_BYTES);
 	if (code != CURLE_OK)
-		return link_failure(link, code, err);
+		return etcd_link_failure(link, code, err);
 	curl->easy_getinfo(link->easy, CURLINFO_RESPONSE_CODE, &status);
-	r = reply_parse(str_text(&link->answer), link->answer.size, status, &json, err);
+	r = etcd_reply_parse(str_text(&link->answer), link->answer.size, status, &json, err);
 	if (r == 0)
-		r = link_check_cluster(link->members, reply_number(json, "header.cluster_id"), err);
+		r = etcd_link_check_cluster(link->members, etcd_reply_number(json, "header.cluster_id"), err);
 	if (r == 0)
 		*ret_json = take(json);
 	return r;
@@ -179,7 +179,7 @@ static int fail_all(const struct link *link, int code, struct err *err)
 	auto_str struct str list = { 0 };
 	struct err last = *err;
 
-	settings_list(&link->members->settings, &list);
+	etcd_settings_list(&link->members->settings, &list);
 	if (code == -EAGAIN)
 		code = link->attempts ? -ETIMEDOUT : -EAGAIN;
 	return err_set(err, code, "none of the members of etcd %s serves: %s%s", str_text(&list), last.msg,
@@ -216,7 +216,7 @@ static int call_round(struct link *link, const char *path, const struct str *bod
 	return r;
 }
 
-int link_call(struct link *link, const char *path, const struct str *body, struct json **ret_json, struct err *err)
+int etcd_link_call(struct link *link, const char *path, const struct str *body, struct json **ret_json, struct err *err)
 {
 	int64_t deadline_ms = clock_monotonic_ms() + TOTAL_TIMEOUTS * (int64_t)link->members->settings.timeout_ms;
 	unsigned wait_ms = FIRST_PAUSE_MS;

@@ -35,18 +35,18 @@ struct link {
 	unsigned attempts;			/* Of the last call that may have reached a member. */
 };
 
-int link_open(struct members *members, struct link *link, struct err *err);
-void link_close(struct link *link);		/* Also half open, or { 0 }. */
+int etcd_link_open(struct members *members, struct link *link, struct err *err);
+void etcd_link_close(struct link *link);		/* Also half open, or { 0 }. */
 
 /* POSTs 'body' to /v3/'path'. */
-int link_call(struct link *link, const char *path, const struct str *body, struct json **ret_json, struct err *err);
+int etcd_link_call(struct link *link, const char *path, const struct str *body, struct json **ret_json, struct err *err);
 
 /* For streams: sets 'link->easy' up, without a limit of time; 'write' as CURLOPT_WRITEFUNCTION. */
 typedef size_t link_write_fn(char *bytes, size_t one, size_t size, void *data);
-void link_prepare(struct link *link, size_t member, const char *path, const struct str *body, link_write_fn *write, void *data);
+void etcd_link_prepare(struct link *link, size_t member, const char *path, const struct str *body, link_write_fn *write, void *data);
 /* What libcurl's answer means: -EAGAIN another member may do better, -EPROTO, -EACCES the same for longer. */
-int link_failure(const struct link *link, CURLcode code, struct err *err);
+int etcd_link_failure(const struct link *link, CURLcode code, struct err *err);
 /* Is 'cluster' that of the others? */
-int link_check_cluster(struct members *members, uint64_t cluster, struct err *err);
+int etcd_link_check_cluster(struct members *members, uint64_t cluster, struct err *err);
 
 #endif

@@ -31,14 +31,14 @@ static int ask(struct etcd *etcd, uint64_t revision, struct past_keys *past, str
 		auto_str struct str body = { 0 };
 		int r;
 
-		request_look_back(&etcd->members.settings, past->keys.items + done, count, revision, &body);
-		r = link_call(&etcd->link, "kv/txn", &body, &json, err);
+		etcd_request_look_back(&etcd->members.settings, past->keys.items + done, count, revision, &body);
+		r = etcd_link_call(&etcd->link, "kv/txn", &body, &json, err);
 		if (r < 0)
 			return err_prefix(err, "a commit was answered too late");
 		for (size_t i = 0; i < count; i++) {
 			const struct json *response = json_at(json_get(json, "responses"), i);
 
-			*vec_push(&past->revisions) = reply_number(json_at(json_path(response, "response_range.kvs"), 0), "mod_revision");
+			*vec_push(&past->revisions) = etcd_reply_number(json_at(json_path(response, "response_range.kvs"), 0), "mod_revision");
 		}
 	}
 	return 0;
@@ -52,7 +52,7 @@ static void judge(const struct store_txn *txn, const uint64_t *at, uint64_t revi
 
 	*result = (struct store_result){ .revision = revision };
 	for (size_t i = 0; i < txn->guards.count; i++) {
-		if (!reply_guard_holds(&txn->guards.items[i], at[i])) {
+		if (!etcd_reply_guard_holds(&txn->guards.items[i], at[i])) {
 			store_guard_failed(txn, i, result);
 			return;
 		}

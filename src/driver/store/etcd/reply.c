@@ -71,7 +71,7 @@ static int find_failure(const struct json *json, struct err *err)
 	return fail(json_int(json_get(at, at == error ? "grpc_code" : "code"), GRPC_UNKNOWN), message ? message : "an error without a reason", err);
 }
 
-int reply_parse(const char *text, size_t size, long status, struct json **ret_json, struct err *err)
+int etcd_reply_parse(const char *text, size_t size, long status, struct json **ret_json, struct err *err)
 {
 	auto_json struct json *json = NULL;
 	int r = json_parse(text, size, &json, err);
@@ -111,7 +111,7 @@ static uint64_t number_of(const struct json *json)
 	return *end || errno ? 0 : number;
 }
 
-uint64_t reply_number(const struct json *object, const char *path)
+uint64_t etcd_reply_number(const struct json *object, const char *path)
 {
 	return number_of(json_path(object, path));
 }
@@ -124,7 +124,7 @@ static int decode(const struct json *object, const char *key, struct str *out, s
 	return base64_decode(json_string(json_get(object, key), ""), out, err);
 }
 
-int reply_kv(const struct json *object, const char *data, struct store_kv *kv, bool *ret_is_ours, struct err *err)
+int etcd_reply_kv(const struct json *object, const char *data, struct store_kv *kv, bool *ret_is_ours, struct err *err)
 {
 	auto_str struct str key = { 0 }, value = { 0 };
 	int r = decode(object, "key", &key, err);
@@ -139,15 +139,15 @@ int reply_kv(const struct json *object, const char *data, struct store_kv *kv, b
 		return err_prefix(err, "the value of '%s'", shown(key.data));
 	*kv = (struct store_kv){
 		.key = text_copy(key.data + strlen(data)), .value_size = value.size, .value = take(value.data),
-		.create_revision = reply_number(object, "create_revision"), .mod_revision = reply_number(object, "mod_revision"),
-		.version = reply_number(object, "version"), .lease = reply_number(object, "lease"),
+		.create_revision = etcd_reply_number(object, "create_revision"), .mod_revision = etcd_reply_number(object, "mod_revision"),
+		.version = etcd_reply_number(object, "version"), .lease = etcd_reply_number(object, "lease"),
 	};
 	return 0;
 }
 
 /* Transactions */
 
-bool reply_guard_holds(const struct store_guard *guard, uint64_t mod_revision)
+bool etcd_reply_guard_holds(const struct store_guard *guard, uint64_t mod_revision)
 {
 	switch (guard->kind) {
 	case STORE_ABSENT:
@@ -165,7 +165,7 @@ static bool has_deleted(const struct json *responses)
 	for (size_t i = 0; i < json_count(responses); i++) {
 		const struct json *response = json_at(responses, i);
 
-		if (reply_number(response, "response_delete_range.deleted") || has_deleted(json_path(response, "response_txn.responses")))
+		if (etcd_reply_number(response, "response_delete_range.deleted") || has_deleted(json_path(response, "response_txn.responses")))
 			return true;
 	}
 	return false;
@@ -179,7 +179,7 @@ static bool has_put(const struct store_txn *txn)
 	return false;
 }
 
-int reply_txn(const struct json *response, const struct store_txn *txn, uint64_t revision, struct store_result *result, struct err *err)
+int etcd_reply_txn(const struct json *response, const struct store_txn *txn, uint64_t revision, struct store_result *result, struct err *err)
 {
 	const struct json *outcome = json_get(response, "response_txn"), *responses = json_get(outcome, "responses");
 
@@ -194,7 +194,7 @@ int reply_txn(const struct json *response, const struct store_txn *txn, uint64_t
 	for (size_t i = 0; i < txn->guards.count; i++) {
 		const struct json *kv = json_at(json_path(json_at(responses, i), "response_range.kvs"), 0);
 
-		if (!reply_guard_holds(&txn->guards.items[i], reply_number(kv, "mod_revision"))) {
+		if (!etcd_reply_guard_holds(&txn->guards.items[i], etcd_reply_number(kv, "mod_revision"))) {
 			store_guard_failed(txn, i, result);
 			return 0;
 		}
@@ -208,14 +208,14 @@ static int take_event(const struct json *event, const char *data, struct watch_m
 {
 	const struct json *json = json_get(event, "kv");
 	bool is_delete = strcmp(json_string(json_get(event, "type"), "PUT"), "DELETE") == 0, is_ours;
-	uint64_t revision = reply_number(json, "mod_revision");
+	uint64_t revision = etcd_reply_number(json, "mod_revision");
 	struct store_kv kv = { 0 };
 	int r;
 
 	if (revision < message->last_revision || revision == 0)
 		return err_set(err, -EPROTO, "the revisions of a watch go back");
 	message->last_revision = revision;
-	r = reply_kv(json, data, &kv, &is_ours, err);
+	r = etcd_reply_kv(json, data, &kv, &is_ours, err);
 	if (r < 0 || !is_ours)
 		return r;
 	if (is_delete) {
@@ -226,11 +226,11 @@ static int take_event(const struct json *event, const char *data, struct watch_m
 	return 0;
 }
 
-int watch_message_parse(const char *text, size_t size, const char *data, struct watch_message *message, struct err *err)
+int etcd_watch_message_parse(const char *text, size_t size, const char *data, struct watch_message *message, struct err *err)
 {
 	auto_json struct json *json = NULL;
 	const struct json *body, *events;
-	int r = reply_parse(text, size, 200, &json, err);
+	int r = etcd_reply_parse(text, size, 200, &json, err);
 
 	if (r < 0)
 		return r;
@@ -238,14 +238,14 @@ int watch_message_parse(const char *text, size_t size, const char *data, struct 
 	if (json_type(body) != JSON_OBJECT)
 		return err_set(err, -EPROTO, "a message of a watch has no result");
 	events = json_get(body, "events");
-	message->cluster = reply_number(body, "header.cluster_id");
+	message->cluster = etcd_reply_number(body, "header.cluster_id");
 	message->is_canceled = json_bool(json_get(body, "canceled"), false);
 	message->has_more = json_bool(json_get(body, "fragment"), false);
-	message->compact_revision = reply_number(body, "compact_revision");
+	message->compact_revision = etcd_reply_number(body, "compact_revision");
 	if (message->is_canceled && !message->compact_revision)
 		return err_set(err, -EAGAIN, "etcd has ended the watch: %s", shown(json_string(json_get(body, "cancel_reason"), "without a reason")));
 	if (!json_count(events) && !message->is_canceled && !json_bool(json_get(body, "created"), false))
-		message->idle_revision = reply_number(body, "header.revision");
+		message->idle_revision = etcd_reply_number(body, "header.revision");
 	for (size_t i = 0; i < json_count(events) && r == 0; i++)
 		r = take_event(json_at(events, i), data, message, err);
 	return r;

@@ -15,17 +15,17 @@
 #include "port/store.h"
 
 /* 'status' is that of HTTP. Streams carry their errors with status 200. */
-int reply_parse(const char *text, size_t size, long status, struct json **ret_json, struct err *err);
+int etcd_reply_parse(const char *text, size_t size, long status, struct json **ret_json, struct err *err);
 
-uint64_t reply_number(const struct json *object, const char *path);	/* 0: absent, or no number. */
+uint64_t etcd_reply_number(const struct json *object, const char *path);	/* 0: absent, or no number. */
 
 /* One key and value; keys that are not below 'data' (others' in the same etcd, ours that are not the store's) give false. */
-int reply_kv(const struct json *object, const char *data, struct store_kv *kv, bool *ret_is_ours, struct err *err);
+int etcd_reply_kv(const struct json *object, const char *data, struct store_kv *kv, bool *ret_is_ours, struct err *err);
 
-/* A member of "responses", the answer to what request_txn() wrote for 'txn' that was committed at 'revision'. */
-int reply_txn(const struct json *response, const struct store_txn *txn, uint64_t revision, struct store_result *result, struct err *err);
+/* A member of "responses", the answer to what etcd_request_commit() wrote for 'txn' that was committed at 'revision'. */
+int etcd_reply_txn(const struct json *response, const struct store_txn *txn, uint64_t revision, struct store_result *result, struct err *err);
 /* Does the guard hold for a key last changed at 'mod_revision' (0: absent)? */
-bool reply_guard_holds(const struct store_guard *guard, uint64_t mod_revision);
+bool etcd_reply_guard_holds(const struct store_guard *guard, uint64_t mod_revision);
 
 /* One message of a watch. */
 struct watch_message {
@@ -37,6 +37,6 @@ struct watch_message {
 	struct store_events events;	/* Ours. */
 };
 
-int watch_message_parse(const char *text, size_t size, const char *data, struct watch_message *message, struct err *err);
+int etcd_watch_message_parse(const char *text, size_t size, const char *data, struct watch_message *message, struct err *err);
 
 #endif

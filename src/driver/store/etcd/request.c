@@ -37,7 +37,7 @@ static void write_number(struct json_writer *writer, const char *name, uint64_t 
 	json_write_string(writer, name, text);
 }
 
-void request_prefix_end(const char *prefix, struct str *out)
+void etcd_request_prefix_end(const char *prefix, struct str *out)
 {
 	size_t length = strlen(prefix);
 
@@ -101,7 +101,7 @@ static size_t changes_per_part(const struct store_txn *txn, size_t room)
 	return room - parts;
 }
 
-bool request_fits(const struct store_txn *txn, size_t outer)
+bool etcd_request_fits(const struct store_txn *txn, size_t outer)
 {
 	return outer < REQUEST_MAX_OPERATIONS && changes_per_part(txn, REQUEST_MAX_OPERATIONS - outer) > 0;
 }
@@ -155,7 +155,7 @@ static void write_mark(struct json_writer *writer, const struct etcd_settings *s
 	json_write_end_object(writer);
 }
 
-void request_commit(const struct etcd_settings *settings, const struct request_commit *commit, struct str *out)
+void etcd_request_commit(const struct etcd_settings *settings, const struct request_commit *commit, struct str *out)
 {
 	struct json_writer writer = { .out = out };
 
@@ -183,7 +183,7 @@ void request_commit(const struct etcd_settings *settings, const struct request_c
 	json_write_end_object(&writer);
 }
 
-void request_look_back(const struct etcd_settings *settings, const char *const *keys, size_t count, uint64_t revision, struct str *out)
+void etcd_request_look_back(const struct etcd_settings *settings, const char *const *keys, size_t count, uint64_t revision, struct str *out)
 {
 	struct json_writer writer = { .out = out };
 
@@ -197,7 +197,7 @@ void request_look_back(const struct etcd_settings *settings, const char *const *
 
 /* Reading */
 
-void request_range(const struct str *from, const struct str *end, uint64_t revision, uint64_t limit, struct str *out)
+void etcd_request_range(const struct str *from, const struct str *end, uint64_t revision, uint64_t limit, struct str *out)
 {
 	struct json_writer writer = { .out = out };
 
@@ -210,12 +210,12 @@ void request_range(const struct str *from, const struct str *end, uint64_t revis
 	json_write_end_object(&writer);
 }
 
-void request_watch(const struct etcd_settings *settings, uint64_t from_revision, struct str *out)
+void etcd_request_watch(const struct etcd_settings *settings, uint64_t from_revision, struct str *out)
 {
 	struct json_writer writer = { .out = out };
 	auto_str struct str end = { 0 };
 
-	request_prefix_end(settings->prefix, &end);
+	etcd_request_prefix_end(settings->prefix, &end);
 	json_write_object(&writer, NULL);
 	json_write_object(&writer, "create_request");
 	write_text(&writer, "key", settings->prefix);
@@ -227,7 +227,7 @@ void request_watch(const struct etcd_settings *settings, uint64_t from_revision,
 	json_write_end_object(&writer);
 }
 
-void request_number(const char *name, uint64_t number, struct str *out)
+void etcd_request_number(const char *name, uint64_t number, struct str *out)
 {
 	struct json_writer writer = { .out = out };
 

@@ -13,10 +13,10 @@
 enum { REQUEST_MAX_OPERATIONS = 128 };
 
 /* The range of all keys that begin with 'prefix', which is not empty and not all 0xff. */
-void request_prefix_end(const char *prefix, struct str *out);
+void etcd_request_prefix_end(const char *prefix, struct str *out);
 
 /* May 'txn' go into a request with 'outer' operations around it? */
-bool request_fits(const struct store_txn *txn, size_t outer);
+bool etcd_request_fits(const struct store_txn *txn, size_t outer);
 
 /*
  * One transaction of etcd: if the writer's key was last changed at 'writer_revision' (0: absent), then put 'mark'
@@ -28,17 +28,17 @@ struct request_commit {
 	struct store_txn *const *txns;
 	size_t count;
 };
-void request_commit(const struct etcd_settings *settings, const struct request_commit *commit, struct str *out);
+void etcd_request_commit(const struct etcd_settings *settings, const struct request_commit *commit, struct str *out);
 
 /* A transaction that reads 'keys' (of the store) as they were at 'revision', without values. */
-void request_look_back(const struct etcd_settings *settings, const char *const *keys, size_t count, uint64_t revision, struct str *out);
+void etcd_request_look_back(const struct etcd_settings *settings, const char *const *keys, size_t count, uint64_t revision, struct str *out);
 
 /* One page. 'from' and 'end' are whole keys as bytes; 'end' may be null: only 'from'. 0: the present revision. */
-void request_range(const struct str *from, const struct str *end, uint64_t revision, uint64_t limit, struct str *out);
+void etcd_request_range(const struct str *from, const struct str *end, uint64_t revision, uint64_t limit, struct str *out);
 
 /* Of all below the prefix, with what happened at 'from_revision' itself. */
-void request_watch(const struct etcd_settings *settings, uint64_t from_revision, struct str *out);
+void etcd_request_watch(const struct etcd_settings *settings, uint64_t from_revision, struct str *out);
 
-void request_number(const char *name, uint64_t number, struct str *out);	/* {"name":"number"} */
+void etcd_request_number(const char *name, uint64_t number, struct str *out);	/* {"name":"number"} */
 
 #endif

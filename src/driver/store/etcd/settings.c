@@ -57,7 +57,7 @@ static int set_tls(const struct store_etcd_params *params, struct etcd_settings 
 	return r;
 }
 
-int settings_init(const struct store_etcd_params *params, struct etcd_settings *settings, struct err *err)
+int etcd_settings_init(const struct store_etcd_params *params, struct etcd_settings *settings, struct err *err)
 {
 	size_t length = params->prefix ? strlen(params->prefix) : 0;
 	int r;
@@ -75,7 +75,7 @@ int settings_init(const struct store_etcd_params *params, struct etcd_settings *
 	return r < 0 ? r : set_tls(params, settings, err);
 }
 
-void settings_done(struct etcd_settings *settings)
+void etcd_settings_done(struct etcd_settings *settings)
 {
 	for (size_t i = 0; i < settings->endpoints.count; i++)
 		free(settings->endpoints.items[i]);
@@ -89,7 +89,7 @@ void settings_done(struct etcd_settings *settings)
 	*settings = (struct etcd_settings){ 0 };
 }
 
-void settings_list(const struct etcd_settings *settings, struct str *out)
+void etcd_settings_list(const struct etcd_settings *settings, struct str *out)
 {
 	for (size_t i = 0; i < settings->endpoints.count; i++)
 		str_printf(out, "%s%s", i ? ", " : "", shown(settings->endpoints.items[i]));

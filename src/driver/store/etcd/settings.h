@@ -5,8 +5,8 @@
  * last (commit.c).
  *
  * Errors:  -EINVAL with the value and the remedy.
- * Memory:  settings_done() frees what settings_init() made, also after a failure.
- * Threads: read-only after settings_init().
+ * Memory:  etcd_settings_done() frees what etcd_settings_init() made, also after a failure.
+ * Threads: read-only after etcd_settings_init().
  */
 #ifndef DRIVER_STORE_ETCD_SETTINGS_H
 #define DRIVER_STORE_ETCD_SETTINGS_H
@@ -23,10 +23,10 @@ struct etcd_settings {
 	uint32_t timeout_ms;
 };
 
-int settings_init(const struct store_etcd_params *params, struct etcd_settings *settings, struct err *err);
-void settings_done(struct etcd_settings *settings);
+int etcd_settings_init(const struct store_etcd_params *params, struct etcd_settings *settings, struct err *err);
+void etcd_settings_done(struct etcd_settings *settings);
 
 /* All endpoints, for messages: "https://a:2379, https://b:2379". */
-void settings_list(const struct etcd_settings *settings, struct str *out);
+void etcd_settings_list(const struct etcd_settings *settings, struct str *out);
 
 #endif

@@ -128,7 +128,7 @@ static size_t feed(char *bytes, size_t one, size_t size, void *data)
 
 	(void)one;
 	/* Whatever is wrong with it: another member is asked. */
-	return watch_feed(&stream->watch, bytes, size, &err) < 0 ? 0 : size;
+	return etcd_watch_feed(&stream->watch, bytes, size, &err) < 0 ? 0 : size;
 }
 
 static bool must_end(struct stream *stream)
@@ -147,9 +147,9 @@ static void run_stream(struct stream *stream, size_t member, uint64_t from_revis
 	auto_str struct str body = { 0 };
 	int running = 1, unused;
 
-	request_watch(&stream->members->settings, from_revision, &body);
+	etcd_request_watch(&stream->members->settings, from_revision, &body);
 	stream->watch = (struct watch){ .members = stream->members, .on_message = take_message, .data = stream };
-	link_prepare(&stream->link, member, "watch", &body, feed, stream);
+	etcd_link_prepare(&stream->link, member, "watch", &body, feed, stream);
 	curl->multi_add_handle(stream->multi, stream->link.easy);
 	while (running && !must_end(stream)) {
 		if (curl->multi_perform(stream->multi, &running) != CURLM_OK)
@@ -158,7 +158,7 @@ static void run_stream(struct stream *stream, size_t member, uint64_t from_revis
 			curl->multi_poll(stream->multi, NULL, 0, POLL_MS, &unused);
 	}
 	curl->multi_remove_handle(stream->multi, stream->link.easy);
-	watch_done(&stream->watch);
+	etcd_watch_done(&stream->watch);
 }
 
 /* With the lock held: until the stream may be begun (again). False: no more. */
@@ -216,7 +216,7 @@ static int start_thread(struct stream *stream, struct err *err)
 
 static void stream_free(struct stream *stream)
 {
-	link_close(&stream->link);
+	etcd_link_close(&stream->link);
 	if (stream->multi)
 		stream->members->curl.multi_cleanup(stream->multi);
 	store_events_done(&stream->events);
@@ -225,7 +225,7 @@ static void stream_free(struct stream *stream)
 	free(stream);
 }
 
-int stream_open(struct members *members, uint64_t after_revision, struct stream **ret_stream, struct err *err)
+int etcd_stream_open(struct members *members, uint64_t after_revision, struct stream **ret_stream, struct err *err)
 {
 	struct stream *stream = alloc(sizeof(*stream));
 	pthread_condattr_t attributes;
@@ -238,7 +238,7 @@ int stream_open(struct members *members, uint64_t after_revision, struct stream 
 	pthread_cond_init(&stream->changed, &attributes);
 	pthread_condattr_destroy(&attributes);
 	stream->multi = members->curl.multi_init();
-	r = stream->multi ? link_open(members, &stream->link, err) : err_set(err, -ENOMEM, "libcurl gives no handle");
+	r = stream->multi ? etcd_link_open(members, &stream->link, err) : err_set(err, -ENOMEM, "libcurl gives no handle");
 	if (r == 0)
 		r = start_thread(stream, err);
 	if (r < 0) {
@@ -249,7 +249,7 @@ int stream_open(struct members *members, uint64_t after_revision, struct stream 
 	return 0;
 }
 
-void stream_close(struct stream *stream)
+void etcd_stream_close(struct stream *stream)
 {
 	if (!stream)
 		return;
@@ -264,7 +264,7 @@ void stream_close(struct stream *stream)
 
 /* Reading */
 
-bool stream_reaches_back(struct stream *stream, uint64_t after_revision)
+bool etcd_stream_reaches_back(struct stream *stream, uint64_t after_revision)
 {
 	bool does;
 
@@ -306,7 +306,7 @@ static void copy_events(const struct stream *stream, const char *prefix, uint64_
 	}
 }
 
-int stream_read(struct stream *stream, const char *prefix, uint64_t after_revision, uint64_t needed_revision,
+int etcd_stream_read(struct stream *stream, const char *prefix, uint64_t after_revision, uint64_t needed_revision,
 		struct store_events *events, struct err *err)
 {
 	int r = 0;
@@ -327,7 +327,7 @@ int stream_read(struct stream *stream, const char *prefix, uint64_t after_revisi
 	return r;
 }
 
-bool stream_wait(struct stream *stream, uint64_t after_revision, uint32_t timeout_ms)
+bool etcd_stream_wait(struct stream *stream, uint64_t after_revision, uint32_t timeout_ms)
 {
 	int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
 	size_t count;
@@ -343,7 +343,7 @@ bool stream_wait(struct stream *stream, uint64_t after_revision, uint32_t timeou
 	return has_news;
 }
 
-void stream_wake(struct stream *stream)
+void etcd_stream_wake(struct stream *stream)
 {
 	pthread_mutex_lock(&stream->lock);
 	stream->is_awake = true;

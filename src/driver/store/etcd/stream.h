@@ -14,23 +14,23 @@
 
 struct stream;
 
-int stream_open(struct members *members, uint64_t after_revision, struct stream **ret_stream, struct err *err);
-void stream_close(struct stream *stream);		/* Null is fine. */
+int etcd_stream_open(struct members *members, uint64_t after_revision, struct stream **ret_stream, struct err *err);
+void etcd_stream_close(struct stream *stream);		/* Null is fine. */
 
-/* Are events after 'after_revision' still at hand? Otherwise they are to be read from etcd (watch_past). */
-bool stream_reaches_back(struct stream *stream, uint64_t after_revision);
+/* Are events after 'after_revision' still at hand? Otherwise they are to be read from etcd (etcd_watch_past). */
+bool etcd_stream_reaches_back(struct stream *stream, uint64_t after_revision);
 
 /*
  * Appends the events after 'after_revision' of keys with 'prefix'. Waits until it has those up to 'needed_revision', at
  * which there is an event below the prefix of the settings; -ETIMEDOUT. -ERANGE: lost. Whoever asks for all keys
  * has seen everything up to 'after_revision': it is forgotten, and a lost stream continues there.
  */
-int stream_read(struct stream *stream, const char *prefix, uint64_t after_revision, uint64_t needed_revision,
+int etcd_stream_read(struct stream *stream, const char *prefix, uint64_t after_revision, uint64_t needed_revision,
 		struct store_events *events, struct err *err);
 
 /* As store_ops.wait_events; true also when the stream is lost, so that somebody comes and learns it. */
-bool stream_wait(struct stream *stream, uint64_t after_revision, uint32_t timeout_ms);
+bool etcd_stream_wait(struct stream *stream, uint64_t after_revision, uint32_t timeout_ms);
 /* From now on it waits no more. */
-void stream_wake(struct stream *stream);
+void etcd_stream_wake(struct stream *stream);
 
 #endif

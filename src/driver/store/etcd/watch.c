@@ -11,10 +11,10 @@
 static int take_line(struct watch *watch, const char *text, size_t size, struct err *err)
 {
 	struct watch_message *message = &watch->message;
-	int r = watch_message_parse(text, size, watch->members->settings.data, message, err);
+	int r = etcd_watch_message_parse(text, size, watch->members->settings.data, message, err);
 
 	if (r == 0)
-		r = link_check_cluster(watch->members, message->cluster, err);
+		r = etcd_link_check_cluster(watch->members, message->cluster, err);
 	if (r == 0 && message->has_more)
 		return 0;
 	if (r == 0)
@@ -24,7 +24,7 @@ static int take_line(struct watch *watch, const char *text, size_t size, struct 
 	return r;
 }
 
-int watch_feed(struct watch *watch, const char *bytes, size_t size, struct err *err)
+int etcd_watch_feed(struct watch *watch, const char *bytes, size_t size, struct err *err)
 {
 	char *end;
 	int r = 0;
@@ -44,7 +44,7 @@ int watch_feed(struct watch *watch, const char *bytes, size_t size, struct err *
 	return r;
 }
 
-void watch_done(struct watch *watch)
+void etcd_watch_done(struct watch *watch)
 {
 	str_done(&watch->text);
 	store_events_done(&watch->message.events);
@@ -84,7 +84,7 @@ static size_t feed_past(char *bytes, size_t one, size_t size, void *data)
 	struct past *past = data;
 
 	(void)one;
-	past->r = watch_feed(&past->watch, bytes, size, past->err);
+	past->r = etcd_watch_feed(&past->watch, bytes, size, past->err);
 	/* Less than was given ends the stream. */
 	return past->r < 0 || past->is_complete ? 0 : size;
 }
@@ -96,18 +96,18 @@ static int read_past(struct link *link, size_t member, struct past *past, struct
 	CURLcode code;
 
 	past->err = err;
-	request_watch(&members->settings, past->after_revision, &body);
-	link_prepare(link, member, "watch", &body, feed_past, past);
+	etcd_request_watch(&members->settings, past->after_revision, &body);
+	etcd_link_prepare(link, member, "watch", &body, feed_past, past);
 	members->curl.easy_setopt(link->easy, CURLOPT_TIMEOUT_MS, (long)members->settings.timeout_ms);
 	code = members->curl.easy_perform(link->easy);
 	if (past->is_complete || past->r < 0)
 		return past->r;
 	if (code != CURLE_OK)
-		return link_failure(link, code, err);
+		return etcd_link_failure(link, code, err);
 	return err_set(err, -EAGAIN, "the stream has ended");
 }
 
-int watch_past(struct link *link, uint64_t after_revision, uint64_t last_revision, struct store_events *events, struct err *err)
+int etcd_watch_past(struct link *link, uint64_t after_revision, uint64_t last_revision, struct store_events *events, struct err *err)
 {
 	struct members *members = link->members;
 	size_t first = atomic_load(&members->preferred), count = members->settings.endpoints.count;
@@ -121,7 +121,7 @@ int watch_past(struct link *link, uint64_t after_revision, uint64_t last_revisio
 		};
 
 		r = read_past(link, member, &past, err);
-		watch_done(&past.watch);
+		etcd_watch_done(&past.watch);
 		if (r != -EAGAIN)
 			break;
 		store_events_done(events);

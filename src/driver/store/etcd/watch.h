@@ -22,11 +22,11 @@ struct watch {				/* { 0 } but for these. */
 	struct watch_message message;	/* The parts of one that came in several. */
 };
 
-int watch_feed(struct watch *watch, const char *bytes, size_t size, struct err *err);
-void watch_done(struct watch *watch);
+int etcd_watch_feed(struct watch *watch, const char *bytes, size_t size, struct err *err);
+void etcd_watch_done(struct watch *watch);
 
 /* Everything below the prefix from 'after_revision' on until an event at 'last_revision' or later, which must exist.
  * Blocking. -ERANGE: it is compacted. */
-int watch_past(struct link *link, uint64_t after_revision, uint64_t last_revision, struct store_events *events, struct err *err);
+int etcd_watch_past(struct link *link, uint64_t after_revision, uint64_t last_revision, struct store_events *events, struct err *err);
 
 #endif

@@ -69,7 +69,9 @@ static void forget(struct stream *stream, uint64_t revision)
 		store_kv_done(&stream->events.items.items[count++].kv);
 	}
 	stream->events.items.count -= count;
-	memmove(stream->events.items.items, stream->events.items.items + count, stream->events.items.count * sizeof(stream->events.items.items[0]));
+	if (count)
+		memmove(stream->events.items.items, stream->events.items.items + count,
+			stream->events.items.count * sizeof(stream->events.items.items[0]));
 	if (revision > stream->base)
 		stream->base = revision;
 	pthread_cond_broadcast(&stream->changed);

@@ -24,7 +24,7 @@
 #include "driver/store/etcd/etcd_fixture.h"
 #include "port/store_conformance.h"
 
-enum { SEED = 20261130, ACTIONS = 24, ACTION_MS = 250, KEYS = 20, WRITERS = 6 };
+enum { SEED = 20261130, ACTIONS = 20, ACTION_MS = 250, KEYS = 20, WRITERS = 6 };
 
 /* What happens to the members */
 
@@ -342,7 +342,7 @@ static void *kill_in_turn(void *data)
 		etcd_member_kill(&subject->cluster, member);
 		etcd_member_start(&subject->cluster, member);
 		wait_for_member(&subject->cluster.members[member]);
-		poll(NULL, 0, 1500);
+		poll(NULL, 0, 2000);
 	}
 	return NULL;
 }
@@ -353,7 +353,7 @@ int main(void)
 	struct subject subject = {
 		.conformance = {
 			.name = "etcd, three members that are killed", .ops = &store_etcd, .clock = LOOP_CLOCK_REAL, .lease_ms = 1000,
-			.is_shared = true, .is_persistent = true, .random_steps = 200, .reset = reset,
+			.is_shared = true, .is_persistent = true, .random_steps = 100, .reset = reset,
 		},
 	};
 	pthread_t killer;

@@ -15,13 +15,14 @@ static void one_answer(const char *text, size_t size, long status)
 {
 	auto_json struct json *json = NULL;
 	const struct json *kvs;
-	struct store_txn *txn = store_txn_new();
+	struct store_txn *txn = store_txn_new(), *plain = store_txn_new();
 	struct store_result result;
 	struct err err;
 
 	store_txn_guard(txn, STORE_UNCHANGED, "a", 2);
 	store_txn_guard(txn, STORE_ABSENT, "b", 0);
 	store_txn_delete(txn, "c");
+	store_txn_delete(plain, "d");
 	if (etcd_reply_parse(text, size, status, &json, &err) == 0) {
 		kvs = json_get(json, "kvs");
 		for (size_t i = 0; i < json_count(kvs); i++) {
@@ -32,10 +33,15 @@ static void one_answer(const char *text, size_t size, long status)
 				assert(kv.key && kv.value && kv.value[kv.value_size] == '\0');
 			store_kv_done(&kv);
 		}
-		for (size_t i = 0; i < json_count(json_get(json, "responses")); i++)
-			etcd_reply_txn(json_at(json_get(json, "responses"), i), txn, etcd_reply_number(json, "header.revision"), &result, &err);
+		for (size_t i = 0; i < json_count(json_get(json, "responses")); i++) {
+			size_t at = i;
+
+			etcd_reply_txn(json_get(json, "responses"), &at, txn, etcd_reply_number(json, "header.revision"), &result, &err);
+			etcd_reply_txn(json_get(json, "responses"), &at, plain, etcd_reply_number(json, "header.revision"), &result, &err);
+		}
 	}
 	store_txn_free(txn);
+	store_txn_free(plain);
 }
 
 struct seen { uint64_t messages, events, last_revision; };

@@ -11,8 +11,8 @@
  *	only SESSION is ours: one that was given up was made late; this one is sent again, bound to the new revision;
  *	neither: another process has taken over, because it was started with the same name. We stop writing.
  *
- * Transactions of a batch that have nothing to do with each other go together (group.c), each as a transaction within
- * that of etcd, so that one whose guards fail does not disturb the others.
+ * Transactions of a batch that have nothing to do with each other go together (group.c), those with guards each as a
+ * transaction within that of etcd, so that one whose guards fail does not disturb the others.
  */
 #include "driver/store/etcd/etcd.h"
 
@@ -55,10 +55,11 @@ static int read_results(const struct json *json, struct store_txn *const *txns, 
 			struct store_result *results, struct err *err)
 {
 	const struct json *responses = json_get(json, "responses");
+	size_t at = 1;			/* The first is that of the writer's key. */
 	int r = 0;
 
 	for (size_t i = 0; i < count && r == 0; i++)
-		r = etcd_reply_txn(json_at(responses, i + 1), txns[i], revision, &results[i], err);
+		r = etcd_reply_txn(responses, &at, txns[i], revision, &results[i], err);
 	return r;
 }
 

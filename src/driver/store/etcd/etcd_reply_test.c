@@ -121,19 +121,22 @@ static void test_each_transaction_has_its_result(void **state)
 		struct store_txn *txns[3] = { store_txn_new(), store_txn_new(), store_txn_new() };
 		struct store_result results[3];
 		struct err err = { 0 };
+		size_t at = 1;
 
 		store_txn_guard(txns[0], STORE_ABSENT, "a", 0);
 		store_txn_put(txns[0], "a", "1", 1, 0);
 		store_txn_guard(txns[1], STORE_EXISTS, "a", 0);
 		store_txn_guard(txns[1], STORE_EXISTS, "b", 0);
 		store_txn_put(txns[1], "b", "1", 1, 0);
+		store_txn_guard(txns[2], STORE_ABSENT, "c", 0);
 		store_txn_delete(txns[2], "b");
 		assert_int_equal(etcd_reply_parse(commits[i], strlen(commits[i]), 200, &json, &err), 0);
 		assert_int_equal(etcd_reply_number(json, "header.revision"), 2);
 		for (size_t k = 0; k < 3; k++) {
-			assert_int_equal(etcd_reply_txn(json_at(json_get(json, "responses"), k + 1), txns[k], 2, &results[k], &err), 0);
+			assert_int_equal(etcd_reply_txn(json_get(json, "responses"), &at, txns[k], 2, &results[k], &err), 0);
 			store_txn_free(txns[k]);
 		}
+		assert_int_equal(at, 4);
 		assert_int_equal(results[0].err.code, 0);
 		assert_int_equal(results[0].revision, 2);
 		assert_int_equal(results[1].err.code, -ESTALE);
@@ -146,19 +149,25 @@ static void test_each_transaction_has_its_result(void **state)
 static void test_an_answer_without_its_parts_is_refused(void **state)
 {
 	auto_json struct json *json = NULL;
-	struct store_txn *txn = store_txn_new();
+	struct store_txn *txn = store_txn_new(), *plain = store_txn_new();
 	struct store_result result;
 	struct err err = { 0 };
+	size_t at = 0;
 	/* Refused, but the guard holds. */
-	static const char text[] = "{\"response_txn\":{\"responses\":[{\"response_range\":{}}]}}";
+	static const char text[] = "[{\"response_txn\":{\"responses\":[{\"response_range\":{}}]}}]";
 
 	(void)state;
 	store_txn_guard(txn, STORE_ABSENT, "a", 0);
+	store_txn_put(plain, "a", "1", 1, 0);
+	store_txn_put(plain, "b", "1", 1, 0);
 	assert_int_equal(json_parse(text, strlen(text), &json, &err), 0);
-	assert_int_equal(etcd_reply_txn(json, txn, 2, &result, &err), -EPROTO);
-	assert_int_equal(etcd_reply_txn(json, txn, 0, &result, &err), -EPROTO);
-	assert_int_equal(etcd_reply_txn(NULL, txn, 2, &result, &err), -EPROTO);
+	assert_int_equal(etcd_reply_txn(json, &at, plain, 2, &result, &err), -EPROTO);
+	assert_int_equal(etcd_reply_txn(json, &at, txn, 0, &result, &err), -EPROTO);
+	assert_int_equal(etcd_reply_txn(NULL, &at, txn, 2, &result, &err), -EPROTO);
+	assert_int_equal(at, 0);
+	assert_int_equal(etcd_reply_txn(json, &at, txn, 2, &result, &err), -EPROTO);
 	store_txn_free(txn);
+	store_txn_free(plain);
 }
 
 static const char range_text[] =

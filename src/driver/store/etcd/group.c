@@ -37,13 +37,15 @@ static bool is_independent(const struct store_txn *txn, const struct map *change
 size_t etcd_group_size(struct store_txn *const *txns, size_t count)
 {
 	struct map changed = { 0 };
-	size_t size = 0, bytes = 0;
+	size_t size = 0, bytes = 0, outer = 0;
+	bool is_within;
 
-	for (; size < count && size < GROUP_MAX; size++) {
+	for (; size < count; size++) {
 		struct store_txn *txn = txns[size];
 
 		bytes += size_of(txn);
-		if (size && (bytes > GROUP_BYTES || !etcd_request_fits(txn, 1 + GROUP_MAX) || !is_independent(txn, &changed)))
+		outer += etcd_request_width(txn, &is_within);
+		if (size && (bytes > GROUP_BYTES || outer > GROUP_MAX || !etcd_request_fits(txn, 1 + GROUP_MAX) || !is_independent(txn, &changed)))
 			break;
 		for (size_t i = 0; i < txn->changes.count; i++)
 			map_put(&changed, txn->changes.items[i].key, txn);

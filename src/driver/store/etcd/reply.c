@@ -6,6 +6,7 @@
 
 #include "base/base64.h"
 #include "base/mem.h"
+#include "driver/store/etcd/request.h"
 
 /* Errors */
 
@@ -160,15 +161,14 @@ bool etcd_reply_guard_holds(const struct store_guard *guard, uint64_t mod_revisi
 	abort();
 }
 
-static bool has_deleted(const struct json *responses)
+static bool has_deleted(const struct json *response)
 {
-	for (size_t i = 0; i < json_count(responses); i++) {
-		const struct json *response = json_at(responses, i);
+	const struct json *within = json_path(response, "response_txn.responses");
 
-		if (etcd_reply_number(response, "response_delete_range.deleted") || has_deleted(json_path(response, "response_txn.responses")))
+	for (size_t i = 0; i < json_count(within); i++)
+		if (has_deleted(json_at(within, i)))
 			return true;
-	}
-	return false;
+	return etcd_reply_number(response, "response_delete_range.deleted") > 0;
 }
 
 static bool has_put(const struct store_txn *txn)
@@ -179,18 +179,11 @@ static bool has_put(const struct store_txn *txn)
 	return false;
 }
 
-int etcd_reply_txn(const struct json *response, const struct store_txn *txn, uint64_t revision, struct store_result *result, struct err *err)
+/* The answer has read the keys of the guards. */
+static int find_failed_guard(const struct json *outcome, const struct store_txn *txn, struct store_result *result, struct err *err)
 {
-	const struct json *outcome = json_get(response, "response_txn"), *responses = json_get(outcome, "responses");
+	const struct json *responses = json_get(outcome, "responses");
 
-	if (json_type(outcome) != JSON_OBJECT || revision == 0)
-		return err_set(err, -EPROTO, "etcd's answer lacks that of a transaction");
-	*result = (struct store_result){ .revision = revision };
-	if (json_bool(json_get(outcome, "succeeded"), false)) {
-		result->revision -= !has_put(txn) && !has_deleted(responses);
-		return 0;
-	}
-	/* Then it has read the keys of the guards. */
 	for (size_t i = 0; i < txn->guards.count; i++) {
 		const struct json *kv = json_at(json_path(json_at(responses, i), "response_range.kvs"), 0);
 
@@ -200,6 +193,25 @@ int etcd_reply_txn(const struct json *response, const struct store_txn *txn, uin
 		}
 	}
 	return err_set(err, -EPROTO, "etcd has refused a transaction whose guards hold");
+}
+
+int etcd_reply_txn(const struct json *responses, size_t *at, const struct store_txn *txn, uint64_t revision, struct store_result *result,
+		   struct err *err)
+{
+	bool is_within, has_changed = has_put(txn);
+	size_t begin = *at, end = begin + etcd_request_width(txn, &is_within);
+	const struct json *outcome = json_get(json_at(responses, begin), "response_txn");
+
+	if (end > json_count(responses) || revision == 0 || (is_within && json_type(outcome) != JSON_OBJECT))
+		return err_set(err, -EPROTO, "etcd's answer lacks that of a transaction");
+	*at = end;
+	*result = (struct store_result){ .revision = revision };
+	if (is_within && !json_bool(json_get(outcome, "succeeded"), false))
+		return find_failed_guard(outcome, txn, result, err);
+	for (size_t i = begin; i < end; i++)
+		has_changed |= has_deleted(json_at(responses, i));
+	result->revision -= !has_changed;
+	return 0;
 }
 
 /* Watches */

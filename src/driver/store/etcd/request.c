@@ -7,6 +7,9 @@
 #include "base/base64.h"
 #include "base/mem.h"
 
+/* Without guards that many changes need no transaction of their own, which costs etcd more than they do. */
+enum { PLAIN_CHANGES = 8 };
+
 static void write_bytes(struct json_writer *writer, const char *name, const void *bytes, size_t size)
 {
 	auto_str struct str text = { 0 };
@@ -126,6 +129,12 @@ static void write_changes(struct json_writer *writer, const struct etcd_settings
 	}
 }
 
+size_t etcd_request_width(const struct store_txn *txn, bool *ret_is_within)
+{
+	*ret_is_within = txn->guards.count > 0 || txn->changes.count > PLAIN_CHANGES;
+	return *ret_is_within ? 1 : txn->changes.count;
+}
+
 static void write_txn(struct json_writer *writer, const struct etcd_settings *settings, const struct store_txn *txn, size_t room)
 {
 	json_write_object(writer, NULL);
@@ -158,7 +167,11 @@ static void write_mark(struct json_writer *writer, const struct etcd_settings *s
 void etcd_request_commit(const struct etcd_settings *settings, const struct request_commit *commit, struct str *out)
 {
 	struct json_writer writer = { .out = out };
+	size_t outer = 1;
+	bool is_within;
 
+	for (size_t i = 0; i < commit->count; i++)
+		outer += etcd_request_width(commit->txns[i], &is_within);
 	json_write_object(&writer, NULL);
 	json_write_array(&writer, "compare");
 	json_write_object(&writer, NULL);
@@ -170,8 +183,13 @@ void etcd_request_commit(const struct etcd_settings *settings, const struct requ
 	json_write_end_array(&writer);
 	json_write_array(&writer, "success");
 	write_mark(&writer, settings, commit->mark);
-	for (size_t i = 0; i < commit->count; i++)
-		write_txn(&writer, settings, commit->txns[i], REQUEST_MAX_OPERATIONS - 1 - commit->count);
+	for (size_t i = 0; i < commit->count; i++) {
+		etcd_request_width(commit->txns[i], &is_within);
+		if (is_within)
+			write_txn(&writer, settings, commit->txns[i], REQUEST_MAX_OPERATIONS - outer);
+		else
+			write_changes(&writer, settings, commit->txns[i], PLAIN_CHANGES);
+	}
 	json_write_end_array(&writer);
 	json_write_array(&writer, "failure");
 	json_write_object(&writer, NULL);

@@ -15,6 +15,10 @@ enum { REQUEST_MAX_OPERATIONS = 128 };
 /* The range of all keys that begin with 'prefix', which is not empty and not all 0xff. */
 void etcd_request_prefix_end(const char *prefix, struct str *out);
 
+/* How many operations of etcd's transaction 'txn' is: each of its changes, when there are few and nothing guards them;
+ * else one, a transaction within. 'ret_is_within' says which. */
+size_t etcd_request_width(const struct store_txn *txn, bool *ret_is_within);
+
 /* May 'txn' go into a request with 'outer' operations around it? */
 bool etcd_request_fits(const struct store_txn *txn, size_t outer);
 

@@ -13,7 +13,8 @@ static const struct timespec read_pause = { .tv_nsec = 100 * 1000000 };	/* When 
 
 enum {
 	LEASE_RETRY_MS = 1000,		/* When the end of a lease could not be written. */
-	FOLLOW_MS = 1000,		/* How long the follower may take to notice that the store is closed. */
+	FOLLOW_MS = 1000,		/* How long the follower may take to notice that the store is closed, ... */
+	FOLLOW_UNTIL_WOKEN_MS = 60000,	/* ... unless the driver wakes it. */
 };
 
 static void count_results(struct store *store, const struct store_delivery *delivery)
@@ -104,12 +105,13 @@ static uint64_t post_new_events(struct store *store)
 static void *run_follower(void *data)
 {
 	struct store *store = data;
+	uint32_t timeout_ms = store->ops->wake ? FOLLOW_UNTIL_WOKEN_MS : FOLLOW_MS;
 	uint64_t revision = post_new_events(store);
 
 	while (!atomic_load(&store->is_stopping)) {
 		uint64_t before = revision;
 
-		if (!store->ops->wait_events(store->driver, revision, FOLLOW_MS))
+		if (!store->ops->wait_events(store->driver, revision, timeout_ms))
 			continue;
 		revision = post_new_events(store);
 		if (revision == before)

@@ -30,6 +30,7 @@ struct gate {
 	unsigned failing_lease_ends;
 	unsigned failing_histories;
 	bool is_deaf;			/* Does not hear of what others write. */
+	bool is_awake;
 	uint64_t revision;
 };
 
@@ -134,11 +135,21 @@ static bool gate_wait_events(struct store_driver *driver, uint64_t after_revisio
 	pthread_mutex_lock(&gate->lock);
 	gate->waits++;
 	pthread_cond_broadcast(&gate->changed);
-	while ((gate->is_deaf || gate->revision <= after_revision) && r == 0)
+	while ((gate->is_deaf || gate->revision <= after_revision) && !gate->is_awake && r == 0)
 		r = pthread_cond_timedwait(&gate->changed, &gate->lock, &deadline);
 	has_events = !gate->is_deaf && gate->revision > after_revision;
 	pthread_mutex_unlock(&gate->lock);
 	return has_events;
+}
+
+static void gate_wake(struct store_driver *driver)
+{
+	struct gate *gate = gate_of(driver);
+
+	pthread_mutex_lock(&gate->lock);
+	gate->is_awake = true;
+	pthread_cond_broadcast(&gate->changed);
+	pthread_mutex_unlock(&gate->lock);
 }
 
 static const struct store_ops gate_ops = {
@@ -147,7 +158,7 @@ static const struct store_ops gate_ops = {
 };
 static const struct store_ops gate_shared_ops = {
 	.name = "gate, shared", .commit = gate_commit, .range = gate_range, .history = gate_history,
-	.lease_grant = gate_lease_grant, .lease_end = gate_lease_end, .compact = gate_compact, .wait_events = gate_wait_events,
+	.lease_grant = gate_lease_grant, .lease_end = gate_lease_end, .compact = gate_compact, .wait_events = gate_wait_events, .wake = gate_wake,
 };
 
 static void gate_set(struct gate *gate, bool is_shut)

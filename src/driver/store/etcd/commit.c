@@ -74,6 +74,16 @@ static int send_once(struct etcd *etcd, struct store_txn *const *txns, size_t co
 	return etcd_link_call(&etcd->link, "kv/txn", &body, ret_json, err);
 }
 
+/* Restored from a snapshot, for example: what was told since is not true any more. */
+static int check_not_set_back(const struct etcd *etcd, const struct json *json, struct err *err)
+{
+	uint64_t revision = etcd_reply_number(json, "header.revision");
+
+	if (revision >= etcd->committed)
+		return 0;
+	return err_set(err, -EUCLEAN, "etcd was set back from revision %" PRIu64 " to %" PRIu64 ": start the daemon anew", etcd->committed, revision);
+}
+
 /* 'is_opening': whoever has the writer's key loses it. */
 static int commit_together(struct etcd *etcd, struct store_txn *const *txns, size_t count, bool is_opening, struct store_result *results,
 			   struct err *err)
@@ -84,6 +94,8 @@ static int commit_together(struct etcd *etcd, struct store_txn *const *txns, siz
 		struct holder holder;
 		int r = send_once(etcd, txns, count, &json, err);
 
+		if (r == 0)
+			r = check_not_set_back(etcd, json, err);
 		if (r < 0)
 			return r;
 		if (json_bool(json_get(json, "succeeded"), false)) {

@@ -199,6 +199,34 @@ static void test_a_stream_that_was_cut_goes_on(void **state)
 	store_fixture_assert_seen(fixture, expected);
 }
 
+/* More than etcd sends at once: a revision may come in several messages. */
+static void test_what_comes_in_parts_is_put_together(void **state)
+{
+	enum { TXNS = 5, KEYS = 4, SIZE = 250 << 10 };
+	struct world *world = *state;
+	struct store_fixture *fixture = world->fixture;
+	auto_free char *value = alloc(SIZE);
+	uint64_t revisions[TXNS];
+
+	world->direct_params.timeout_ms = 0;
+	store_fixture_open(&world->direct);
+	etcd_proxy_cut(world->proxy, true);
+	for (int i = 0; i < TXNS; i++) {
+		struct store_txn *txn = store_txn_new();
+
+		for (int k = 0; k < KEYS; k++)
+			store_txn_put(txn, ((const char *[KEYS]){ "a", "b", "c", "d" })[k], value, SIZE, 0);
+		revisions[i] = store_fixture_run(&world->direct, txn).revision;
+	}
+	etcd_proxy_cut(world->proxy, false);
+	while (fixture->seen.items.count < TXNS * KEYS)
+		loop_step(fixture->loop, -1);
+	for (size_t i = 0; i < TXNS * KEYS; i++) {
+		assert_int_equal(fixture->seen.items.items[i].kv.mod_revision, revisions[i / KEYS]);
+		assert_int_equal(fixture->seen.items.items[i].kv.value_size, SIZE);
+	}
+}
+
 /* What happened is forgotten; what is, is told. */
 static void test_a_stream_that_was_cut_for_too_long_is_made_good(void **state)
 {
@@ -328,6 +356,7 @@ int main(void)
 		TEST(test_who_is_not_reached_has_changed_nothing),
 		TEST(test_a_member_that_is_gone_is_passed_over),
 		TEST(test_a_stream_that_was_cut_goes_on),
+		TEST(test_what_comes_in_parts_is_put_together),
 		TEST(test_a_stream_that_was_cut_for_too_long_is_made_good),
 		TEST(test_a_second_process_of_the_same_name_takes_over),
 		TEST(test_a_large_store_comes_in_pages),

@@ -1,4 +1,4 @@
-/* TLS with certificates on both sides; another cluster; a full one. Each needs an etcd of its own. */
+/* TLS with certificates on both sides; another cluster; a full one; one that was set back. Each needs an etcd of its own. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -173,12 +173,58 @@ static void test_a_full_etcd_says_how_to_help(void **state)
 	etcd_cluster_stop(&cluster);
 }
 
+static void run_cp(const char *from, const char *to)
+{
+	struct err err = { 0 };
+
+	if (spawn_run(&(struct spawn_params){ .argv = (const char *const[]){ "cp", "-a", from, to, NULL } }, NULL, &err) < 0)
+		fail_msg("%s", err.msg);
+}
+
+static void test_an_etcd_that_was_set_back_is_noticed(void **state)
+{
+	struct etcd_cluster cluster;
+	struct store_conformance subject;
+	struct store_fixture *fixture;
+	void *data = &subject;
+	auto_free char *folder = NULL, *copy = NULL;
+	struct store_result result;
+	struct err err = { 0 };
+
+	(void)state;
+	etcd_cluster_start(&cluster, &(struct etcd_cluster_params){ .count = 1 });
+	folder = text_format("%s/m0", cluster.folder);
+	copy = text_format("%s/copy", cluster.folder);
+	subject = (struct store_conformance){ .ops = &store_etcd, .etcd = &cluster.params, .clock = LOOP_CLOCK_REAL };
+	assert_int_equal(store_fixture_setup(&data), 0);
+	fixture = data;
+	store_fixture_put(fixture, "k", "1", 0);
+	etcd_member_kill(&cluster, 0);
+	run_cp(folder, copy);
+	etcd_member_start(&cluster, 0);
+	for (int i = 0; i < 10; i++)
+		store_fixture_put(fixture, "k", "2", 0);
+
+	etcd_member_kill(&cluster, 0);
+	assert_int_equal(file_remove_tree(folder, &err), 0);
+	run_cp(copy, folder);
+	etcd_member_start(&cluster, 0);
+	result = store_fixture_run(fixture, store_fixture_txn_put("k", "3", 0));
+	assert_int_equal(result.err.code, -EUCLEAN);
+	assert_non_null(strstr(result.err.msg, "set back"));
+	store_fixture_reopen(fixture);
+	store_fixture_assert_content(fixture, "", "k=1");
+	store_fixture_teardown(&data);
+	etcd_cluster_stop(&cluster);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_certificates_on_both_sides),
 		cmocka_unit_test(test_a_member_of_another_cluster_is_refused),
 		cmocka_unit_test(test_a_full_etcd_says_how_to_help),
+		cmocka_unit_test(test_an_etcd_that_was_set_back_is_noticed),
 	};
 
 	etcd_require();

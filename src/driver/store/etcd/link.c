@@ -23,7 +23,7 @@ enum {
 static int set_socket(void *data, curl_socket_t fd, curlsocktype purpose)
 {
 	static const struct { int option; unsigned value; } options[] = {
-		{ TCP_KEEPIDLE, 1 }, { TCP_KEEPINTVL, 1 }, { TCP_KEEPCNT, 2 }, { TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS },
+		{ TCP_KEEPIDLE, 3 }, { TCP_KEEPINTVL, 1 }, { TCP_KEEPCNT, 2 }, { TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS },
 	};
 
 	(void)data, (void)purpose;

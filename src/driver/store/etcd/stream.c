@@ -19,7 +19,7 @@
 
 enum {
 	STALL_MS = 1000,		/* What etcd has acknowledged and the stream does not tell: it is dead. */
-	POLL_MS = 1000,
+	POLL_MS = 60000,		/* It is woken when there is something to do. */
 	FIRST_PAUSE_MS = 25, LAST_PAUSE_MS = 1000,
 	TOTAL_TIMEOUTS = 4,
 	BUFFER_BYTES = 64 << 20,	/* Of events that nobody has come for: then etcd keeps the others. */

@@ -186,7 +186,7 @@ static void compact_in_passing(struct etcd *etcd)
 	uint64_t revision = etcd->writer_revision - STORE_HISTORY_REVISIONS;
 	struct err err;
 
-	if (etcd->writer_revision < etcd->trimmed + 2 * STORE_HISTORY_REVISIONS)
+	if (etcd->writer_revision < etcd->trimmed + UINT64_C(2) * STORE_HISTORY_REVISIONS)
 		return;
 	etcd_request_number("revision", revision, &body);
 	etcd_link_call(&etcd->link, "kv/compaction", &body, &json, &err);

@@ -219,7 +219,7 @@ int etcd_reply_txn(const struct json *responses, size_t *at, const struct store_
 static int take_event(const struct json *event, const char *data, struct watch_message *message, struct err *err)
 {
 	const struct json *json = json_get(event, "kv");
-	bool is_delete = strcmp(json_string(json_get(event, "type"), "PUT"), "DELETE") == 0, is_ours;
+	bool is_delete = strcmp(json_string(json_get(event, "type"), "PUT"), "DELETE") == 0, is_ours = false;
 	uint64_t revision = etcd_reply_number(json, "mod_revision");
 	struct store_kv kv = { 0 };
 	int r;

@@ -1,5 +1,6 @@
 #include "driver/store/etcd/request.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -114,6 +115,7 @@ static void write_changes(struct json_writer *writer, const struct etcd_settings
 	size_t per_part = changes_per_part(txn, room);
 	bool is_flat = txn->changes.count <= room;
 
+	assert(per_part > 0);
 	for (size_t i = 0; i < txn->changes.count; i++) {
 		if (!is_flat && i % per_part == 0) {
 			json_write_object(writer, NULL);

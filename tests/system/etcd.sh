@@ -1,9 +1,8 @@
 #!/bin/bash
 # stratad on a real etcd: chosen by its settings, killed, started again; etcd killed beneath it.
-. "$(dirname "$0")/lib.sh"
-
 command -v etcd >/dev/null || { echo "# skipped: etcd is not installed: install the package etcd-server"; exit 77; }
 ldconfig -p | grep -q 'libcurl\.so\.4 ' || { echo "# skipped: libcurl is not installed: install the package libcurl4"; exit 77; }
+. "$(dirname "$0")/lib.sh"
 
 CONFIG=$WORK/stratad.yaml
 URL=http://127.0.0.1:2379

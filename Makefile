@@ -14,7 +14,7 @@ DESTDIR ?=
 PREFIX ?= /usr
 SYSCONFDIR ?= /etc
 
-PACKAGES := json-c yaml-0.1 sqlite3 libwebsockets openssl libarchive
+PACKAGES := json-c yaml-0.1 sqlite3 libwebsockets openssl libarchive libcurl
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wimplicit-fallthrough $(if $(WERROR),-Werror)
 CPPFLAGS += -D_GNU_SOURCE -DSTRATA_VERSION='"$(VERSION)"' -Isrc
 CFLAGS ?= -O2 -g

@@ -1,6 +1,8 @@
 #include "load.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -117,17 +119,39 @@ static int on_readable(struct run *run, struct connection *connection, struct er
 	return begin_request(run, connection, err);
 }
 
-static int connect_one(struct run *run, struct connection *connection, struct err *err)
+static int connect_socket(const struct load *load, struct connection *connection, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = connection };
 
-	if (strlen(run->load->socket) >= sizeof(address.sun_path))
-		return err_set(err, -ENAMETOOLONG, "'%s' is too long for a socket", run->load->socket);
-	memcpy(address.sun_path, run->load->socket, strlen(run->load->socket));
+	if (strlen(load->socket) >= sizeof(address.sun_path))
+		return err_set(err, -ENAMETOOLONG, "'%s' is too long for a socket", load->socket);
+	memcpy(address.sun_path, load->socket, strlen(load->socket));
 	connection->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (connection->fd < 0 || connect(connection->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return err_set(err, -errno, "connect to '%s': %m", run->load->socket);
+		return err_set(err, -errno, "connect to '%s': %m", load->socket);
+	return 0;
+}
+
+static int connect_port(const struct load *load, struct connection *connection, struct err *err)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons(load->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+
+	connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connection->fd < 0 || connect(connection->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return err_set(err, -errno, "connect to port %d: %m", load->port);
+	setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	return 0;
+}
+
+static int connect_one(struct run *run, struct connection *connection, struct err *err)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = connection };
+	int r = run->load->socket ? connect_socket(run->load, connection, err) : connect_port(run->load, connection, err);
+
+	if (r < 0)
+		return r;
 	if (epoll_ctl(run->epoll, EPOLL_CTL_ADD, connection->fd, &event) < 0)
 		return err_set(err, -errno, "epoll: %m");
 	return 0;

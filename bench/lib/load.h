@@ -1,5 +1,5 @@
 /*
- * load.h - requests over kept-alive connections to a unix socket, as fast as the answers come.
+ * load.h - requests over kept-alive connections to a unix socket or a port of loopback, as fast as the answers come.
  *
  * A client that costs little, so that what is measured is the server: one thread, epoll, one
  * request under way on each connection, answers told by their Content-Length (RFC 9112).
@@ -15,7 +15,8 @@
 #include "bench.h"
 
 struct load {
-	const char *socket;
+	const char *socket;		/* Null: 'port'. */
+	uint16_t port;			/* Of 127.0.0.1. */
 	unsigned connections;
 	uint64_t requests;		/* In all. */
 	void (*write)(void *data, uint64_t index, struct str *out);	/* Appends request 'index'. */

@@ -16,17 +16,39 @@ static int load_kv(void *data, const struct store_kv *kv, struct err *err)
 	return r < 0 ? err_prefix(err, "config") : 0;
 }
 
+static int decode_file(const struct core *core, struct config *config, struct err *err)
+{
+	field_defaults(&config_table, config);
+	if (!core->params.config_defaults)
+		return 0;
+	return field_decode(&config_table, core->params.config_defaults, FIELD_PATCH, "", config, err);
+}
+
 int config_load(struct core *core, struct err *err)
 {
+	struct config file = { 0 };
 	uint64_t revision;
-	int r = 0;
+	int r = decode_file(core, &core->config, err);
 
-	field_defaults(&config_table, &core->config);
-	if (core->params.config_defaults)
-		r = field_decode(&config_table, core->params.config_defaults, FIELD_PATCH, "", &core->config, err);
-	if (r < 0)
-		return r;
-	return store_range(core->params.store, "config", load_kv, core, &revision, err);
+	if (r == 0)
+		r = store_range(core->params.store, "config", load_kv, core, &revision, err);
+	if (r == 0)
+		r = decode_file(core, &file, err);
+	if (r == 0) {
+		/* What the store says about where it is may be older than the file. */
+		core->config.store = file.store;
+		field_done(&config_etcd_table, &core->config.etcd);
+		field_copy(&config_etcd_table, &file.etcd, &core->config.etcd);
+	}
+	field_done(&config_table, &file);
+	return r;
+}
+
+static int check_fixed(const struct config *now, const struct config *next, struct err *err)
+{
+	if (next->store == now->store && field_equal(&config_etcd_table, &now->etcd, &next->etcd))
+		return 0;
+	return err_set(err, -EINVAL, "'store' and 'etcd' cannot be set while the daemon runs: write them to the file of --config and start it anew");
 }
 
 static void encode(const struct config *config, struct str *out)
@@ -81,6 +103,8 @@ void config_update(struct core *core, struct call *call)
 	*change = (struct config_change){ .core = core, .call = call };
 	field_copy(&config_table, &core->config, &change->next);
 	r = field_decode(&config_table, call->body, FIELD_PATCH, "", &change->next, &err);
+	if (r == 0)
+		r = check_fixed(&core->config, &change->next, &err);
 	if (r == 0 && core->params.apply_config)
 		r = core->params.apply_config(core->params.data, &change->next, &err);
 	if (r < 0) {

@@ -22,6 +22,7 @@
 #include "4-service/state.h"
 #include "5-interface/http/http.h"
 #include "app/wiring/drivers.h"
+#include "app/wiring/store.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -46,7 +47,8 @@ struct daemon {
 	struct view *view;
 	struct core *core;
 	struct http *http;
-	struct json *config;		/* Of --config. */
+	struct json *config;		/* Of --config; the same decoded, or the defaults. */
+	struct config settings;
 	char *boot_id;
 };
 
@@ -109,9 +111,9 @@ static int read_config(struct daemon *daemon, struct err *err)
 {
 	struct yaml_documents documents = { 0 };
 	auto_str struct str text = { 0 };
-	struct config config = { 0 };
 	int r;
 
+	field_defaults(&config_table, &daemon->settings);
 	if (!daemon->options.config)
 		return 0;
 	r = file_read_all(daemon->options.config, LIMIT_MANIFEST_BYTES, &text, err);
@@ -121,20 +123,10 @@ static int read_config(struct daemon *daemon, struct err *err)
 		r = err_set(err, -EINVAL, "has %zu documents: put all settings in one", documents.values.count);
 	if (r == 0 && documents.values.count) {
 		daemon->config = take(documents.values.items[0]);
-		field_defaults(&config_table, &config);
-		r = field_decode(&config_table, daemon->config, FIELD_PATCH, "", &config, err);
-		field_done(&config_table, &config);
+		r = field_decode(&config_table, daemon->config, FIELD_PATCH, "", &daemon->settings, err);
 	}
 	yaml_documents_done(&documents);
 	return r < 0 ? err_prefix(err, "%s", daemon->options.config) : 0;
-}
-
-static int open_store(struct daemon *daemon, struct err *err)
-{
-	auto_free char *path = below(daemon, "store.db");
-	struct store_params params = { .path = path };
-
-	return store_open(&store_sqlite, &params, daemon->loop, &daemon->store, err);
 }
 
 static int apply_config(void *data, const struct config *config, struct err *err)
@@ -221,7 +213,7 @@ static int open_all(struct daemon *daemon, struct err *err)
 	daemon->view = view_new();
 	r = drivers_open(daemon->state.directory, daemon->state.node_tag, daemon->options.is_simulated, &daemon->drivers, err);
 	if (r == 0)
-		r = open_store(daemon, err);
+		r = wiring_open_store(&daemon->settings, daemon->state.directory, daemon->state.node_uid, daemon->loop, &daemon->store, err);
 	if (r == 0)
 		r = open_core(daemon, err);
 	if (r == 0)
@@ -243,6 +235,7 @@ static void close_all(struct daemon *daemon)
 	if (daemon->loop)
 		loop_free(daemon->loop);
 	json_free(daemon->config);
+	field_done(&config_table, &daemon->settings);
 	free(daemon->boot_id);
 	state_close(&daemon->state);
 }

@@ -32,6 +32,8 @@ enum {
 	LIMIT_QUEUED_REQUESTS = 4096,
 	LIMIT_CONNECTIONS = 1024,
 	LIMIT_STORE_BATCH = 256,		/* Transactions in one commit. */
+	LIMIT_ETCD_ENDPOINTS = 16,
+	LIMIT_ETCD_MESSAGE_BYTES = 16 << 20,	/* One answer, or one message of a watch. */
 	LIMIT_EVENTS_KEPT = 10000,
 	LIMIT_OCI_MANIFEST_BYTES = 4 << 20,	/* Manifest or index of a container image. */
 	LIMIT_OCI_CONFIG_BYTES = 8 << 20,	/* Its configuration. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/str.h"
 
 static int listen_check(const void *value, struct err *err)
@@ -50,10 +51,27 @@ FIELD_TABLE(config_reserved_table, config_reserved, "What of the host no instanc
 	FIELD(INT, config_reserved, cpus, .fallback = "0", .max = 4096, .doc = "CPUs kept for the host itself."),
 	FIELD(SIZE, config_reserved, memory, .fallback = "0", .max = 1ll << 50, .unit = "bytes", .doc = "Memory kept for the host itself."),
 );
+FIELD_TABLE(config_etcd_table, config_etcd, "Where etcd is, with 'store: etcd'. Only in the file of --config.",
+	FIELD(STRINGS, config_etcd, endpoints, .flags = FIELD_OMIT_EMPTY, .max = LIMIT_ETCD_ENDPOINTS,
+	      .doc = "Members of one cluster, as https://192.0.2.1:2379: any that answers will do."),
+	FIELD(STRING, config_etcd, prefix, .flags = FIELD_OMIT_EMPTY, .max = 255,
+	      .doc = "What all keys begin with, as /strata/house/; unset: /strata/ and the uid of this node."),
+	FIELD(STRING, config_etcd, ca, .flags = FIELD_OMIT_EMPTY, .max = 4096,
+	      .doc = "PEM file of the authority that has signed etcd's certificates; unset: those that the system trusts."),
+	FIELD(STRING, config_etcd, certificate, .flags = FIELD_OMIT_EMPTY, .max = 4096, .doc = "PEM file of the client certificate."),
+	FIELD(STRING, config_etcd, key, .flags = FIELD_OMIT_EMPTY, .max = 4096, .doc = "PEM file of its key."),
+	FIELD(DURATION, config_etcd, timeout, .fallback = "5s", .min = 100, .max = 600000, .unit = "ms",
+	      .doc = "How long one member may take for one answer; after four times that a change is given up."),
+);
+
+static const char *const stores[] = { "sqlite", "etcd", NULL };
 
 FIELD_TABLE(config_table, config, "Settings of the daemon.",
 	FIELD(OBJECT, config, api, .table = &config_api_table, .doc = "The API."),
 	FIELD(OBJECT, config, console, .table = &config_console_table, .doc = "Consoles."),
 	FIELD(OBJECT, config, overcommit, .table = &config_overcommit_table, .doc = "How much more may be promised than there is."),
 	FIELD(OBJECT, config, reserved, .table = &config_reserved_table, .doc = "What of the host no instance is promised."),
+	FIELD(ENUM, config, store, .choices = stores, .fallback = "sqlite",
+	      .doc = "Where objects are kept: in a file of this host, or in an etcd. Only in the file of --config."),
+	FIELD(OBJECT, config, etcd, .table = &config_etcd_table, .doc = "Where etcd is, with 'store: etcd'. Only in the file of --config."),
 );

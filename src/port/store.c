@@ -38,14 +38,25 @@ void store_submit(struct store *store, struct store_txn *txn, store_done_fn *don
 		store_schedule_commit(store, delay_ms);
 }
 
+struct telling { struct store *store; store_kv_fn *fn; void *data; };
+
+static int tell_kv(void *data, const struct store_kv *kv, struct err *err)
+{
+	const struct telling *telling = data;
+
+	store_note_told(telling->store, false, kv->key);
+	return telling->fn(telling->data, kv, err);
+}
+
 int store_range(struct store *store, const char *prefix, store_kv_fn *fn, void *data,
 		uint64_t *ret_revision, struct err *err)
 {
+	struct telling telling = { store, fn, data };
 	uint64_t revision;
 	int r;
 
 	pthread_mutex_lock(&store->driver_lock);
-	r = store->ops->range(store->driver, prefix, fn, data, &revision, err);
+	r = store->ops->range(store->driver, prefix, tell_kv, &telling, &revision, err);
 	pthread_mutex_unlock(&store->driver_lock);
 	if (r == 0 && ret_revision)
 		*ret_revision = revision;
@@ -118,13 +129,17 @@ int store_lease_renew(struct store *store, uint64_t lease, struct err *err)
 int store_lease_revoke(struct store *store, uint64_t lease, struct err *err)
 {
 	struct store_delivery *delivery = store_delivery_new(store);
+	struct err ignored;
 	int r;
 
 	assert(!store->is_closed && lease);
 	pthread_mutex_lock(&store->driver_lock);
 	r = store->ops->lease_end(store->driver, lease, loop_wall_ms(store->loop), &delivery->events, NULL, err);
-	if (r == 0)
+	if (r == 0) {
+		/* What others did as well: if it cannot be read now, the follower comes later. */
+		store_delivery_read(delivery, &ignored);
 		store_delivery_post(delivery);
+	}
 	pthread_mutex_unlock(&store->driver_lock);
 	if (r < 0)
 		store_delivery_free(delivery);

@@ -5,6 +5,8 @@
  * the same.  Every committed transaction that changes something gets the next revision; a key
  * knows the revision of its creation and of its last change, and its version (1 after creation).
  * A transaction either passes all guards and makes all changes, or changes nothing.
+ * A store that others may write to as well (etcd) leaves numbers out between its revisions, and gives
+ * transactions that are committed together and have no key in common the same one.
  *
  * Two headers in one: the first half is for callers (the core thread), the second for drivers.
  * port/store.c stands between them: it owns one thread that collects submitted transactions and
@@ -15,8 +17,12 @@
  * Order:   a watch sees the events of a transaction before the transaction's 'done' runs, each
  *          revision exactly once and in order; so a caller who is told "done" finds its cache current.
  *          Within a revision, events have the order of the changes; keys of a lease go in key order.
+ *          Who was cut off from such a store until its history was compacted is told what is: the keys that
+ *          were changed, once, and those that are gone, and not what was in between.
  * Errors:  -ESTALE a guard failed (result.failed_guard says which); -ENOENT a lease has ended;
- *          -ENOSPC, -EIO, -EROFS the store cannot be written (nothing was changed); -ERANGE the
+ *          -ENOSPC, -EIO, -EROFS the store cannot be written, -EAGAIN not be reached (nothing was
+ *          changed); -ETIMEDOUT it has not answered: whether the transaction was made is not known, the
+ *          watch may tell later; -E2BIG more at once than it takes; -EACCES it does not let us; -ERANGE the
  *          revision asked for is compacted; -EBUSY another process has this store open; -EPROTO
  *          written by a newer version; -EUCLEAN the integrity check failed.
  * Memory:  values are bytes with a size, followed by a zero byte that it does not count; what a
@@ -90,8 +96,19 @@ void store_txn_delete(struct store_txn *txn, const char *key);
 struct store;
 struct store_ops;
 
+/* Of an etcd (v3 API, its JSON gateway). */
+struct store_etcd_params {
+	const char *const *endpoints;	/* "https://192.0.2.1:2379", members of one cluster: any that answers will do. */
+	size_t endpoint_count;
+	const char *prefix;		/* All keys are below it: "/strata/house/". Who shares it shares the store. */
+	const char *writer;		/* This process among those who share the prefix; stays the same over restarts. */
+	const char *ca, *certificate, *key;	/* TLS: PEM files, or null; without a CA the system's are trusted. */
+	uint32_t timeout_ms;		/* How long one member may take for one answer; 0: 5 s. All together four times that. */
+};
+
 struct store_params {
-	const char *path;		/* File (sqlite) or null (memory). */
+	const char *path;		/* File (sqlite) or null. */
+	const struct store_etcd_params *etcd;	/* etcd only, else null. */
 	struct store_driver *shared;	/* memory only: an existing driver to use, which outlives the store (tests
 					 * that crash the daemon keep their "disk" this way); else null. */
 };
@@ -142,7 +159,7 @@ void store_get_stats(const struct store *store, struct store_stats *ret_stats);
  * ---- For drivers ----
  *
  * Life: open -> (commit | range | history | lease_* | compact | backup)* -> close.  Calls come from one
- * thread at a time, except backup and wait_events, which may run beside the others.
+ * thread at a time, except backup, wait_events and wake, which may run beside the others.
  */
 struct store_driver { const struct store_ops *ops; };	/* Embedded first in the driver's own struct. */
 
@@ -164,8 +181,9 @@ struct store_ops {
 	void (*close)(struct store_driver *driver);
 	/*
 	 * Applies 'count' transactions in order, each with its own guards, result and revision, and makes
-	 * them durable together before it returns.  Appends their events, in order.  When durability fails
-	 * every result carries the error, nothing has changed, and the error is returned.
+	 * them durable together before it returns.  Appends their events, in order (with wait_events they are read
+	 * from history instead).  When durability fails every result carries the error, nothing has changed, and the
+	 * error is returned; a driver that needs several steps leaves what it has made before, with its results.
 	 */
 	int (*commit)(struct store_driver *driver, struct store_txn *const *txns, size_t count,
 		      struct store_result *results, struct store_events *events, struct err *err);
@@ -189,9 +207,12 @@ struct store_ops {
 	 * are then read from history. A lost connection is waited out like silence.
 	 */
 	bool (*wait_events)(struct store_driver *driver, uint64_t after_revision, uint32_t timeout_ms);
+	/* Optional: from now on wait_events returns at once. Called before close. */
+	void (*wake)(struct store_driver *driver);
 };
 
 extern const struct store_ops store_sqlite;
 extern const struct store_ops store_memory;
+extern const struct store_ops store_etcd;
 
 #endif

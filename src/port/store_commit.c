@@ -9,10 +9,12 @@
 
 #include "base/mem.h"
 
+static const struct timespec read_pause = { .tv_nsec = 100 * 1000000 };	/* When there are events, but they cannot be read. */
+
 enum {
 	LEASE_RETRY_MS = 1000,		/* When the end of a lease could not be written. */
-	FOLLOW_MS = 1000,		/* How long the follower may take to notice that the store is closed. */
-	FOLLOW_PAUSE_MS = 100,		/* When there are events, but they cannot be read. */
+	FOLLOW_MS = 1000,		/* How long the follower may take to notice that the store is closed, ... */
+	FOLLOW_UNTIL_WOKEN_MS = 60000,	/* ... unless the driver wakes it. */
 };
 
 static void count_results(struct store *store, const struct store_delivery *delivery)
@@ -43,6 +45,9 @@ static void commit(struct store *store, struct store_batch *batch)
 	store->ops->commit(store->driver, txns, delivery->batch.list.count, delivery->results, &delivery->events, &err);
 	count_results(store, delivery);
 	store_queue_committed(&store->queue);
+	/* The answers wait for the events, so that no cache is behind what was answered. */
+	while (store_delivery_read(delivery, &err) < 0 && !atomic_load(&store->is_stopping))
+		nanosleep(&read_pause, NULL);
 	store_delivery_post(delivery);
 	pthread_mutex_unlock(&store->driver_lock);
 }
@@ -57,6 +62,8 @@ void store_end_leases(struct store *store)
 	pthread_mutex_lock(&store->driver_lock);
 	if (store->ops->lease_end(store->driver, 0, now_ms, &delivery->events, &delivery->next_lease_ms, &err) < 0)
 		delivery->next_lease_ms = now_ms + LEASE_RETRY_MS;
+	/* What others did as well: if it cannot be read now, the follower comes later. */
+	store_delivery_read(delivery, &err);
 	store_delivery_post(delivery);
 	pthread_mutex_unlock(&store->driver_lock);
 }
@@ -81,10 +88,15 @@ static void *run_thread(void *data)
 /* Returns the revision of the last event posted. */
 static uint64_t post_new_events(struct store *store)
 {
+	struct store_delivery *delivery = store_delivery_new(store);
 	uint64_t revision;
+	struct err err;
 
 	pthread_mutex_lock(&store->driver_lock);
-	store_delivery_post(store_delivery_new(store));
+	if (store_delivery_read(delivery, &err) == 0 && delivery->events.items.count)
+		store_delivery_post(delivery);
+	else
+		store_delivery_free(delivery);
 	revision = store->posted_revision;
 	pthread_mutex_unlock(&store->driver_lock);
 	return revision;
@@ -92,18 +104,18 @@ static uint64_t post_new_events(struct store *store)
 
 static void *run_follower(void *data)
 {
-	const struct timespec pause = { .tv_nsec = FOLLOW_PAUSE_MS * 1000000 };
 	struct store *store = data;
+	uint32_t timeout_ms = store->ops->wake ? FOLLOW_UNTIL_WOKEN_MS : FOLLOW_MS;
 	uint64_t revision = post_new_events(store);
 
 	while (!atomic_load(&store->is_stopping)) {
 		uint64_t before = revision;
 
-		if (!store->ops->wait_events(store->driver, revision, FOLLOW_MS))
+		if (!store->ops->wait_events(store->driver, revision, timeout_ms))
 			continue;
 		revision = post_new_events(store);
 		if (revision == before)
-			nanosleep(&pause, NULL);
+			nanosleep(&read_pause, NULL);
 	}
 	return NULL;
 }
@@ -141,8 +153,10 @@ int store_start_threads(struct store *store, struct err *err)
 void store_stop_threads(struct store *store)
 {
 	store_queue_stop(&store->queue);
-	pthread_join(store->thread, NULL);
 	atomic_store(&store->is_stopping, true);
+	pthread_join(store->thread, NULL);
+	if (store->has_follower && store->ops->wake)
+		store->ops->wake(store->driver);
 	if (store->has_follower)
 		pthread_join(store->follower, NULL);
 }

@@ -17,8 +17,12 @@ struct store_conformance {
 	const char *name;		/* For the report. */
 	const struct store_ops *ops;
 	const char *path;		/* As in store_params. */
+	const struct store_etcd_params *etcd;
 	enum loop_clock clock;
 	uint64_t lease_ms;		/* The shortest lease that is worth testing; waited for with a real clock. */
+	/* Others may write to it too: revisions may leave numbers out, and independent transactions that are
+	 * committed together may share one. */
+	bool is_shared;
 	bool is_persistent;		/* What was committed is there after close and open. */
 	unsigned random_steps;		/* Of the comparison with a model. */
 	/* Called before each test: no store is open, and the next one opened must be empty. May be null. */

@@ -1,6 +1,7 @@
 /* What commits bring - events, results, the next lease to end - on its way to the loop. */
 #include "port/store_private.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -11,6 +12,7 @@ void store_unref(struct store *store)
 	if (atomic_fetch_sub(&store->references, 1) > 1)
 		return;
 	store_queue_done(&store->queue);
+	map_done(&store->told);
 	pthread_mutex_destroy(&store->driver_lock);
 	free(store);
 }
@@ -87,25 +89,27 @@ static void deliver(void *data)
 	store_delivery_free(delivery);
 }
 
-/* With others writing to the store: every event since the last one posted. On failure the follower comes later. */
-static void read_events(struct store_delivery *delivery)
+int store_delivery_read(struct store_delivery *delivery, struct err *err)
 {
 	struct store *store = delivery->store;
-	struct err err;
+	int r;
 
+	if (!store->ops->wait_events)
+		return 0;
 	store_events_done(&delivery->events);
-	if (store->ops->history(store->driver, "", store->posted_revision, &delivery->events, &err) < 0)
+	r = store->ops->history(store->driver, "", store->posted_revision, &delivery->events, err);
+	if (r < 0)
 		store_events_done(&delivery->events);
+	return r == -ERANGE ? store_resync(store, &delivery->events, err) : r;
 }
 
 void store_delivery_post(struct store_delivery *delivery)
 {
 	struct store *store = delivery->store;
-	size_t count;
+	size_t count = delivery->events.items.count;
 
-	if (store->ops->wait_events)
-		read_events(delivery);
-	count = delivery->events.items.count;
+	for (size_t i = 0; i < count; i++)
+		store_note_told(store, delivery->events.items.items[i].is_delete, delivery->events.items.items[i].kv.key);
 	if (count)
 		store->posted_revision = delivery->events.items.items[count - 1].kv.mod_revision;
 	atomic_fetch_add(&store->events, count);

@@ -26,7 +26,7 @@ static uint64_t last_seen_revision(const struct store_fixture *fixture)
 
 void store_fixture_open(struct store_fixture *fixture)
 {
-	struct store_params params = { .path = fixture->subject->path };
+	struct store_params params = { .path = fixture->subject->path, .etcd = fixture->subject->etcd };
 	struct err err = { 0 };
 
 	if (store_open(fixture->subject->ops, &params, fixture->loop, &fixture->store, &err) < 0)
@@ -128,6 +128,14 @@ uint64_t store_fixture_put(struct store_fixture *fixture, const char *key, const
 	if (result.err.code)
 		fail_msg("put '%s': %s", key, result.err.msg);
 	return result.revision;
+}
+
+void store_fixture_assert_later(const struct store_fixture *fixture, uint64_t revision, uint64_t before, uint64_t count)
+{
+	if (fixture->subject->is_shared)
+		assert_true(revision > before);
+	else
+		assert_int_equal(revision, before + count);
 }
 
 static int list_kv(void *data, const struct store_kv *kv, struct err *err)

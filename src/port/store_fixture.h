@@ -46,6 +46,8 @@ void store_fixture_wait(struct store_fixture *fixture, const struct store_answer
 struct store_result store_fixture_run(struct store_fixture *fixture, struct store_txn *txn);
 /* Returns the revision. */
 uint64_t store_fixture_put(struct store_fixture *fixture, const char *key, const char *value, uint64_t lease);
+/* 'revision' is that of the 'count'th change after 'before'; of a shared store just one that is later. */
+void store_fixture_assert_later(const struct store_fixture *fixture, uint64_t revision, uint64_t before, uint64_t count);
 uint64_t store_fixture_grant(struct store_fixture *fixture, uint64_t ttl_ms);
 
 /* Returns the revision of the answer. */

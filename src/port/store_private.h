@@ -1,6 +1,7 @@
 /*
  * store_private.h - what the files of the store's front share: store.c is what callers see,
- * store_delivery.c the way to the loop, store_commit.c the way to the driver, store_queue.c what waits for it.
+ * store_delivery.c the way to the loop, store_commit.c the way to the driver, store_queue.c what waits for it,
+ * store_resync.c what is done when others wrote more than can be read back.
  */
 #ifndef PORT_STORE_PRIVATE_H
 #define PORT_STORE_PRIVATE_H
@@ -8,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/map.h"
 #include "port/store.h"
 #include "port/store_queue.h"
 
@@ -45,8 +47,9 @@ struct store {
 	uint64_t commit_due_ms;
 	bool is_commit_posted;
 
-	pthread_mutex_t driver_lock;		/* Guards the driver and 'posted_revision'. */
+	pthread_mutex_t driver_lock;		/* Guards the driver and the next two. */
 	uint64_t posted_revision;		/* Of the last event that was posted. */
+	struct map told;			/* Keys that exist as far as was told; only when the driver has wait_events. */
 	pthread_t thread;
 	struct store_queue queue;
 	pthread_t follower;			/* When the driver has wait_events. */
@@ -62,11 +65,19 @@ struct store {
 /* Holds a reference to the store until it is freed. */
 struct store_delivery *store_delivery_new(struct store *store);
 void store_delivery_free(void *data);
+/* When others write to the store too: the events are all since those posted last, whosever they are. Driver locked. */
+int store_delivery_read(struct store_delivery *delivery, struct err *err);
 /* With the driver locked, so that deliveries are in the order of revisions. */
 void store_delivery_post(struct store_delivery *delivery);
 void store_unref(struct store *store);
 /* From the loop's thread: leases are to be looked at then. */
 void store_arm_lease_timer(struct store *store, int64_t due_ms);
+
+/* Compacted history (store_resync.c); with the driver locked. */
+
+/* Instead of the events since those posted last: what leads from what was told to what is. */
+int store_resync(struct store *store, struct store_events *events, struct err *err);
+void store_note_told(struct store *store, bool is_delete, const char *key);
 
 /* Commits (store_commit.c) */
 

@@ -24,9 +24,13 @@ struct gate {
 	pthread_cond_t changed;
 	bool is_shut;
 	unsigned begun, finished;	/* Commits. */
+	unsigned waits;			/* Of the follower. */
 	size_t sizes[64];		/* Of their batches. */
 	int fail_code;			/* Of commits; 0: none. */
 	unsigned failing_lease_ends;
+	unsigned failing_histories;
+	bool is_deaf;			/* Does not hear of what others write. */
+	bool is_awake;
 	uint64_t revision;
 };
 
@@ -85,7 +89,12 @@ static int gate_history(struct store_driver *driver, const char *prefix, uint64_
 	int r;
 
 	pthread_mutex_lock(&gate->lock);
-	r = store_memory.history(gate->inner, prefix, after_revision, events, err);
+	if (gate->failing_histories) {
+		gate->failing_histories--;
+		r = err_set(err, -EIO, "the gate fails");
+	} else {
+		r = store_memory.history(gate->inner, prefix, after_revision, events, err);
+	}
 	pthread_mutex_unlock(&gate->lock);
 	return r;
 }
@@ -109,6 +118,11 @@ static int gate_lease_end(struct store_driver *driver, uint64_t lease, int64_t n
 	return store_memory.lease_end(gate->inner, lease, now_ms, events, ret_next_ms, err);
 }
 
+static int gate_compact(struct store_driver *driver, uint64_t revision, struct err *err)
+{
+	return store_memory.compact(gate_of(driver)->inner, revision, err);
+}
+
 static bool gate_wait_events(struct store_driver *driver, uint64_t after_revision, uint32_t timeout_ms)
 {
 	struct gate *gate = gate_of(driver);
@@ -119,11 +133,23 @@ static bool gate_wait_events(struct store_driver *driver, uint64_t after_revisio
 	clock_gettime(CLOCK_REALTIME, &deadline);
 	deadline.tv_sec += timeout_ms / 1000;
 	pthread_mutex_lock(&gate->lock);
-	while (gate->revision <= after_revision && r == 0)
+	gate->waits++;
+	pthread_cond_broadcast(&gate->changed);
+	while ((gate->is_deaf || gate->revision <= after_revision) && !gate->is_awake && r == 0)
 		r = pthread_cond_timedwait(&gate->changed, &gate->lock, &deadline);
-	has_events = gate->revision > after_revision;
+	has_events = !gate->is_deaf && gate->revision > after_revision;
 	pthread_mutex_unlock(&gate->lock);
 	return has_events;
+}
+
+static void gate_wake(struct store_driver *driver)
+{
+	struct gate *gate = gate_of(driver);
+
+	pthread_mutex_lock(&gate->lock);
+	gate->is_awake = true;
+	pthread_cond_broadcast(&gate->changed);
+	pthread_mutex_unlock(&gate->lock);
 }
 
 static const struct store_ops gate_ops = {
@@ -132,7 +158,7 @@ static const struct store_ops gate_ops = {
 };
 static const struct store_ops gate_shared_ops = {
 	.name = "gate, shared", .commit = gate_commit, .range = gate_range, .history = gate_history,
-	.lease_grant = gate_lease_grant, .lease_end = gate_lease_end, .wait_events = gate_wait_events,
+	.lease_grant = gate_lease_grant, .lease_end = gate_lease_end, .compact = gate_compact, .wait_events = gate_wait_events, .wake = gate_wake,
 };
 
 static void gate_set(struct gate *gate, bool is_shut)
@@ -206,6 +232,14 @@ static struct store_txn *put_txn(uint64_t lease)
 
 	store_txn_put(txn, "k", "v", 1, lease);
 	return txn;
+}
+
+static int count_kv(void *data, const struct store_kv *kv, struct err *err)
+{
+	(void)kv;
+	(void)err;
+	++*(unsigned *)data;
+	return 0;
 }
 
 static void put(struct fixture *fixture)
@@ -348,9 +382,8 @@ static void test_a_loop_may_end_before_its_store(void **state)
 
 /* Others write to the store as well. */
 
-static void put_elsewhere(struct gate *gate)
+static void commit_elsewhere(struct gate *gate, struct store_txn *txn)
 {
-	struct store_txn *txn = put_txn(0);
 	struct store_result result;
 	struct store_events events = { 0 };
 	struct err err;
@@ -362,6 +395,11 @@ static void put_elsewhere(struct gate *gate)
 	pthread_mutex_unlock(&gate->lock);
 	store_events_done(&events);
 	store_txn_free(txn);
+}
+
+static void put_elsewhere(struct gate *gate)
+{
+	commit_elsewhere(gate, put_txn(0));
 }
 
 static void *write_elsewhere(void *data)
@@ -396,6 +434,83 @@ static void test_events_of_others_come_in_order_with_ours(void **state)
 	close_fixture(&fixture);
 }
 
+/* From now on only what is committed here brings events. */
+static void make_deaf(struct gate *gate)
+{
+	pthread_mutex_lock(&gate->lock);
+	gate->is_deaf = true;
+	pthread_mutex_unlock(&gate->lock);
+	gate_wait(gate, &gate->waits, 1);
+}
+
+static void note(void *data, const struct store_event *event)
+{
+	struct str *text = data;
+
+	str_printf(text, "%s%s@%u ", event->is_delete ? "-" : "", event->kv.key, (unsigned)event->kv.mod_revision);
+}
+
+static struct store_txn *one_key(const char *key, bool is_delete)
+{
+	struct store_txn *txn = store_txn_new();
+
+	if (is_delete)
+		store_txn_delete(txn, key);
+	else
+		store_txn_put(txn, key, "v", 1, 0);
+	return txn;
+}
+
+/* What was told before: "range" by a range, "watch" by the watch. */
+static void test_who_was_cut_off_for_too_long_is_told_what_is(void **state)
+{
+	struct fixture fixture;
+	auto_str struct str text = { 0 };
+	struct err err = { 0 };
+	unsigned count = 0;
+
+	(void)state;
+	open_fixture(&fixture, &gate_shared_ops, LOOP_CLOCK_REAL);
+	make_deaf(&fixture.gate);
+	commit_elsewhere(&fixture.gate, one_key("range", false));
+	assert_int_equal(store_range(fixture.store, "", count_kv, &count, NULL, &err), 0);
+	assert_int_equal(count, 1);
+	store_submit(fixture.store, one_key("watch", false), count_done, &fixture);
+	step_until(&fixture, &fixture.done, 1);
+	assert_int_equal(store_watch(fixture.store, "", 0, note, &text, &err), 0);
+
+	commit_elsewhere(&fixture.gate, one_key("range", true));
+	commit_elsewhere(&fixture.gate, one_key("fleeting", false));
+	commit_elsewhere(&fixture.gate, one_key("b", false));
+	commit_elsewhere(&fixture.gate, one_key("fleeting", true));
+	commit_elsewhere(&fixture.gate, one_key("a", false));
+	commit_elsewhere(&fixture.gate, one_key("watch", true));
+	assert_int_equal(store_compact(fixture.store, 8, &err), 0);
+	gate_set(&fixture.gate, false);
+	store_submit(fixture.store, one_key("c", false), count_done, &fixture);
+	step_until(&fixture, &fixture.done, 2);
+	assert_string_equal(str_text(&text), "b@5 a@7 c@9 -range@9 -watch@9 ");
+	store_submit(fixture.store, one_key("d", false), count_done, &fixture);
+	step_until(&fixture, &fixture.done, 3);
+	assert_string_equal(str_text(&text), "b@5 a@7 c@9 -range@9 -watch@9 d@10 ");
+	close_fixture(&fixture);
+}
+
+static void test_an_answer_waits_for_its_events(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	open_fixture(&fixture, &gate_shared_ops, LOOP_CLOCK_REAL);
+	make_deaf(&fixture.gate);
+	fixture.gate.failing_histories = 2;
+	put(&fixture);
+	step_until(&fixture, &fixture.done, 1);
+	assert_int_equal(fixture.events, 1);
+	assert_int_equal(fixture.gate.failing_histories, 0);
+	close_fixture(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -406,6 +521,8 @@ int main(void)
 		cmocka_unit_test(test_a_delay_holds_in_virtual_time_too),
 		cmocka_unit_test(test_a_loop_may_end_before_its_store),
 		cmocka_unit_test(test_events_of_others_come_in_order_with_ours),
+		cmocka_unit_test(test_who_was_cut_off_for_too_long_is_told_what_is),
+		cmocka_unit_test(test_an_answer_waits_for_its_events),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

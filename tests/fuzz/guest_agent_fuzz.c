@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/machine/qemu/base64.h"
+#include "base/base64.h"
 #include "driver/machine/qemu/guest_agent.h"
 #include "driver/machine/qemu/qmp_message.h"
 

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "driver/machine/qemu/base64.h"
+#include "base/base64.h"
 #include "driver/machine/qemu/guest_agent.h"
 
 enum { SIGNAL_BASE = 128 };

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "driver/machine/qemu/base64.h"
+#include "base/base64.h"
 #include "driver/machine/qemu/exec.h"
 #include "driver/machine/qemu/guest_agent.h"
 

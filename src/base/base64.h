@@ -3,8 +3,8 @@
  *
  * Threads: any.
  */
-#ifndef DRIVER_MACHINE_QEMU_BASE64_H
-#define DRIVER_MACHINE_QEMU_BASE64_H
+#ifndef BASE_BASE64_H
+#define BASE_BASE64_H
 
 #include "base/err.h"
 #include "base/str.h"

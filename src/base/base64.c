@@ -1,4 +1,4 @@
-#include "driver/machine/qemu/base64.h"
+#include "base/base64.h"
 
 #include <errno.h>
 #include <string.h>
@@ -66,7 +66,7 @@ int base64_decode(const char *text, struct str *out, struct err *err)
 		if (count == 0) {
 			if (out->data)
 				out->data[out->size = begin] = '\0';
-			return err_set(err, -EPROTO, "bytes from the guest are not base64");
+			return err_set(err, -EPROTO, "these bytes are not base64");
 		}
 		str_append_bytes(out, bytes, count);
 	}

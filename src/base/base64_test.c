@@ -1,4 +1,4 @@
-#include "driver/machine/qemu/base64.h"
+#include "base/base64.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -288,12 +288,15 @@ static void search_below(struct search *search, uint32_t i)
 int decider_choose_for(struct decider *decider, const struct ledger *ledger, const struct demand *demand, struct decision *ret_decision,
 		       struct err *err)
 {
-	struct request charged = ledger_charge(ledger, demand);
 	struct search search = { .ledger = ledger, .demand = demand, .best = CLUSTER_NONE };
 	struct ratings *ratings = NULL;
 	int r = ledger_check(ledger, demand, err);
 
-	r = r ? r : prepare(decider, &charged, &ratings, err);
+	if (r < 0)
+		return r;
+	struct request charged = ledger_charge(ledger, demand);
+
+	r = prepare(decider, &charged, &ratings, err);
 	if (r < 0)
 		return r;
 	search.ratings = ratings;

@@ -50,7 +50,7 @@ int ledger_cordon(struct ledger *ledger, uint32_t node, bool is_cordoned, struct
 
 /* Is it possible at all, and within the project's quota? */
 int ledger_check(const struct ledger *ledger, const struct demand *demand, struct err *err);
-/* What of it is kept free on its node. */
+/* What of it is kept free on its node. This and what follows is for demands that have passed ledger_check(), but for the quota. */
 struct request ledger_charge(const struct ledger *ledger, const struct demand *demand);
 /* Is the node allowed, whatever it has free: constraints, NUMA, and is the host as large as the instance? */
 bool ledger_allows(const struct ledger *ledger, const struct demand *demand, uint32_t node);

@@ -193,13 +193,14 @@ static const struct candidate *find_mildest(struct ledger *ledger, const struct 
 
 int preempt(struct ledger *ledger, const struct demand *demand, struct preemption *ret_preemption, struct err *err)
 {
-	struct request charged = ledger_charge(ledger, demand);
 	candidates found = { 0 };
 	const struct candidate *best;
 	int r = ledger_check(ledger, demand, err);
 
 	if (r < 0)
 		return r;
+	struct request charged = ledger_charge(ledger, demand);
+
 	find_candidates(ledger, demand, &charged, &found);
 	best = find_mildest(ledger, demand, &charged, &found);
 	if (best) {

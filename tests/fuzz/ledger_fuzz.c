@@ -163,8 +163,11 @@ static void decide(struct world *world, const struct demand *demand)
 		remember(world, binding);
 	} else if (ledger_check(&world->ledger, demand, &err) == 0) {
 		explain(world, demand);
+		/* Nor can it be bound anywhere, but where nothing new should go. */
 		for (uint32_t node = 0; node < world->ledger.cluster->node_end; node++)
-			check(ledger_bind(&world->ledger, demand, node, 0, &binding, &err) < 0 || demand->request.gpu_count);
+			if (ledger_bind(&world->ledger, demand, node, 0, &binding, &err) == 0)
+				check(cluster_shape(world->ledger.cluster, node)->is_cordoned &&
+				      ledger_unbind(&world->ledger, binding, &err) == 0);
 	}
 }
 

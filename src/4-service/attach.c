@@ -45,8 +45,6 @@ struct attach {
 	/* The thread's. */
 	int input, output, error, resize, result;
 	int console;				/* -1: not open yet, or closed. */
-	uint16_t rows, columns;			/* Told last; 0: not yet. */
-	bool has_typed;
 	int log, notify;
 	off_t offset;
 	struct log_decoder decoder;
@@ -167,14 +165,6 @@ static void open_console(struct attach *attach)
 		attach->machine->ops->console_open(attach->machine, attach->uid, &attach->console, &ignored);
 }
 
-static void set_size(struct attach *attach)
-{
-	struct err ignored;
-
-	if (attach->columns && attach->machine->ops->console_resize)
-		attach->machine->ops->console_resize(attach->machine, attach->uid, attach->rows, attach->columns, &ignored);
-}
-
 static void read_input(struct attach *attach)
 {
 	char buffer[PIECE_BYTES];
@@ -182,10 +172,6 @@ static void read_input(struct attach *attach)
 
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	/* A size that is told while the machine starts may be lost. */
-	if (!attach->has_typed)
-		set_size(attach);
-	attach->has_typed = true;
 	if (size > 0) {
 		write_all(attach->console, buffer, (size_t)size);
 		return;
@@ -208,14 +194,12 @@ static void read_resize(struct attach *attach)
 {
 	uint16_t rows_columns[2];
 	ssize_t size = read(attach->resize, rows_columns, sizeof(rows_columns));
+	struct err ignored;
 
-	if (size == sizeof(rows_columns)) {
-		attach->rows = rows_columns[0];
-		attach->columns = rows_columns[1];
-		set_size(attach);
-	} else if (size == 0) {
+	if (size == sizeof(rows_columns) && attach->machine->ops->console_resize)
+		attach->machine->ops->console_resize(attach->machine, attach->uid, rows_columns[0], rows_columns[1], &ignored);
+	else if (size == 0)
 		close(take_fd(attach->resize));
-	}
 }
 
 static void drain(int fd)

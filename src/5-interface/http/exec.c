@@ -32,6 +32,8 @@ struct exec {
 	struct outlet outlet;
 	struct inlet inlets[2];
 	int resize_fd;
+	uint16_t rows_columns[2];	/* Told last; it may come before there is somebody to tell. */
+	bool has_size;
 	struct result result;
 	bool has_failed;
 	struct err err;
@@ -121,21 +123,28 @@ static int receive_request(struct connection *connection, const char *bytes, siz
 	return send_request(connection);
 }
 
+static void pass_size(struct exec *exec)
+{
+	if (exec->has_size && exec->resize_fd >= 0)
+		(void)!write(exec->resize_fd, exec->rows_columns, sizeof(exec->rows_columns));	/* A full pipe has newer ones. */
+}
+
 /* Rows and columns come big-endian and go on as the core wants them. */
 static void receive_size(struct exec *exec, const char *bytes, size_t size, bool is_last)
 {
 	const unsigned char *text;
-	uint16_t rows_columns[2];
 
 	if (exec->message.size + size <= SIZE_FRAME_BYTES)
 		str_append_bytes(&exec->message, bytes, size);
 	if (!is_last)
 		return;
 	text = (const unsigned char *)str_text(&exec->message);
-	rows_columns[0] = (uint16_t)(text[0] << 8 | text[1]);
-	rows_columns[1] = (uint16_t)(text[2] << 8 | text[3]);
-	if (exec->message.size == SIZE_FRAME_BYTES && exec->resize_fd >= 0)
-		(void)!write(exec->resize_fd, rows_columns, sizeof(rows_columns));	/* A full pipe has newer ones. */
+	if (exec->message.size == SIZE_FRAME_BYTES) {
+		exec->rows_columns[0] = (uint16_t)(text[0] << 8 | text[1]);
+		exec->rows_columns[1] = (uint16_t)(text[2] << 8 | text[3]);
+		exec->has_size = true;
+		pass_size(exec);
+	}
 	str_clear(&exec->message);
 }
 
@@ -212,6 +221,7 @@ static void on_replied(struct connection *connection, struct call_reply *reply)
 	exec->resize_fd = take_fd(reply->fds.resize);
 	if (exec->resize_fd >= 0)
 		fcntl(exec->resize_fd, F_SETFL, fcntl(exec->resize_fd, F_GETFL) | O_NONBLOCK);
+	pass_size(exec);
 	result_open(&exec->result, connection, take_fd(reply->fds.result));
 	if (reply->fds.input >= 0)
 		outlet_open(&exec->outlet, take_fd(reply->fds.input));

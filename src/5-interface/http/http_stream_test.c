@@ -483,7 +483,7 @@ static int websocket(const struct fixture *f, const char *path)
 	return fd;
 }
 
-enum { TEXT = 1, BINARY = 2, CLOSE = 8 };
+enum { TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
 
 static void send_frame(int fd, int opcode, const void *bytes, size_t size)
 {
@@ -642,6 +642,32 @@ static void test_exec(void **state)
 	close(p.resize);
 }
 
+/* Who attaches tells the size of the terminal at once; the program it is for may not have begun. */
+static void test_a_size_that_comes_before_the_program(void **state)
+{
+	struct fixture *f = *state;
+	struct call_fds fds = no_fds;
+	auto_str struct str answer = { 0 };
+	uint16_t size[2];
+	struct call *call;
+	int fd, resize;
+
+	fixture_put(f, "instances", "web", "{}");
+	fd = websocket(f, "/v1/instances/web/attach");
+	call = fixture_take_call(f);
+	send_frame(fd, BINARY, "\3\0\x18\0\x50", 5);
+	send_frame(fd, BINARY, "\3\0\x19\0\x51", 5);
+	send_frame(fd, PING, "x", 1);
+	assert_int_equal(read_frame(fd, &answer), PONG);	/* So they have been read. */
+	resize = make_pipe(&fds.resize, true);
+	reply_with_fds(call, &fds, NULL);
+	assert_int_equal(read(resize, size, sizeof(size)), 4);
+	assert_int_equal(size[0], 25);
+	assert_int_equal(size[1], 81);
+	close(fd);
+	close(resize);
+}
+
 /* The guest does not read: what the client sends is held up, and its answers still come. */
 static void test_exec_with_a_full_stdin(void **state)
 {
@@ -722,7 +748,7 @@ int main(void)
 		TEST(test_logs),
 		TEST(test_logs_of_a_file_that_comes_later), TEST(test_logs_of_a_container), TEST(test_logs_since_late_in_a_long_log),
 		TEST(test_logs_without_times), TEST(test_console), TEST(test_console_of_a_container), TEST(test_exec),
-		TEST(test_exec_with_a_full_stdin), TEST(test_exec_that_fails),
+		TEST(test_a_size_that_comes_before_the_program), TEST(test_exec_with_a_full_stdin), TEST(test_exec_that_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,8 @@
  * Units:   seconds of any clock, never going back: an earlier time counts as the latest one. cpu thousandths of a core, memory MiB.
  *          Keys are opaque; 0: absent.
  * Memory:  fixed when the model is made: about 40 MB by default; what was seen longest ago gives way.
+ * Limits:  something is learnt of the last 16,384 arrivals only. Where more come within the longest bound, those that live
+ *          longer than it are forgotten before it is known, and the last class is foretold too seldom.
  * Errors:  none but in lifetime_new(). Threads: a model belongs to one thread.
  */
 #ifndef SCHEDULING_LIFETIME_H

@@ -39,13 +39,22 @@ static double room(const struct numa *numa, uint32_t node)
 	return least;
 }
 
-static double room_of_server(const struct numa *numa, uint32_t first)
+/* The best of one server: the fullest wins, within it the emptier NUMA node. */
+static void choose_in(const struct numa *numa, const struct request *request, bool is_split, uint32_t first, uint32_t *best, double *least)
 {
-	double sum = 0;
+	double rooms[NUMA_PARTS_MAX], all = 0;
 
 	for (uint32_t i = 0; i < numa->parts; i++)
-		sum += room(numa, first + i);
-	return sum;
+		all += rooms[i] = room(numa, first + i);
+	for (uint32_t i = 0; i < (is_split ? 1 : numa->parts); i++) {
+		double others = numa->parts > 1 ? (all - rooms[i]) / (numa->parts - 1) : rooms[i];
+		double cost = is_split ? all : all - BALANCE * (rooms[i] - others);
+
+		if (cost >= *least || !numa_fits(numa, request, is_split, first + i))
+			continue;
+		*least = cost;
+		*best = first + i;
+	}
 }
 
 static uint32_t choose(const struct numa *numa, const struct request *request, bool is_split)
@@ -53,18 +62,8 @@ static uint32_t choose(const struct numa *numa, const struct request *request, b
 	uint32_t best = CLUSTER_NONE;
 	double least = INFINITY;
 
-	for (uint32_t node = 0; node < numa->server_count * numa->parts; node += is_split ? numa->parts : 1) {
-		if (!numa_fits(numa, request, is_split, node))
-			continue;
-		double own = room(numa, node), all = room_of_server(numa, node - node % numa->parts);
-		double others = numa->parts > 1 ? (all - own) / (numa->parts - 1) : own;
-		double cost = is_split ? all : all - BALANCE * (own - others);
-
-		if (cost < least) {
-			least = cost;
-			best = node;
-		}
-	}
+	for (uint32_t first = 0; first < numa->server_count * numa->parts; first += numa->parts)
+		choose_in(numa, request, is_split, first, &best, &least);
 	return best;
 }
 

@@ -17,9 +17,11 @@
 #include "3-scheduling/cluster.h"
 #include "base/str.h"
 
+enum { NUMA_PARTS_MAX = 16 };
+
 struct numa {
 	const struct cluster *cluster;
-	uint32_t parts;			/* NUMA nodes per server. */
+	uint32_t parts;			/* NUMA nodes per server, NUMA_PARTS_MAX at most. */
 	uint32_t server_count;
 };
 

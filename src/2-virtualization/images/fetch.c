@@ -87,11 +87,12 @@ static void on_line(void *data, const char *line)
 {
 	struct fetch *fetch = data;
 	uint64_t size = file_size(fetch->fd);
+	int end = 0;			/* Of "curl: (22)": a line may be cut when curl is ended. */
 
 	if (text_starts_with(line, "< "))
 		take_header(fetch, line + 2);
-	else if (sscanf(line, "curl: (%d)", &fetch->curl_code) == 1)
-		text_shown(strchr(line, ')') + 1, sizeof(fetch->reason) - 4, fetch->reason, sizeof(fetch->reason));
+	else if (sscanf(line, "curl: (%d)%n", &fetch->curl_code, &end) == 1 && end)
+		text_shown(line + end, sizeof(fetch->reason) - 4, fetch->reason, sizeof(fetch->reason));
 	volume_report(fetch->progress, size, fetch->total);
 	if (volume_is_cancelled(fetch->progress) || size > fetch->max_bytes || fetch->total > fetch->max_bytes)
 		fetch->must_stop = true;

@@ -27,7 +27,8 @@ static void world_init(struct world *world, int64_t cpus, uint64_t memory)
 	*world = (struct world){ .node = { .meta = { .name = text_copy("alpha"), .uid = text_copy("node-1") },
 					   .status = { .cpus = cpus, .memory = memory } } };
 	field_defaults(&config_table, &world->config);
-	world->config.overcommit.vm.memory = 1;
+	world->config.overcommit.vm = (struct config_ratio){ .cpus = 16, .memory = 1 };
+	world->config.overcommit.container = (struct config_ratio){ .cpus = 64, .memory = 16 };
 	world->placement = placement_new(&world->config);
 	placement_set_node(world->placement, &world->node);
 }

@@ -28,23 +28,16 @@ FIELD_TABLE(config_console_table, config_console, "Consoles.",
 	      .doc = "Console history kept per virtual machine; the log of a container is begun anew at 1MiB."),
 );
 
-FIELD_TABLE(config_vm_ratio_table, config_ratio, "Virtual machines.",
-	FIELD(INT, config_ratio, cpus, .fallback = "16", .min = 1, .max = 1000,
-	      .doc = "How many virtual CPUs may be promised for each CPU of the host."),
-	FIELD(INT, config_ratio, memory, .fallback = "4", .min = 1, .max = 1000,
-	      .doc = "How often the host's memory may be promised; 1 where guests use all they have."),
-);
-
-FIELD_TABLE(config_container_ratio_table, config_ratio, "Containers.",
-	FIELD(INT, config_ratio, cpus, .fallback = "64", .min = 1, .max = 1000,
-	      .doc = "How many CPUs may be promised for each CPU of the host."),
-	FIELD(INT, config_ratio, memory, .fallback = "16", .min = 1, .max = 1000,
-	      .doc = "How often the host's memory may be promised: the memory of a container is its limit."),
+FIELD_TABLE(config_ratio_table, config_ratio, "How often what a host has may be promised to what runs.",
+	FIELD(INT, config_ratio, cpus, .fallback = "1000", .min = 1, .max = 1000,
+	      .doc = "How many CPUs may be promised for each CPU of the host: 1000 is as good as no limit, 1 is strict."),
+	FIELD(INT, config_ratio, memory, .fallback = "1000", .min = 1, .max = 1000,
+	      .doc = "How often the host's memory may be promised: 1000 is as good as no limit, 1 is strict."),
 );
 
 FIELD_TABLE(config_overcommit_table, config_overcommit, "How much more may be promised to what runs than there is.",
-	FIELD(OBJECT, config_overcommit, vm, .table = &config_vm_ratio_table, .doc = "Virtual machines."),
-	FIELD(OBJECT, config_overcommit, container, .table = &config_container_ratio_table, .doc = "Containers."),
+	FIELD(OBJECT, config_overcommit, vm, .table = &config_ratio_table, .doc = "Virtual machines."),
+	FIELD(OBJECT, config_overcommit, container, .table = &config_ratio_table, .doc = "Containers, whose memory is a limit that few use up."),
 );
 
 FIELD_TABLE(config_reserved_table, config_reserved, "What of the host no instance is promised.",

@@ -21,7 +21,7 @@ check_refused "more memory than is left" "GiB free of" strata run tiny x --memor
 check_refused "more than once" "use 1 to 1000" strata config set overcommit.vm.memory 0
 check_refused "no ratio" "overcommit.vm.memory" strata config set overcommit.vm.memory much
 check_refused "less than nothing" "reserved.memory" strata config set reserved.memory 5x
-strata config set overcommit.vm.memory 4 >/dev/null
+strata config set overcommit.vm.memory= >/dev/null
 check_refused "unknown network" "network 'nope' does not exist" strata run tiny x --network nope
 check_refused "unknown instance" "instance 'x' does not exist" strata start x
 check_refused "unknown command" "did you mean" strata strat web

@@ -30,8 +30,10 @@ int csv_open(struct csv *csv, const char *path, struct err *err)
 		return err_set(err, -errno, "open '%s': %m", shown(path));
 	csv->line_number = 1;
 	if (getline(&csv->header, &csv->line_capacity, csv->file) < 0) {
+		r = ferror(csv->file) ? err_set(err, -errno, "read '%s': %m", shown(path)) :
+					err_set(err, -EINVAL, "%s: is empty, a header line is missing", path);
 		csv_close(csv);
-		return err_set(err, -EINVAL, "%s: is empty, a header line is missing", path);
+		return r;
 	}
 	csv->line_capacity = 0;
 	r = split(csv, csv->header, csv->names, err);

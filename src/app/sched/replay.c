@@ -76,7 +76,7 @@ static int read_nodes(struct replay *replay, const char *path, struct err *err)
 	r = r ? r : find_columns(&csv, names, columns, 6, err);
 	while (r == 0 && (r = csv_next(&csv, err)) > 0)
 		r = read_node(replay, &csv, columns, err);
-	return r;
+	return r == 0 && !replay->cluster->node_count ? err_set(err, -EINVAL, "%s: has no nodes, only a header", path) : r;
 }
 
 /* "P100|V100M32": nodes of either. A model that no node has can still be asked for; it is never found. */
@@ -152,7 +152,7 @@ static void write_placement(FILE *out, size_t sequence, const struct decision *d
 static void count_arrival(struct replay *replay, const struct request *request, bool is_placed)
 {
 	static const double marks[] = { 0.80, 0.95, 1.00 };
-	double capacity = (double)replay->gpu_capacity_milli;
+	double capacity = replay->gpu_capacity_milli ? (double)replay->gpu_capacity_milli : 1;
 
 	replay->gpu_arrived_milli += request_gpu_milli(request);
 	replay->gpu_used_milli += is_placed ? request_gpu_milli(request) : 0;
@@ -194,12 +194,12 @@ static int place_one(struct replay *replay, struct decider *decider, const struc
 
 static void print_result(struct replay *replay, const struct policy *policy, bool is_learning)
 {
-	double capacity = (double)replay->gpu_capacity_milli;
+	double capacity = replay->gpu_capacity_milli ? (double)replay->gpu_capacity_milli : 1;	/* Without GPUs none is allocated. */
 
 	const char *mix = !policy->is_using_mix ? "not used" : is_learning ? "learnt from the arrivals so far" : "of the whole list";
 
 	printf("policy          %s, mix %s\n", policy->name, mix);
-	printf("nodes           %u, %.0f GPUs\n", replay->cluster->node_count, capacity / 1000);
+	printf("nodes           %u, %.0f GPUs\n", replay->cluster->node_count, (double)replay->gpu_capacity_milli / 1000);
 	printf("requests        %zu, lost %llu of which %llu with GPU\n", replay->requests.count, (unsigned long long)replay->lost_count,
 	       (unsigned long long)replay->lost_gpu_count);
 	printf("GPU allocation  %.2f%% at the end; when 80%% had arrived %.2f, 95%% %.2f, 100%% %.2f\n",

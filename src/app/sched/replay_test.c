@@ -84,6 +84,7 @@ static void test_broken_lines_are_named(void **state)
 {
 	(void)state;
 	fails("", HEADER, "nodes: is empty, a header line is missing");
+	fails("node_index,sn,cpu_milli,memory_mib,gpu,model\n", HEADER, "nodes: has no nodes, only a header");
 	fails("node_index,sn\n", HEADER, "nodes:1: there is no column 'cpu_milli'");
 	fails(NODES "2,c,8000\n", HEADER, "nodes:4: has 3 fields, the header has 6");
 	fails(NODES "2,c,-1,1000,1,T4\n", HEADER, "nodes:4: cpu_milli is '-1': use a number of zero or more");

@@ -71,12 +71,27 @@ void decider_set_mix(struct decider *decider, const struct mix *mix)
 	forget_ratings(decider);
 }
 
+/* Whoever asks for ever different amounts makes us remember no more. */
+static void forget_rare_kinds(struct decider *decider)
+{
+	mix_keep(&decider->known, DECIDER_KINDS_REMEMBERED / 2);
+	if (decider->derived_at > decider->known.total)
+		decider->derived_at = decider->known.total;
+	for (uint32_t i = 0; i < decider->ratings_capacity; i++) {
+		ratings_free(decider->ratings[i]);
+		decider->ratings[i] = NULL;
+	}
+	decider->ratings_count = 0;
+}
+
 void decider_learn(struct decider *decider, const struct request *request)
 {
 	struct err err;
 
 	if (cluster_check_request(decider->cluster, request, &err) < 0)
 		return;
+	if (decider->known.kind_count >= DECIDER_KINDS_REMEMBERED)
+		forget_rare_kinds(decider);
 	mix_add(&decider->known, request);
 	if (!decider->policy->is_using_mix || decider->known.total < decider->derived_at + decider->derived_at / 8 + 1)
 		return;
@@ -188,6 +203,8 @@ static void grow_ratings(struct decider *decider, uint32_t count)
 
 static struct ratings *find_ratings(struct decider *decider, const struct request *request)
 {
+	if (decider->known.kind_count >= DECIDER_KINDS_REMEMBERED)
+		forget_rare_kinds(decider);
 	uint32_t kind = mix_kind_of(&decider->known, request);
 
 	if (kind >= decider->ratings_capacity)

@@ -8,7 +8,8 @@
  * The mix is what the caller knew beforehand, or what decider_learn() has seen: the typical requests are derived
  * again whenever those seen have grown by an eighth.
  *
- * Memory: 12 bytes per node and kind; kinds that were not asked for lately make room at DECIDER_KINDS_MAX.
+ * Memory: 12 bytes per node and kind; kinds that were not asked for lately make room at DECIDER_KINDS_MAX. Of more than
+ *         DECIDER_KINDS_REMEMBERED kinds the less frequent half is forgotten.
  * Threads: as the cluster's. The decider borrows cluster and policy.
  */
 #ifndef SCHEDULING_DECIDE_H
@@ -17,7 +18,7 @@
 #include "3-scheduling/ledger.h"
 #include "3-scheduling/policy.h"
 
-enum { DECIDER_KINDS_MAX = 256 };
+enum { DECIDER_KINDS_MAX = 256, DECIDER_KINDS_REMEMBERED = 4096 };
 
 struct decider;
 

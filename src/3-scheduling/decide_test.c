@@ -363,6 +363,39 @@ static void test_mix_counts_kinds(void **state)
 	mix_done(&mix);
 }
 
+/* Ever different requests: decisions stay right, and only so much is remembered. */
+static void test_kinds_that_are_rare_are_forgotten(void **state)
+{
+	const struct request frequent = { .need = { 1000, 1000 } };
+	struct mix mix = { 0 };
+	struct decision decision;
+	struct err err = { 0 };
+	struct rng rng;
+
+	(void)state;
+	rng_init(&rng, 1);
+	auto_cluster struct cluster *cluster = make_cluster(&rng, 3);
+	auto_decider struct decider *decider = decider_new(cluster, &policy_default);
+
+	for (int32_t i = 0; i < 3 * DECIDER_KINDS_REMEMBERED; i++) {
+		const struct request request = { .need = { 1, i } };
+
+		assert_int_equal(decider_choose(decider, &request, &decision, &err), 0);
+		decider_learn(decider, &request);
+		decider_learn(decider, &frequent);
+	}
+	for (int32_t i = 0; i < 100; i++) {
+		mix_add(&mix, &(struct request){ .need = { i } });
+		mix_add(&mix, &(struct request){ .need = { 7 } });
+	}
+	mix_keep(&mix, 10);
+	assert_int_equal(mix.kind_count, 10);
+	assert_int_equal(mix.kinds[0].request.need[0], 7);
+	assert_int_equal(mix.kinds[0].count, 101);
+	assert_int_equal(mix.total, 110);
+	mix_done(&mix);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -373,6 +406,7 @@ int main(void)
 		cmocka_unit_test(test_holes_that_are_filled_waste_less),
 		cmocka_unit_test(test_what_few_nodes_have_is_left_to_who_needs_it),
 		cmocka_unit_test(test_mix_counts_kinds),
+		cmocka_unit_test(test_kinds_that_are_rare_are_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,23 @@ uint32_t *mix_typical(const struct mix *mix, double share, size_t *ret_count)
 	return order;
 }
 
+void mix_keep(struct mix *mix, size_t count)
+{
+	struct mix kept = { 0 };
+	size_t typical;
+	auto_free uint32_t *order = mix_typical(mix, 1, &typical);
+
+	for (size_t i = 0; i < typical && i < count; i++) {
+		const struct mix_kind *kind = &mix->kinds[order[i]];
+		uint32_t number = mix_kind_of(&kept, &kind->request);
+
+		kept.kinds[number].count = kind->count;
+		kept.total += kind->count;
+	}
+	mix_done(mix);
+	*mix = kept;
+}
+
 void mix_done(struct mix *mix)
 {
 	free(mix->kinds);

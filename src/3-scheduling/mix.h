@@ -33,6 +33,8 @@ uint32_t mix_add(struct mix *mix, const struct request *request);
 uint32_t mix_kind_of(struct mix *mix, const struct request *request);
 /* Indices of the most frequent kinds, most frequent first, until 'share' of all requests is covered. Owned by the caller. */
 uint32_t *mix_typical(const struct mix *mix, double share, size_t *ret_count);
+/* Forgets all but the most frequent kinds; their numbers change. */
+void mix_keep(struct mix *mix, size_t count);
 void mix_done(struct mix *mix);
 
 #endif

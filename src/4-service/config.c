@@ -72,6 +72,16 @@ struct config_change {
 	struct config next;
 };
 
+/* What had too little room may have enough now. */
+static void place_anew(struct core *core)
+{
+	const struct map *all = objects_all(core->objects, KIND_INSTANCE);
+
+	placement_configure(core->placement, &core->config);
+	for (size_t i = 0; i < all->count; i++)
+		placement_sync(core->placement, kind_meta(all->entries[i].value)->uid, all->entries[i].value);
+}
+
 static void stored(void *data, const struct store_result *result)
 {
 	auto_free struct config_change *change = data;
@@ -85,7 +95,7 @@ static void stored(void *data, const struct store_result *result)
 	}
 	field_done(&config_table, &core->config);
 	core->config = change->next;
-	placement_configure(core->placement, &core->config);
+	place_anew(core);
 	node_publish(core);
 	publish_config(core);
 	encode(&core->config, &body);

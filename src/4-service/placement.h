@@ -24,7 +24,7 @@ void placement_free(struct placement *placement);
 void placement_set_node(struct placement *placement, const struct node *node);
 /* Fills in what is promised to what runs there. */
 void placement_fill_node(const struct placement *placement, struct node *node);
-/* Settings have changed: everything is entered anew. */
+/* Settings have changed: everything is entered anew. What had too little room before is counted whole by placement_sync(). */
 void placement_configure(struct placement *placement, const struct config *config);
 
 /* Chooses a node for an instance that has none yet; checks that there is room where it has one. */

@@ -357,7 +357,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_nothing_acknowledged_is_lost) };
 	struct subject subject = {
 		.conformance = {
-			.name = "etcd, three members that are killed", .ops = &store_etcd, .clock = LOOP_CLOCK_REAL, .lease_ms = 1000,
+			.name = "etcd, three members that are killed", .ops = &store_etcd, .clock = LOOP_CLOCK_REAL, .lease_ms = 3000,
 			.is_shared = true, .is_persistent = true, .random_steps = 100, .reset = reset,
 		},
 	};

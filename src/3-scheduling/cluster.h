@@ -87,6 +87,9 @@ int cluster_remove_node(struct cluster *cluster, uint32_t node, struct err *err)
 /* Nothing new fits a cordoned node (fit.h); what is bound stays. best_fit.h leaves it out. */
 int cluster_cordon(struct cluster *cluster, uint32_t node, bool is_cordoned, struct err *err);
 
+/* -ENOENT: there is no such node (any more). */
+int cluster_check_node(const struct cluster *cluster, uint32_t node, struct err *err);
+
 /* Number of a GPU model, as in cluster_shape.gpu_model and request.gpu_models; a new one gets the next. */
 int cluster_model(struct cluster *cluster, const char *name, uint8_t *ret_model, struct err *err);
 

@@ -19,6 +19,5 @@ static inline size_t binding_size(const struct cluster *cluster)
 }
 
 void cluster_changed(struct cluster *cluster, uint32_t node);
-int cluster_check_node(const struct cluster *cluster, uint32_t node, struct err *err);
 
 #endif

@@ -218,10 +218,9 @@ int ledger_bind(struct ledger *ledger, const struct demand *demand, uint32_t nod
 {
 	int r = ledger_check(ledger, demand, err);
 
+	r = r ? r : cluster_check_node(ledger->cluster, node, err);
 	if (r < 0)
 		return r;
-	if (node >= ledger->cluster->node_end || !cluster_shape(ledger->cluster, node)->is_present)
-		return err_set(err, -ENOENT, "node %u does not exist: it may have been removed meanwhile", node);
 	if (!ledger_allows(ledger, demand, node))
 		return refuse(ledger, demand, node, err);
 	r = enter(ledger, demand, node, devices, ret_binding, err);

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "3-scheduling/fit.h"
+#include "3-scheduling/policy.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -25,27 +26,13 @@ static uint32_t first_fit(const struct numa *numa, const struct request *request
 	return CLUSTER_NONE;
 }
 
-/* The free part of the scarcest dimension. */
-static double room(const struct numa *numa, uint32_t node)
-{
-	double least = 1;
-
-	for (uint32_t d = 0; d < numa->cluster->dimension_count; d++) {
-		double total = cluster_total(numa->cluster, d, node);
-
-		if (total > 0)
-			least = fmin(least, cluster_free_amount(numa->cluster, d, node) / total);
-	}
-	return least;
-}
-
 /* The best of one server: the fullest wins, within it the emptier NUMA node. */
 static void choose_in(const struct numa *numa, const struct request *request, bool is_split, uint32_t first, uint32_t *best, double *least)
 {
 	double rooms[NUMA_PARTS_MAX], all = 0;
 
 	for (uint32_t i = 0; i < numa->parts; i++)
-		all += rooms[i] = room(numa, first + i);
+		all += rooms[i] = policy_free_part(numa->cluster, first + i);
 	for (uint32_t i = 0; i < (is_split ? 1 : numa->parts); i++) {
 		double others = numa->parts > 1 ? (all - rooms[i]) / (numa->parts - 1) : rooms[i];
 		double cost = is_split ? all : all - BALANCE * (rooms[i] - others);
@@ -73,7 +60,7 @@ static uint32_t balance(const struct numa *numa, const struct request *request, 
 	double widest = 0;
 
 	for (uint32_t first = 0; !is_split && first < numa->server_count * numa->parts; first += numa->parts) {
-		double difference = room(numa, first) - room(numa, first + numa->parts - 1);
+		double difference = policy_free_part(numa->cluster, first) - policy_free_part(numa->cluster, first + numa->parts - 1);
 		uint32_t emptier = difference >= 0 ? first : first + numa->parts - 1;
 		uint32_t other = first + first + numa->parts - 1 - emptier;
 		bool is_emptier_able = numa_fits(numa, request, false, emptier);

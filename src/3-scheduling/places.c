@@ -100,11 +100,11 @@ static void grow_nodes(struct places *places, uint32_t count)
 
 static int check_node(struct places *places, uint32_t node, struct err *err)
 {
-	if (node >= places->cluster->node_end || !cluster_shape(places->cluster, node)->is_present)
-		return err_set(err, -ENOENT, "node %u does not exist: it may have been removed meanwhile", node);
-	if (places->cluster->node_end > places->node_capacity)
+	int r = cluster_check_node(places->cluster, node, err);
+
+	if (r == 0 && places->cluster->node_end > places->node_capacity)
 		grow_nodes(places, places->cluster->node_end);
-	return 0;
+	return r;
 }
 
 int places_set_label(struct places *places, uint32_t node, uint32_t label, bool is_set, struct err *err)

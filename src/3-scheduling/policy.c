@@ -1,5 +1,7 @@
 #include "3-scheduling/policy.h"
 
+#include <math.h>
+
 #include "3-scheduling/fit.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -55,4 +57,18 @@ int32_t policy_free_gpu_milli(const struct cluster *cluster, uint32_t node)
 	for (uint32_t i = 0; i < GPUS_MAX; i++)
 		sum += gpus->free_milli[i];
 	return sum;
+}
+
+double policy_free_part(const struct cluster *cluster, uint32_t node)
+{
+	uint32_t gpus = cluster_shape(cluster, node)->gpu_count;
+	double least = gpus ? policy_free_gpu_milli(cluster, node) / ((double)GPU_WHOLE_MILLI * gpus) : 1;
+
+	for (uint32_t d = 0; d < cluster->dimension_count; d++) {
+		double total = cluster_total(cluster, d, node);
+
+		if (total > 0)
+			least = fmin(least, cluster_free_amount(cluster, d, node) / total);
+	}
+	return least;
 }

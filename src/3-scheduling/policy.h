@@ -41,5 +41,7 @@ uint32_t policy_tightest_devices(const struct cluster *cluster, const struct req
 void policy_term(struct policy_choice *choice, const char *name, double value);
 /* Free part of the node's GPUs, in thousandths of one. */
 int32_t policy_free_gpu_milli(const struct cluster *cluster, uint32_t node);
+/* The free part of the node's scarcest dimension, 0 to 1; its GPUs count as one. */
+double policy_free_part(const struct cluster *cluster, uint32_t node);
 
 #endif

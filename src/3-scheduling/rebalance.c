@@ -6,16 +6,7 @@
 
 double used_part(const struct cluster *cluster, uint32_t node)
 {
-	uint32_t gpus = cluster_shape(cluster, node)->gpu_count;
-	double most = gpus ? 1 - policy_free_gpu_milli(cluster, node) / (1000.0 * gpus) : 0;
-
-	for (uint32_t d = 0; d < cluster->dimension_count; d++) {
-		double total = cluster_total(cluster, d, node), used = total - cluster_free_amount(cluster, d, node);
-
-		if (total > 0 && used / total > most)
-			most = used / total;
-	}
-	return most;
+	return 1 - policy_free_part(cluster, node);
 }
 
 /* ---- Expected use ---- */
@@ -231,8 +222,7 @@ int drain(struct ledger *ledger, const struct rebalance *wanted, uint32_t node, 
 	struct rebalancing rebalancing = { .ledger = ledger, .wanted = &without_limits, .plan = &plan };
 	int r = check(ledger, wanted, err);
 
-	if (r == 0 && (node >= ledger->cluster->node_end || !cluster_shape(ledger->cluster, node)->is_present))
-		r = err_set(err, -ENOENT, "node %u does not exist: it may have been removed meanwhile", node);
+	r = r ? r : cluster_check_node(ledger->cluster, node, err);
 	if (r < 0)
 		return r;
 	without_limits.budget = INT64_MAX;

@@ -95,18 +95,6 @@ int relieve_overload(struct rebalancing *rebalancing, struct err *err)
 
 /* ---- Fragmentation ---- */
 
-/* Of what is free the part that the scarcest dimension leaves; GPUs count as one. */
-static double free_part(const struct cluster *cluster, uint32_t node)
-{
-	uint32_t gpus = cluster_shape(cluster, node)->gpu_count;
-	double least = gpus ? policy_free_gpu_milli(cluster, node) / (1000.0 * gpus) : 1;
-
-	for (uint32_t d = 0; d < cluster->dimension_count; d++)
-		if (cluster_total(cluster, d, node) > 0)
-			least = fmin(least, (double)cluster_free_amount(cluster, d, node) / cluster_total(cluster, d, node));
-	return least;
-}
-
 static bool is_possible(const struct cluster *cluster, const struct request *request, uint32_t node)
 {
 	const struct cluster_shape *shape = cluster_shape(cluster, node);
@@ -129,7 +117,7 @@ double rebalance_stranded(const struct cluster *cluster, const struct typical *t
 		possible += typical->kinds[k].weight;
 		useless += fit_node(cluster, request, node) ? 0 : typical->kinds[k].weight;
 	}
-	return possible > 0 ? free_part(cluster, node) * useless / possible : 0;
+	return possible > 0 ? policy_free_part(cluster, node) * useless / possible : 0;
 }
 
 /* As if it were not cordoned, which is only so that nothing goes there. */

@@ -62,8 +62,10 @@ static int check_numa_nodes(const struct topology *topology, uint32_t node, cons
 {
 	struct cpu_set all = { 0 };
 
-	if (node >= topology->cluster->node_end || !cluster_shape(topology->cluster, node)->is_present)
-		return err_set(err, -ENOENT, "node %u does not exist: it may have been removed meanwhile", node);
+	int r = cluster_check_node(topology->cluster, node, err);
+
+	if (r < 0)
+		return r;
 	const char *name = cluster_node_name(topology->cluster, node);
 
 	if (count < 1 || count > NUMA_NODES_MAX)

@@ -97,28 +97,21 @@ static uint64_t key_of(const char *text)
 
 static int read_machine(struct trial *trial, const struct csv *csv, const int columns[COLUMNS], struct err *err)
 {
-	int64_t cpu_m, memory_milli, at_s, lives_s;
-	int r = csv_milli(csv, columns[0], INT32_MAX, &cpu_m, err);
+	size_t count = trial->machines.count;
+	struct sched_machine row;
+	int r = sched_machine_read(csv, columns, count ? trial->machines.items[count - 1].subject.arrives_s : 0, &row, err);
 
-	r = r ? r : csv_milli(csv, columns[1], 1000000000, &memory_milli, err);
-	r = r ? r : csv_integer(csv, columns[2], 0, INT32_MAX, &at_s, err);
-	r = r ? r : csv_integer(csv, columns[3], 0, INT32_MAX, &lives_s, err);
 	if (r < 0)
 		return r;
-	size_t count = trial->machines.count;
-	struct machine machine = { .lives_s = lives_s, .subject = { .cpu_m = (int32_t)cpu_m, .memory_mib = (int32_t)((memory_milli * 1024 + 999) / 1000),
-								   .arrives_s = at_s } };
+	struct machine machine = { .lives_s = row.lives_s, .subject = { .cpu_m = row.cpu_m, .memory_mib = row.memory_mib, .arrives_s = row.arrives_s } };
 
-	if (count && at_s < trial->machines.items[count - 1].subject.arrives_s)
-		return err_set(err, -EINVAL, "%s:%llu: arrives before the machine above it: sort by 'at'", csv->path,
-			       (unsigned long long)csv->line_number);
 	for (int k = 0; k < FORECAST_KEYS; k++)
 		machine.subject.keys[k] = columns[NEED_COLUMNS + k] < 0 ? 0 : key_of(csv->fields[columns[NEED_COLUMNS + k]]);
 	r = flavour_of(trial, &machine.subject, csv, &machine.flavour, err);
 	if (r < 0)
 		return r;
 	*vec_push(&trial->machines) = machine;
-	*vec_push(&trial->ends) = (struct end){ at_s + lives_s, (uint32_t)count };
+	*vec_push(&trial->ends) = (struct end){ row.arrives_s + row.lives_s, (uint32_t)count };
 	return 0;
 }
 

@@ -21,6 +21,12 @@ int sched_vmtrace(const struct sched_options *options, struct err *err);
 int sched_lifetime(const struct sched_options *options, struct err *err);
 int sched_synth(const struct sched_options *options, struct err *err);
 
+/* A row of a VM trace: when it arrives, how long it lives, what it asks for. */
+struct sched_machine { int32_t cpu_m, memory_mib; int64_t arrives_s, lives_s; };
+struct csv;
+/* 'columns' are the numbers of "cpu" (cores), "mem" (GB), "at", "lt" (seconds). Sorted by arrival: the row above came at 'after_s'. */
+int sched_machine_read(const struct csv *csv, const int *columns, int64_t after_s, struct sched_machine *ret_machine, struct err *err);
+
 /* Latencies of decisions, for percentiles. */
 struct sched_times { uint32_t *ns; size_t count, capacity; };
 uint64_t sched_now_ns(void);

@@ -48,23 +48,16 @@ static void trace_done(struct trace *trace)
 
 static int read_machine(struct trace *trace, const struct csv *csv, const int columns[4], struct err *err)
 {
-	int64_t cpu_m, memory_milli, at_s, lives_s;
-	int r = csv_milli(csv, columns[0], INT32_MAX, &cpu_m, err);
+	size_t count = trace->machines.count;
+	struct sched_machine row;
+	int r = sched_machine_read(csv, columns, count ? trace->machines.items[count - 1].arrives_s : 0, &row, err);
 
-	r = r ? r : csv_milli(csv, columns[1], 1000000000, &memory_milli, err);
-	r = r ? r : csv_integer(csv, columns[2], 0, INT32_MAX, &at_s, err);
-	r = r ? r : csv_integer(csv, columns[3], 0, INT32_MAX, &lives_s, err);
 	if (r < 0)
 		return r;
-	int64_t memory_mib = (memory_milli * 1024 + 999) / 1000;
-	size_t count = trace->machines.count;
-	struct machine machine = { .arrives_s = at_s, .lives_s = lives_s, .is_split = memory_mib > SPLIT_ABOVE_MIB };
+	struct machine machine = { .arrives_s = row.arrives_s, .lives_s = row.lives_s, .is_split = row.memory_mib > SPLIT_ABOVE_MIB };
 
-	if (count && at_s < trace->machines.items[count - 1].arrives_s)
-		return err_set(err, -EINVAL, "%s:%llu: arrives before the machine above it: sort by 'at'", csv->path,
-			       (unsigned long long)csv->line_number);
-	machine.request.need[CPU] = (int32_t)(machine.is_split ? (cpu_m + 1) / 2 : cpu_m);
-	machine.request.need[MEMORY] = (int32_t)(machine.is_split ? (memory_mib + 1) / 2 : memory_mib);
+	machine.request.need[CPU] = machine.is_split ? row.cpu_m / 2 + row.cpu_m % 2 : row.cpu_m;
+	machine.request.need[MEMORY] = machine.is_split ? (row.memory_mib + 1) / 2 : row.memory_mib;
 	if (machine.request.need[CPU] > NODE_CPU_M || machine.request.need[MEMORY] > NODE_MEMORY_MIB)
 		return err_set(err, -EINVAL, "%s:%llu: fits no empty server", csv->path, (unsigned long long)csv->line_number);
 	*vec_push(&trace->machines) = machine;

@@ -282,14 +282,11 @@ static void publish_version(struct core *core)
 
 /* ---- Life ---- */
 
-static int read_event(void *data, const struct store_kv *kv, struct err *err)
+static void read_event(void *data, const struct event *event, const char *json, size_t size)
 {
 	struct core *core = data;
-	const char *digits = kv->key + strlen("event/");
 
-	(void)err;
-	view_add_event(core->params.view, strtoll(digits, NULL, 10), kv->value, kv->value_size);
-	return 0;
+	view_add_event(core->params.view, event->id, json, size);
 }
 
 /* What should run takes its room before anything new is admitted. */
@@ -311,10 +308,9 @@ static int open_parts(struct core *core, struct err *err)
 		.volume = params->volume, .pools = params->pools, .fabric = params->fabric, .images = params->images, .directory = core->directory,
 		.node = core->node_uid, .boot_id = core->boot_id, .sample_ms = params->sample_ms,
 	};
-	uint64_t revision;
 	int r;
 
-	r = objects_open(params->store, params->loop, &core->objects, err);
+	r = objects_open(params->store, params->loop, core->node_uid, &core->objects, err);
 	if (r == 0)
 		r = config_load(core, err);
 	if (r < 0)
@@ -326,7 +322,7 @@ static int open_parts(struct core *core, struct err *err)
 	agent_params.console_log_bytes = core->config.console.log_size;
 	r = agent_new(&agent_params, &core->agent, err);
 	if (r == 0)
-		r = store_range(params->store, "event/", read_event, core, &revision, err);
+		objects_take_events(core->objects, read_event, core);
 	return r;
 }
 

@@ -113,7 +113,7 @@ void node_announce(struct core *core)
 		objects_put_claims(txn, kind, NULL, core->node);
 		objects_put_desired(txn, kind, core->node);
 	}
-	objects_put_status(txn, kind, core->node);
+	objects_put_status(core->objects, txn, kind, core->node, core->node_uid);
 	txn->delay_ms = ANNOUNCE_DELAY_MS;
 	store_submit(core->params.store, txn, announced, NULL);
 }

@@ -230,7 +230,7 @@ static void put_status(struct store_txn *txn, struct item *item, void *object)
 	field_copy(item->kind->status, item->status, kind_status(item->kind, copy));
 	if (item->kind->id == KIND_INSTANCE)
 		((struct instance *)copy)->status.usage = (struct instance_usage){ 0 };
-	objects_put_status(txn, item->kind, copy);
+	objects_put_status(item->agent->params.objects, txn, item->kind, copy, item->agent->node);
 	/* A status must not come back after its object has been deleted. */
 	auto_free char *key = text_format("desired/%s/%s", item->kind->name, item->uid);
 	store_txn_guard(txn, STORE_EXISTS, key, 0);
@@ -379,10 +379,10 @@ void item_delete(struct item *item, struct store_txn *txn)
 	}
 	if (!txn)
 		txn = store_txn_new();
-	item->is_removed = true;
-	objects_delete(txn, item->kind, meta);
-	objects_put_event(item->agent->params.objects, txn, item->kind, meta, "deleted", false, "%s '%s' is gone",
-			  item->kind->name, meta->name);
+	item->is_removed = objects_delete_part(item->agent->params.objects, txn, item->kind, meta, item->agent->node);
+	if (item->is_removed)
+		objects_put_event(item->agent->params.objects, txn, item->kind, meta, "deleted", false, "%s '%s' is gone",
+				  item->kind->name, meta->name);
 	store_submit(item->agent->params.store, txn, deleted, save_new(item, NULL));
 }
 
@@ -409,11 +409,14 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 
 	if (!controllers[kind->id])
 		return;
-	if (change == OBJECTS_REMOVED) {
+	if (change == OBJECTS_REMOVED || change == OBJECTS_LEFT) {
 		if (item)
 			forget(item);
 		return;
 	}
+	/* Who waits for other nodes to give up their parts. */
+	if (change == OBJECTS_OBSERVED && kind_meta(object)->deleted_at && !objects_owner(agent->params.objects, kind, object))
+		item_wake(item);
 	if (change != OBJECTS_DESIRED)
 		return;
 	if (!item) {
@@ -433,7 +436,7 @@ static void adopt_all(struct agent *agent)
 		const struct map *all = objects_all(agent->params.objects, k);
 
 		for (size_t i = 0; i < all->count && controllers[k]; i++)
-			if (!item_get(agent, all->entries[i].key))
+			if (objects_concern(agent->params.objects, &kinds[k], all->entries[i].value, agent->node) && !item_get(agent, all->entries[i].key))
 				item_new(agent, &kinds[k], all->entries[i].value);
 	}
 }
@@ -463,7 +466,7 @@ int agent_new(const struct agent_params *params, struct agent **ret_agent, struc
 	agent->consoles = console_hub_new(agent);
 	agent->sampler = sampler_new(agent);
 	adopt_all(agent);
-	objects_listen(params->objects, object_changed, NULL, agent);
+	objects_listen_node(params->objects, agent->node, object_changed, agent);
 	*ret_agent = agent;
 	return 0;
 }
@@ -477,6 +480,7 @@ void agent_free(struct agent *agent)
 {
 	if (!agent)
 		return;
+	objects_listen_node(agent->params.objects, agent->node, NULL, NULL);
 	sampler_free(agent->sampler);
 	for (size_t i = 0; i < agent->items.count; i++) {
 		struct item *item = agent->items.entries[i].value;

@@ -403,7 +403,7 @@ static void deleted(struct item *item, const struct instance_job *job)
 		const struct snapshot *snapshot = objects_get(item->agent->params.objects, KIND_SNAPSHOT, job->snapshots.items[i]);
 
 		if (snapshot)
-			objects_delete(txn, &kinds[KIND_SNAPSHOT], snapshot);
+			objects_delete(item->agent->params.objects, txn, &kinds[KIND_SNAPSHOT], snapshot);
 	}
 	item_delete(item, txn);
 }

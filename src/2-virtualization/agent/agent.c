@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "2-virtualization/agent/item.h"
+#include "2-virtualization/agent/instance_job.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -29,6 +29,8 @@ static void item_free(struct item *item)
 {
 	if (controllers[item->kind->id]->done)
 		controllers[item->kind->id]->done(item);
+	if (item->last_job)
+		item->last_job->free(item->last_job);
 	loop_remove(item->timer);
 	loop_remove(item->save_timer);
 	field_done(item->kind->status, item->status);
@@ -161,15 +163,26 @@ static void set_busy(struct item *item)
 	item->agent->busy_count++;
 }
 
+/* Gone and idle: what is to be done last, and then it is freed. */
+static void item_end(struct item *item)
+{
+	wake_waiters(item);
+	if (item->last_job)
+		item_run(take(item->last_job));
+	else
+		item_free(item);
+}
+
 static void set_idle(struct item *item)
 {
 	item->is_busy = false;
 	item->agent->busy_count--;
+	if (item->is_gone) {
+		item_end(item);
+		return;
+	}
 	wake_waiters(item);
-	if (item->is_gone)
-		item_free(item);
-	else
-		item_wake(item);
+	item_wake(item);
 }
 
 static void job_run(void *data)
@@ -396,10 +409,16 @@ static void forget(struct item *item)
 			if (agent->ready.items[i] == item)
 				agent->ready.items[i] = NULL;
 	item->is_gone = true;
-	if (!item->is_busy) {
-		wake_waiters(item);
-		item_free(item);
-	}
+	if (!item->is_busy)
+		item_end(item);
+}
+
+/* An instance is at another node now. */
+static void leave(struct item *item, void *object)
+{
+	if (item->kind->id == KIND_INSTANCE && item->agent->is_swept)
+		item->last_job = instance_leave_job(item, object);
+	forget(item);
 }
 
 static void object_changed(void *data, const struct kind *kind, void *object, enum objects_change change)
@@ -410,7 +429,9 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 	if (!controllers[kind->id])
 		return;
 	if (change == OBJECTS_REMOVED || change == OBJECTS_LEFT) {
-		if (item)
+		if (item && change == OBJECTS_LEFT)
+			leave(item, object);
+		else if (item)
 			forget(item);
 		return;
 	}

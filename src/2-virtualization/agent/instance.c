@@ -440,6 +440,7 @@ static void succeeded(struct item *item, const struct instance *instance, struct
 		item_save(item, "resized", false, "'%s' has new cpus or memory", instance->meta.name);
 		break;
 	case STEP_DELETE: deleted(item, job); break;
+	case STEP_LEAVE:
 	case STEP_NONE:
 	case STEP_WAIT: break;
 	}

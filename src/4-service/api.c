@@ -38,4 +38,7 @@ void call_reply_done(struct call_reply *reply)
 	close_fd(&reply->fds.resize);
 	close_fd(&reply->fds.result);
 	free(take(reply->path));
+	free(take(reply->forward));
+	free(take(reply->forward_node));
+	free(take(reply->forward_name));
 }

@@ -71,6 +71,8 @@ struct call_reply {
 	int http_status;		/* On success: 200, 201, 202. */
 	struct str body;		/* JSON; may be empty. */
 	struct call_fds fds;
+	/* Another node has to answer: "address:port" of its API, and which node answers there. */
+	char *forward, *forward_node, *forward_name;
 	char *path;
 	bool has_records;		/* The file at 'path' is a log of records (base/log_record.h), not of bytes as they came. */
 };
@@ -81,6 +83,7 @@ struct call {
 	char *name, *child;		/* From the path; null when absent. */
 	struct json *body;		/* Null when there was none. */
 	struct { uid_t uid; gid_t gid; pid_t pid; const char *channel; /* "unix", "tls" */ char *subject; /* TLS: certificate's CN */ } peer;
+	bool is_forwarded;		/* Another node has sent it here. */
 	bool is_cancelled;		/* Set by the HTTP side when the client went away. */
 	unsigned tries;			/* The core's: a transaction met another one and is built anew. */
 	void (*reply)(struct call *call, struct call_reply *reply);

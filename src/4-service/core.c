@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "4-service/cluster/peers.h"
 #include "4-service/streams.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -97,7 +98,8 @@ static void deliver(void *data)
 {
 	auto_free struct delivery *delivery = data;
 
-	operations[delivery->call->op](delivery->core, delivery->call);
+	if (!peers_routes(delivery->core->peers, delivery->call))
+		operations[delivery->call->op](delivery->core, delivery->call);
 }
 
 void api_call(struct core *core, struct call *call)
@@ -306,7 +308,7 @@ static int open_parts(struct core *core, struct err *err)
 	struct agent_params agent_params = {
 		.loop = params->loop, .work = params->work, .store = params->store,
 		.volume = params->volume, .pools = params->pools, .fabric = params->fabric, .images = params->images, .directory = core->directory,
-		.node = core->node_uid, .boot_id = core->boot_id, .sample_ms = params->sample_ms,
+		.node = core->node_uid, .is_shared = store_is_shared(params->store), .boot_id = core->boot_id, .sample_ms = params->sample_ms,
 	};
 	int r;
 
@@ -315,6 +317,7 @@ static int open_parts(struct core *core, struct err *err)
 		r = config_load(core, err);
 	if (r < 0)
 		return r;
+	core->peers = peers_new(core);
 	place_all(core);
 	objects_listen(core->objects, object_changed, event_added, core);
 	memcpy(agent_params.machines, params->machines, sizeof(agent_params.machines));
@@ -426,12 +429,19 @@ static void start_probe(struct core *core, int kind)
 	work_submit(core->params.work, probe_run, probe_done, probe_drop, job);
 }
 
+static void swept(void *data)
+{
+	struct core *core = data;
+
+	peers_join(core->peers);
+}
+
 void core_start(struct core *core)
 {
 	for (int kind = 0; kind < INSTANCE_KIND_COUNT; kind++)
 		start_probe(core, kind);
 	node_announce(core);
-	agent_start(core->agent);
+	agent_start(core->agent, swept, core);
 	network_create_default(core);
 	pool_create_default(core);
 	schedule_start(core);
@@ -443,6 +453,7 @@ void core_free(struct core *core)
 		return;
 	schedule_stop(core);
 	agent_free(core->agent);
+	peers_free(core->peers);
 	objects_close(core->objects);
 	placement_free(core->placement);
 	kind_free(&kinds[KIND_NODE], core->node);

@@ -22,7 +22,8 @@ FIELD_TABLE(pool_spec_table, pool_spec, "Where a pool is and how it keeps volume
 	FIELD(ENUM, pool_spec, driver, .choices = driver_names, .fallback = "file", .flags = FIELD_FIXED,
 	      .doc = "file: files and folders on any file system; limits of folders need project quotas there. btrfs: folders are subvolumes with "
 		     "limits; snapshots and clones share what is the same."),
-	FIELD(STRING, pool_spec, node, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "uid of the node it is on; on every node when absent."),
+	FIELD(STRING, pool_spec, node, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .max = 63,
+	      .doc = "Node (name when made, uid since) it is on; on every node when absent."),
 	FIELD(BOOL, pool_spec, shared, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY,
 	      .doc = "Every node reaches the same folder at 'source' (NFS, CephFS): what is in it can move without being copied."),
 	FIELD(STRING, pool_spec, source, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .max = 3072, .check = source_check,

@@ -62,6 +62,8 @@ enum machine_type instance_machine_type(const struct item *item, const struct in
 /* uid of the snapshot whose memory the next start goes on from, or null. The caller frees. */
 char *instance_memory_snapshot(struct item *item, const struct instance *instance);
 
+/* The status was written by others: it says that the instance is here now. */
+void instance_take_over(struct item *item, const struct instance *instance);
 /* Not run yet. See leave.c. */
 struct job *instance_leave_job(struct item *item, const struct instance *instance);
 

@@ -34,6 +34,7 @@ struct item {
 	bool is_ready;			/* In agent->ready. */
 	bool is_gone;			/* The object was removed; freed when idle. */
 	bool is_unsaved;		/* The last write of status failed. */
+	bool is_leaving;		/* Counted in agent->leaving_count. */
 	struct job *last_job;		/* When it is gone and idle: this, and then it is freed. */
 	struct loop_source *timer;
 	struct loop_source *save_timer;
@@ -76,6 +77,11 @@ struct agent {
 	struct map items;				/* uid -> item. */
 	VEC(struct item *) ready;
 	bool is_turn_posted, is_swept;
+	void (*swept)(void *data);
+	void *swept_data;
+	char *alive_key;				/* Null: not alive. */
+	uint64_t alive_revision;
+	size_t leaving_count;
 	bool is_kvm_usable, has_microvm, knows_capabilities;
 	struct console_hub *consoles;
 	struct sampler *sampler;

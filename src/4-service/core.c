@@ -442,6 +442,7 @@ void core_start(struct core *core)
 		start_probe(core, kind);
 	node_announce(core);
 	agent_start(core->agent, swept, core);
+	home_adopt_all(core);
 	network_create_default(core);
 	pool_create_default(core);
 	schedule_start(core);

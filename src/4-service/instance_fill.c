@@ -214,14 +214,10 @@ static int fill_nic(struct core *core, struct instance_nic *nic, struct err *err
 	return 0;
 }
 
-int instance_place(struct core *core, struct instance *instance, struct err *err)
+void instance_number_nics(struct core *core, struct instance *instance)
 {
-	auto_free char *before = text_copy(instance->spec.node);
-	int r = placement_admit(core->placement, instance, err);
-
-	for (size_t i = 0; i < instance->spec.nics.count && r == 0 && !text_equal(before, instance->spec.node); i++)
+	for (size_t i = 0; i < instance->spec.nics.count; i++)
 		choose_number(core, instance->spec.node, field_list_at(&instance->spec.nics, struct instance_nic, i));
-	return r;
 }
 
 int instance_fill(struct core *core, struct instance *instance, struct err *err)

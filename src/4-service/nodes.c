@@ -106,8 +106,12 @@ void node_load(struct core *core)
 
 static void announced(void *data, const struct store_result *result)
 {
-	(void)data;
-	if (result->err.code < 0)
+	struct core *core = data;
+
+	if (result->err.code == -ESTALE)
+		log_line(LOG_ERROR, "a host named '%s' is in the cluster already: this one can do nothing there before it has another name",
+			 core->node->meta.name);
+	else if (result->err.code < 0)
 		log_line(LOG_ERROR, "this node cannot be entered in the store: %s", result->err.msg);
 }
 
@@ -116,7 +120,8 @@ void node_announce(struct core *core)
 	struct store_txn *txn = store_txn_new();
 	struct node_status status;
 
-	if (!objects_get(core->objects, KIND_NODE, core->node_uid)) {
+	if (!core->is_entered && !objects_get(core->objects, KIND_NODE, core->node_uid)) {
+		core->is_entered = true;
 		objects_put_claims(txn, kind, NULL, core->node);
 		objects_put_desired(txn, kind, core->node);
 	}
@@ -128,7 +133,7 @@ void node_announce(struct core *core)
 	objects_put_status(core->objects, txn, kind, core->node, core->node_uid);
 	core->node->status = status;
 	txn->delay_ms = ANNOUNCE_DELAY_MS;
-	store_submit(core->params.store, txn, announced, NULL);
+	store_submit(core->params.store, txn, announced, core);
 }
 
 void node_update(struct core *core, struct call *call)

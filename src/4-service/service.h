@@ -27,6 +27,7 @@ struct core {
 	struct node *node;
 	struct placement *placement;
 	struct peers *peers;
+	bool is_entered;			/* This node is in the store, or on its way there. */
 	bool is_node_stale;			/* Readers are told soon. */
 	struct machine_capabilities capabilities[INSTANCE_KIND_COUNT];
 	bool knows[INSTANCE_KIND_COUNT];	/* ... has been asked. */
@@ -106,6 +107,13 @@ call_fn config_update, doctor_run;
 int instance_fill(struct core *core, struct instance *instance, struct err *err);
 /* Finds a node for it where it has none, or makes sure of the one it has; numbers what is numbered per node. */
 int instance_place(struct core *core, struct instance *instance, struct err *err);
+void instance_number_nics(struct core *core, struct instance *instance);
+/* '*node' is a name, a uid, or null for this node, and becomes a uid; of what is in a pool, and of what was uploaded. */
+int node_fill(struct core *core, char **node, struct err *err);
+int node_fill_by_pool(struct core *core, const char *pool_uid, char **node, struct err *err);
+int node_fill_uploaded(struct core *core, char **node, struct err *err);
+/* What was made before there could be several nodes is this one's. */
+void home_adopt_all(struct core *core);
 int instance_fill_volumes(struct core *core, struct instance *instance, struct err *err);
 int instance_check(struct core *core, const struct instance *instance, struct err *err);
 /* Import: unpacks the upload first, then goes on with instance_create. */

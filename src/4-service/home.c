@@ -125,7 +125,8 @@ static int check_ha(struct core *core, const struct instance *instance, struct e
 	if (spec->ha == HA_NONE)
 		return 0;
 	if (!is_shared(core, spec->pool_uid))
-		return err_set(err, -EINVAL, "spec.ha: pool '%s' is lost with its node: use one that all nodes reach ('strata pool create --shared')", spec->pool);
+		return err_set(err, -EINVAL, "spec.ha: pool '%s' is lost with its node: use one that all nodes reach ('strata pool create --shared')",
+			       spec->pool);
 	for (size_t i = 0; i < spec->volumes.count && !what; i++) {
 		const struct instance_volume *item = field_list_at(&spec->volumes, struct instance_volume, i);
 		const struct volume *volume = objects_find(core->objects, KIND_VOLUME, NULL, item->volume);

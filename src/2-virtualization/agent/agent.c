@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "2-virtualization/agent/image_job.h"
 #include "2-virtualization/agent/instance_job.h"
 #include "base/file.h"
 #include "base/limits.h"
@@ -39,6 +40,22 @@ static void item_free(struct item *item)
 		free(item->waiters.items[i]);
 	vec_done(&item->waiters);
 	free(item);
+}
+
+static struct item *item_new(struct agent *agent, const struct kind *kind, void *object);
+
+struct item *agent_item(struct agent *agent, const struct kind *kind, void *object)
+{
+	struct item *item = item_get(agent, kind_meta(object)->uid);
+
+	return item ? item : item_new(agent, kind, object);
+}
+
+void peer_done(struct peer *peer)
+{
+	free(peer->uid);
+	free(peer->name);
+	free(peer->address);
 }
 
 struct item *item_get(struct agent *agent, const char *uid)
@@ -447,13 +464,23 @@ static void forget(struct item *item)
 		item_end(item);
 }
 
-/* An instance is at another node now. */
-static void leave(struct item *item, void *object)
+/* Gone, or at another node now: something of it may still be here. */
+static void end(struct item *item, void *object, enum objects_change change)
 {
-	if (item->kind->id == KIND_INSTANCE && item->agent->is_swept)
+	if (item->kind->id == KIND_INSTANCE && change == OBJECTS_LEFT && item->agent->is_swept)
 		item->last_job = instance_leave_job(item, object);
+	if (item->kind->id == KIND_IMAGE && image_is_copy(item, object))
+		item->last_job = image_forget_job(item, object);
 	item->agent->leaving_count += item->last_job != NULL;
 	forget(item);
+}
+
+/* Of images that others make there is one when an instance needs a copy. */
+static bool must_have_item(struct agent *agent, const struct kind *kind, void *object)
+{
+	const char *owner = objects_owner(agent->params.objects, kind, object);
+
+	return kind->id == KIND_IMAGE ? !owner[0] || text_equal(owner, agent->node) : objects_concern(agent->params.objects, kind, object, agent->node);
 }
 
 static void object_changed(void *data, const struct kind *kind, void *object, enum objects_change change)
@@ -464,10 +491,8 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 	if (!controllers[kind->id])
 		return;
 	if (change == OBJECTS_REMOVED || change == OBJECTS_LEFT) {
-		if (item && change == OBJECTS_LEFT)
-			leave(item, object);
-		else if (item)
-			forget(item);
+		if (item)
+			end(item, object, change);
 		return;
 	}
 	if (change == OBJECTS_OBSERVED && item && kind->id == KIND_INSTANCE)
@@ -476,6 +501,8 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 	if (change == OBJECTS_OBSERVED && kind_meta(object)->deleted_at && !objects_owner(agent->params.objects, kind, object))
 		item_wake(item);
 	if (change != OBJECTS_DESIRED)
+		return;
+	if (!item && !must_have_item(agent, kind, object))
 		return;
 	if (!item) {
 		item = item_new(agent, kind, object);
@@ -494,7 +521,7 @@ static void adopt_all(struct agent *agent)
 		const struct map *all = objects_all(agent->params.objects, k);
 
 		for (size_t i = 0; i < all->count && controllers[k]; i++)
-			if (objects_concern(agent->params.objects, &kinds[k], all->entries[i].value, agent->node) && !item_get(agent, all->entries[i].key))
+			if (must_have_item(agent, &kinds[k], all->entries[i].value) && !item_get(agent, all->entries[i].key))
 				item_new(agent, &kinds[k], all->entries[i].value);
 	}
 }

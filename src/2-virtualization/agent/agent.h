@@ -69,6 +69,17 @@ struct pool_source {
 	void *data;
 };
 
+/* Another node, and where its API answers. */
+struct peer { char *uid, *name, *address; };
+void peer_done(struct peer *peer);
+
+/* How things come from other nodes: only app/ knows how they are reached. Blocking, called from workers. */
+struct peer_source {
+	/* What GET 'path' answers goes to 'to_fd'. -EHOSTUNREACH, or the node's own error. */
+	int (*get)(void *data, const struct peer *peer, const char *path, int to_fd, const struct volume_progress *progress, struct err *err);
+	void *data;
+};
+
 struct agent_params {
 	struct loop *loop;
 	struct work *work;		/* For steps. */
@@ -79,6 +90,7 @@ struct agent_params {
 	struct pool_source pools;	/* All others. */
 	struct fabric_driver *fabric;
 	const struct image_source *images;
+	struct peer_source peers;	/* Null members where there are no other nodes. */
 	const char *directory;		/* The state folder: images/, instances/, staging/ below it. */
 	const char *node;		/* uid */
 	bool is_shared;			/* Other nodes use the store too: nothing is done before agent_set_alive(). */

@@ -615,6 +615,24 @@ static void drop_upload(struct item *item)
 	file_remove_tree(folder, &ignored);
 }
 
+/* Made on another node: it is copied first, and why that does not go on is told. */
+static bool waits_for_image(struct item *item, const struct instance *instance)
+{
+	struct item *image = image_to_wait_for(item->agent, instance_image(item, instance));
+	const char *reason;
+
+	if (!image)
+		return false;
+	reason = ((const struct image_status *)image->status)->reason;
+	if (!text_equal(reason, item_instance(item)->reason)) {
+		set_state(item, (enum instance_state)item_instance(item)->state, reason);
+		item_save(item, NULL, false, "%s", "");
+	}
+	item_wait_for(item, image);
+	item_wake(image);
+	return true;
+}
+
 /* Where it is; until it is anywhere, where it should be. */
 static bool is_here(struct item *item, const struct instance *instance)
 {
@@ -663,6 +681,8 @@ static void reconcile(struct item *item, void *object)
 		return;
 	}
 	if (needs_disks(decision.step) && instance_waits_for_pool(item, instance))
+		return;
+	if ((decision.step == STEP_CREATE || decision.step == STEP_START) && waits_for_image(item, instance))
 		return;
 	if (decision.step == STEP_START) {
 		begin_start(item, instance);

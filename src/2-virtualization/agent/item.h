@@ -60,6 +60,7 @@ struct item {
 	bool is_cancelled;
 	bool has_leftovers;		/* Parts in staging. */
 	bool has_layers;		/* Removed: its layers may be collected. */
+	bool is_copied;			/* It is another node's, and here too. */
 };
 
 struct controller {
@@ -92,6 +93,7 @@ struct agent {
 };
 
 struct item *item_get(struct agent *agent, const char *uid);	/* Null when absent. */
+struct item *agent_item(struct agent *agent, const struct kind *kind, void *object);	/* Made when absent. */
 void *item_object(struct item *item);				/* The cached object; null when it is gone. */
 void item_wake(struct item *item);				/* Reconcile soon. Null is fine. */
 void item_wake_in(struct item *item, uint64_t ms);
@@ -146,6 +148,9 @@ size_t sweep_pool(struct volume_driver *volume, const struct map *known, struct 
 void sweep_note_known(struct agent *agent, bool is_shared, struct map *known);
 
 void sweep_run(struct agent *agent, void (*done)(struct agent *agent));
+
+/* The item of an image that has to be copied here first; null when it is here, or there is none. */
+struct item *image_to_wait_for(struct agent *agent, const struct image *image);
 
 static inline struct instance_status *item_instance(struct item *item) { return item->status; }
 static inline struct snapshot_status *item_snapshot(struct item *item) { return item->status; }

@@ -57,6 +57,30 @@ static const char *owner_of(struct core *core, enum kind_id kind, const char *na
 	return object ? objects_owner(core->objects, &kinds[kind], object) : NULL;
 }
 
+static bool has_copy(struct core *core, const char *image, const char *node)
+{
+	auto_free char *key = text_format("copy/%s/%s", image, node);
+
+	return objects_note(core->objects, key) && peers_is_ready(core->peers, node);
+}
+
+/* This one, the one it was made on, or any that has a copy. */
+static const char *node_with_image(struct core *core, const char *name)
+{
+	const struct meta *image = objects_find(core->objects, KIND_IMAGE, NULL, name);
+	const char *owner = owner_of(core, KIND_IMAGE, name);
+	const struct map *nodes = objects_all(core->objects, KIND_NODE);
+
+	if (!image || has_copy(core, image->uid, core->node_uid))
+		return NULL;
+	if (peers_is_ready(core->peers, owner))
+		return owner;
+	for (size_t i = 0; i < nodes->count; i++)
+		if (has_copy(core, image->uid, nodes->entries[i].key))
+			return nodes->entries[i].key;
+	return owner;
+}
+
 /* Null: it need not be another one than this. */
 static const char *node_for(struct peers *peers, const struct call *call)
 {
@@ -64,7 +88,7 @@ static const char *node_for(struct peers *peers, const struct call *call)
 	case LEADER: return peers_leader(peers);
 	case OF_INSTANCE: return owner_of(peers->core, KIND_INSTANCE, call->name);
 	case OF_VOLUME: return owner_of(peers->core, KIND_VOLUME, call->name);
-	case OF_IMAGE: return owner_of(peers->core, KIND_IMAGE, call->name);
+	case OF_IMAGE: return node_with_image(peers->core, call->name);
 	case ANYWHERE: break;
 	}
 	return NULL;

@@ -145,7 +145,6 @@ static int check_ha(struct core *core, const struct instance *instance, struct e
 int instance_place(struct core *core, struct instance *instance, struct err *err)
 {
 	struct home home = { .core = core };
-	auto_free char *before = text_copy(instance->spec.node);
 	int r = check_ha(core, instance, err);
 
 	if (r == 0)
@@ -153,8 +152,6 @@ int instance_place(struct core *core, struct instance *instance, struct err *err
 	if (r == 0)
 		r = placement_admit(core->placement, instance, home.node, err);
 	free(home.why);
-	if (r == 0 && !text_equal(before, instance->spec.node))
-		instance_number_nics(core, instance);
 	return r;
 }
 

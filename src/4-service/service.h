@@ -105,9 +105,8 @@ call_fn config_update, doctor_run;
 
 /* Fills in what a new instance did not say: node, image uid, addresses, numbers. */
 int instance_fill(struct core *core, struct instance *instance, struct err *err);
-/* Finds a node for it where it has none, or makes sure of the one it has; numbers what is numbered per node. */
+/* Finds a node for it where it has none, or makes sure of the one it has. */
 int instance_place(struct core *core, struct instance *instance, struct err *err);
-void instance_number_nics(struct core *core, struct instance *instance);
 /* '*node' is a name, a uid, or null for this node, and becomes a uid; of what is in a pool, and of what was uploaded. */
 int node_fill(struct core *core, char **node, struct err *err);
 int node_fill_by_pool(struct core *core, const char *pool_uid, char **node, struct err *err);

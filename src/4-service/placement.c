@@ -433,6 +433,25 @@ int placement_admit(struct placement *placement, struct instance *instance, cons
 	return 0;
 }
 
+int placement_admit_move(struct placement *placement, struct instance *instance, const char *to, struct err *err)
+{
+	auto_free char *from = take(instance->spec.node);
+	uint32_t number = number_of(placement, from);
+	const struct cluster *cluster = placement->ledger.cluster;
+	bool was_cordoned = number != CLUSTER_NONE && cluster_shape(cluster, number)->is_cordoned;
+	struct err ignored;
+	int r;
+
+	if (number != CLUSTER_NONE)
+		ledger_cordon(&placement->ledger, number, true, &ignored);
+	r = placement_admit(placement, instance, to, err);
+	if (number != CLUSTER_NONE)
+		ledger_cordon(&placement->ledger, number, was_cordoned, &ignored);
+	if (r < 0)
+		text_replace(&instance->spec.node, from);
+	return r;
+}
+
 void placement_configure(struct placement *placement, const struct config *config)
 {
 	struct map placed = placement->placed;

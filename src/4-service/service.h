@@ -93,14 +93,14 @@ void resource_delete_unused(struct core *core, struct call *call, const struct k
 /* ---- The operations, one function per call_op ---- */
 typedef void call_fn(struct core *core, struct call *call);
 call_fn instance_create, instance_update, instance_delete, instance_start, instance_stop, instance_restart, instance_pause,
-	instance_resume, instance_clone, instance_placement, instance_restore, instance_attach, instance_detach;
+	instance_resume, instance_clone, instance_placement, instance_move, instance_restore, instance_attach, instance_detach;
 call_fn resource_rename;
 call_fn image_create, image_update, image_delete, image_tag, image_prune, instance_commit;
 call_fn node_update, node_what_if_drain;
 call_fn volume_create, volume_update, volume_delete, volume_clone, volume_receive, volume_snapshot_restore;
 call_fn network_create, network_update, network_delete, snapshot_create, snapshot_delete, pool_create, pool_update, pool_delete;
 call_fn stream_attach, stream_console, stream_logs, stream_exec, stream_file_read, stream_file_write;
-call_fn transfer_export, transfer_image_export, transfer_backup, transfer_volume_backup;
+call_fn transfer_disk, transfer_export, transfer_image_export, transfer_backup, transfer_volume_backup;
 call_fn config_update, doctor_run;
 
 /* Fills in what a new instance did not say: node, image uid, addresses, numbers. */

@@ -32,6 +32,7 @@ static void item_free(struct item *item)
 		controllers[item->kind->id]->done(item);
 	if (item->last_job)
 		item->last_job->free(item->last_job);
+	free(item->move.failure);
 	loop_remove(item->timer);
 	loop_remove(item->save_timer);
 	field_done(item->kind->status, item->status);
@@ -255,7 +256,7 @@ void item_show(struct item *item)
 }
 
 /* The first guard, so that 'failed_guard' 0 says: this node is taken for lost. */
-static void guard_alive(struct store_txn *txn, const struct agent *agent)
+void agent_guard_alive(const struct agent *agent, struct store_txn *txn)
 {
 	if (agent->alive_key)
 		store_txn_guard(txn, STORE_UNCHANGED, agent->alive_key, agent->alive_revision);
@@ -273,11 +274,10 @@ static bool is_news(const struct agent *agent, const struct store_result *result
 }
 
 /* What item_save and item_save_first write: the object as cached, with the item's own status. */
-static void put_status(struct store_txn *txn, struct item *item, void *object)
+void item_put_status(struct item *item, struct store_txn *txn, const void *object)
 {
 	void *copy = kind_copy(item->kind, object);
 
-	guard_alive(txn, item->agent);
 	if (item->kind->id == KIND_INSTANCE && !item_instance(item)->node)
 		text_replace(&item_instance(item)->node, item->agent->node);
 	field_done(item->kind->status, kind_status(item->kind, copy));
@@ -285,10 +285,17 @@ static void put_status(struct store_txn *txn, struct item *item, void *object)
 	if (item->kind->id == KIND_INSTANCE)
 		((struct instance *)copy)->status.usage = (struct instance_usage){ 0 };
 	objects_put_status(item->agent->params.objects, txn, item->kind, copy, item->agent->node);
-	/* A status must not come back after its object has been deleted. */
-	auto_free char *key = text_format("desired/%s/%s", item->kind->name, item->uid);
-	store_txn_guard(txn, STORE_EXISTS, key, 0);
 	kind_free(item->kind, copy);
+}
+
+static void put_status(struct store_txn *txn, struct item *item, void *object)
+{
+	auto_free char *key = text_format("desired/%s/%s", item->kind->name, item->uid);
+
+	agent_guard_alive(item->agent, txn);
+	/* A status must not come back after its object has been deleted. */
+	store_txn_guard(txn, STORE_EXISTS, key, 0);
+	item_put_status(item, txn, object);
 }
 
 struct save {
@@ -421,6 +428,25 @@ void item_save_first(struct item *item, void (*next)(struct item *item))
 	store_submit(item->agent->params.store, txn, saved_first, save_new(item, next));
 }
 
+struct commit { struct item *item; void (*done)(struct item *item, const struct store_result *result); };
+
+static void committed(void *data, const struct store_result *result)
+{
+	auto_free struct commit *commit = data;
+
+	commit->done(commit->item, result);
+	set_idle(commit->item);
+}
+
+void item_commit(struct item *item, struct store_txn *txn, void (*done)(struct item *item, const struct store_result *result))
+{
+	struct commit *commit = alloc(sizeof(*commit));
+
+	*commit = (struct commit){ item, done };
+	set_busy(item);
+	store_submit(item->agent->params.store, txn, committed, commit);
+}
+
 static void deleted(void *data, const struct store_result *result)
 {
 	auto_free struct save *save = data;
@@ -442,7 +468,7 @@ void item_delete(struct item *item, struct store_txn *txn)
 	}
 	if (!txn)
 		txn = store_txn_new();
-	guard_alive(txn, item->agent);
+	agent_guard_alive(item->agent, txn);
 	item->is_removed = objects_delete_part(item->agent->params.objects, txn, item->kind, meta, item->agent->node);
 	if (item->is_removed)
 		objects_put_event(item->agent->params.objects, txn, item->kind, meta, "deleted", false, "%s '%s' is gone",
@@ -467,7 +493,10 @@ static void forget(struct item *item)
 /* Gone, or at another node now: something of it may still be here. */
 static void end(struct item *item, void *object, enum objects_change change)
 {
-	if (item->kind->id == KIND_INSTANCE && change == OBJECTS_LEFT && item->agent->is_swept)
+	const char *at = item->kind->id == KIND_INSTANCE ? item_instance(item)->node : NULL;
+	bool was_coming = at && !text_equal(at, item->agent->node);
+
+	if (item->kind->id == KIND_INSTANCE && (change == OBJECTS_LEFT || was_coming) && item->agent->is_swept)
 		item->last_job = instance_leave_job(item, object);
 	if (item->kind->id == KIND_IMAGE && image_is_copy(item, object))
 		item->last_job = image_forget_job(item, object);
@@ -495,8 +524,8 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 			end(item, object, change);
 		return;
 	}
-	if (change == OBJECTS_OBSERVED && item && kind->id == KIND_INSTANCE)
-		instance_take_over(item, object);
+	if (item && kind->id == KIND_INSTANCE)
+		instance_seen(item, object, change);
 	/* Who waits for other nodes to give up their parts. */
 	if (change == OBJECTS_OBSERVED && kind_meta(object)->deleted_at && !objects_owner(agent->params.objects, kind, object))
 		item_wake(item);
@@ -552,8 +581,9 @@ static void save_all_unsaved(struct agent *agent)
 	}
 }
 
-void agent_set_alive(struct agent *agent, const char *key, uint64_t revision)
+void agent_set_alive(struct agent *agent, const char *key, uint64_t revision, uint64_t lease)
 {
+	agent->alive_lease = lease;
 	text_replace(&agent->alive_key, revision ? key : NULL);
 	agent->alive_revision = revision;
 	if (!revision)

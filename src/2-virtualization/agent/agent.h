@@ -90,6 +90,7 @@ struct agent_params {
 	struct pool_source pools;	/* All others. */
 	struct fabric_driver *fabric;
 	const struct image_source *images;
+	const char *tls_folder;		/* Certificates for what machines send each other (ca-cert.pem, server-key.pem, ...); null: none. */
 	struct peer_source peers;	/* Null members where there are no other nodes. */
 	const char *directory;		/* The state folder: images/, instances/, staging/ below it. */
 	const char *node;		/* uid */
@@ -107,7 +108,9 @@ void agent_start(struct agent *agent, void (*swept)(void *data), void *data);
  * This node is alive in the shared store: the note 'key' says so since 'revision'. Every status is written under the condition that it
  * still does, so what was decided before a lease ended cannot undo what others decided after. 0: it is not.
  */
-void agent_set_alive(struct agent *agent, const char *key, uint64_t revision);
+void agent_set_alive(struct agent *agent, const char *key, uint64_t revision, uint64_t lease);
+/* The volumes of the instance go to the node with it. */
+void agent_put_volumes(struct objects *objects, struct store_txn *txn, const struct instance *instance, const char *node);
 /* Something of instances that are at other nodes now may still be here. */
 bool agent_is_leaving(const struct agent *agent);
 void agent_free(struct agent *agent);			/* As a crash would: the world stays as it is. */

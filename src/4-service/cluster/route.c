@@ -31,6 +31,7 @@ static enum place place_of(const struct call *call)
 	case CALL_START:
 	case CALL_RESTART:
 	case CALL_CLONE:
+	case CALL_MOVE:
 		return LEADER;
 	case CALL_EXPORT:
 	case CALL_CONSOLE:
@@ -40,6 +41,7 @@ static enum place place_of(const struct call *call)
 	case CALL_FILE_READ:
 	case CALL_FILE_WRITE:
 	case CALL_COMMIT:
+	case CALL_DISK:
 		return OF_INSTANCE;
 	case CALL_VOLUME_BACKUP:
 		return OF_VOLUME;
@@ -145,12 +147,10 @@ static void forward(struct core *core, struct call *call, const char *uid)
 	const struct node *node = objects_get(core->objects, KIND_NODE, uid);
 	struct node_member member = { 0 };
 	struct err err = { 0 };
-	bool is_there;
 
 	peers_member(core->peers, uid, &member);
-	is_there = member.state == NODE_READY || member.state == NODE_DRAINING || member.state == NODE_JOINING;
 	field_done(&node_member_table, &member);
-	if (!node || !is_there)
+	if (!node || !peers_is_reachable(core->peers, uid))
 		err_set(&err, -EHOSTUNREACH, "node '%s' has it and is %s: see 'strata node ls'", node ? node->meta.name : uid,
 			node ? node_state_names[member.state] : "gone");
 	else if (!node->status.address)

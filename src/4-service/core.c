@@ -143,6 +143,14 @@ static const char *holder_of(struct core *core, const char *volume_uid)
 	return NULL;
 }
 
+static void note_stuck(struct core *core, struct instance *instance)
+{
+	auto_free char *key = text_format("stuck/%s", instance->meta.uid);
+	const struct note *note = objects_note(core->objects, key);
+
+	text_replace(&instance->status.stuck, note ? note->value : NULL);
+}
+
 static void publish(struct core *core, const struct kind *kind, void *object)
 {
 	struct meta *meta = kind_meta(object);
@@ -156,6 +164,8 @@ static void publish(struct core *core, const struct kind *kind, void *object)
 		node_changed(core, object);
 		return;
 	}
+	if (kind->id == KIND_INSTANCE)
+		note_stuck(core, object);
 	if (kind->id == KIND_VOLUME)
 		text_replace(&((struct volume *)object)->status.instance, holder_of(core, meta->uid));
 	kind_encode(kind, object, &writer, NULL);

@@ -147,6 +147,8 @@ void node_update(struct core *core, struct call *call)
 	next = change->next;
 	if (old->spec.cordoned != next->spec.cordoned)
 		change->event = next->spec.cordoned ? "cordoned" : "uncordoned";
+	if (next->spec.draining != old->spec.draining)
+		drain_forget(core->peers, next->meta.uid, change->txn);
 	change_commit(change);
 }
 

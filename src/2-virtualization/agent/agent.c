@@ -282,8 +282,10 @@ void item_put_status(struct item *item, struct store_txn *txn, const void *objec
 		text_replace(&item_instance(item)->node, item->agent->node);
 	field_done(item->kind->status, kind_status(item->kind, copy));
 	field_copy(item->kind->status, item->status, kind_status(item->kind, copy));
-	if (item->kind->id == KIND_INSTANCE)
+	if (item->kind->id == KIND_INSTANCE) {
 		((struct instance *)copy)->status.usage = (struct instance_usage){ 0 };
+		text_replace(&((struct instance *)copy)->status.stuck, NULL);
+	}
 	objects_put_status(item->agent->params.objects, txn, item->kind, copy, item->agent->node);
 	kind_free(item->kind, copy);
 }

@@ -82,7 +82,7 @@ static void take_back(struct item *item, const struct instance *instance, const 
 static void put_hand_over(struct item *item, const struct instance *instance, struct store_txn *txn)
 {
 	struct agent *agent = item->agent;
-	auto_free char *key = move_key(item->uid);
+	auto_free char *key = move_key(item->uid), *stuck = text_format("stuck/%s", item->uid);
 	const struct note *note = objects_note(agent->params.objects, key);
 	struct instance *next = kind_copy(item->kind, instance);
 	struct instance_status *status = &next->status;
@@ -105,6 +105,7 @@ static void put_hand_over(struct item *item, const struct instance *instance, st
 	objects_put_status(agent->params.objects, txn, item->kind, next, agent->node);
 	agent_put_volumes(agent->params.objects, txn, instance, instance->spec.node);
 	store_txn_delete(txn, key);
+	store_txn_delete(txn, stuck);
 	objects_put_event(agent->params.objects, txn, item->kind, &instance->meta, "moved", false, "'%s' is at node '%s' now%s", instance->meta.name,
 			  node_name(agent, instance->spec.node), runs ? ", and ran all the time" : "");
 	kind_free(item->kind, next);

@@ -29,10 +29,11 @@ static void tell(struct objects *objects, const char *key, const struct note *no
 	}
 }
 
-/* What the destination of a move says concerns whom the instance does. */
+/* What is said of an instance's way concerns whom the instance does. */
 static void tell_of_move(struct objects *objects, const char *key)
 {
-	void *instance = text_starts_with(key, "move/") ? objects_get(objects, KIND_INSTANCE, strchr(key, '/') + 1) : NULL;
+	bool is_of_instance = text_starts_with(key, "move/") || text_starts_with(key, "stuck/");
+	void *instance = is_of_instance ? objects_get(objects, KIND_INSTANCE, strchr(key, '/') + 1) : NULL;
 
 	if (instance)
 		objects_notify(objects, &kinds[KIND_INSTANCE], instance, OBJECTS_OBSERVED, NULL);

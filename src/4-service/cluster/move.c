@@ -176,6 +176,19 @@ static void drain(struct core *core, const struct instance *instance, int64_t si
 	}
 }
 
+void drain_forget(struct peers *peers, const char *node, struct store_txn *txn)
+{
+	struct core *core = peers->core;
+	const struct map *all = objects_all(core->objects, KIND_INSTANCE);
+
+	for (size_t i = 0; i < all->count; i++) {
+		auto_free char *key = text_format("stuck/%s", all->entries[i].key);
+
+		if (text_equal(((const struct instance *)all->entries[i].value)->status.node, node) && objects_note(core->objects, key))
+			store_txn_delete(txn, key);
+	}
+}
+
 void drain_node(struct peers *peers, const char *node, int64_t since)
 {
 	struct core *core = peers->core;

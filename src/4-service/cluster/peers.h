@@ -61,6 +61,8 @@ void leader_done(struct peers *peers);
 void heal_node(struct peers *peers, const char *node);
 /* move.c: instances of the node that is drained, since then (wall ms), go elsewhere. */
 void drain_node(struct peers *peers, const char *node, int64_t since);
+/* What could not leave the node before may be tried again. */
+void drain_forget(struct peers *peers, const char *node, struct store_txn *txn);
 /* route.c */
 void route_leader_changed(struct peers *peers);
 void route_done(struct peers *peers);

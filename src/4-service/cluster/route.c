@@ -155,7 +155,7 @@ static void forward(struct core *core, struct call *call, const char *uid)
 			node ? node_state_names[member.state] : "gone");
 	else if (!node->status.address)
 		err_set(&err, -EHOSTUNREACH, "node '%s' has it, and no address where others reach it: set 'api.listen' there", node->meta.name);
-	else if (call->is_forwarded)
+	else if (call->peer.via)
 		err_set(&err, -EAGAIN, "it has just gone to node '%s': try again", node->meta.name);
 	if (err.code < 0)
 		answer_err(call, &err);

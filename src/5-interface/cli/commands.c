@@ -15,7 +15,8 @@ const struct cli_option cli_global_options[] = {
 
 const struct cli_group cli_groups[] = {
 	{ "Instances", COMMANDS(&command_run, &command_create, &command_ls, &command_show, &command_start, &command_stop,
-		&command_restart, &command_pause, &command_resume, &command_rm, &command_rename, &command_set, &command_update, &command_move, &command_wait) },
+		&command_restart, &command_pause, &command_resume, &command_rm, &command_rename, &command_set, &command_update,
+		&command_move, &command_wait) },
 	{ "Inside instances", COMMANDS(&command_exec, &command_attach, &command_console, &command_logs, &command_cp, &command_top, &command_stats) },
 	{ "Snapshots and copies of instances", COMMANDS(&command_snapshot_create, &command_snapshot_ls, &command_snapshot_show,
 		&command_snapshot_restore, &command_snapshot_rm, &command_clone, &command_commit, &command_export, &command_import) },

@@ -108,7 +108,8 @@ int pages_check_params(const struct pages_params *params, struct err *err)
 	if (group == AF_UNSPEC)
 		return 0;
 	if (group != family || !is_group(&params->group))
-		return err_set(err, -EINVAL, "telemetry: the group is no multicast address of the same family as the address to listen at: use one of 239.0.0.0/8 or ff00::/8");
+		return err_set(err, -EINVAL, "telemetry: the group is no multicast address of the same family as the address to listen at: "
+			       "use one of 239.0.0.0/8 or ff00::/8");
 	return 0;
 }
 

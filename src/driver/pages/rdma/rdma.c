@@ -253,7 +253,8 @@ static int check_devices(struct rdma *rdma, struct err *err)
 	if (devices)
 		rdma->lib.free_devices(devices);
 	if (count < 1)
-		return err_set(err, -ENODEV, "telemetry by RDMA: this host has no RDMA device: use UDP, or make one of an Ethernet device with 'rdma link add rxe0 type rxe netdev eth0'");
+		return err_set(err, -ENODEV, "telemetry by RDMA: this host has no RDMA device: use UDP, or make one of an Ethernet device with "
+			       "'rdma link add rxe0 type rxe netdev eth0'");
 	return 0;
 }
 
@@ -267,7 +268,8 @@ static int listen_there(struct rdma *rdma, struct err *err)
 	if (fcntl(rdma->channel->fd, F_SETFL, O_NONBLOCK) < 0 || rdma->lib.create_id(rdma->channel, &rdma->listener, NULL, RDMA_PS_TCP) < 0)
 		return err_set(err, -errno, "telemetry by RDMA: create an endpoint: %m");
 	if (rdma->lib.bind_addr(rdma->listener, &address->any) < 0 || rdma->lib.listen(rdma->listener, BACKLOG) < 0)
-		return err_set(err, -errno, "telemetry by RDMA: listen at port %u: %m: the address must be one of a network with an RDMA device, and the port be free",
+		return err_set(err, -errno, "telemetry by RDMA: listen at port %u: %m: the address must be one of a network with an RDMA device, "
+			       "and the port be free",
 			       ntohs(address->ipv4.sin_port));
 	return 0;
 }

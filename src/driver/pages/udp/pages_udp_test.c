@@ -62,16 +62,22 @@ static void test_unicast(void **state)
 	run_conformance(&pages_udp, addresses, NULL, true);
 }
 
-static void test_unicast_ipv6(void **state)
+static bool has_ipv6(void)
 {
-	static const char *const addresses[] = { "[::1]:17475", "[::1]:17476", "[::1]:17477" };
 	FILE *file = fopen("/proc/net/if_inet6", "re");
 	int first = file ? fgetc(file) : EOF;
 
-	(void)state;
 	if (file)
 		fclose(file);
-	if (first == EOF) {
+	return first != EOF;
+}
+
+static void test_unicast_ipv6(void **state)
+{
+	static const char *const addresses[] = { "[::1]:17475", "[::1]:17476", "[::1]:17477" };
+
+	(void)state;
+	if (!has_ipv6()) {
 		print_message("this host has no IPv6\n");
 		skip();
 	}
@@ -85,6 +91,7 @@ static const char *const make_hosts =
 	"for i in 1 2 3; do\n"
 	"	ip netns add telemetry$i; ip link add tele$i type veth peer name eth0 netns telemetry$i\n"
 	"	ip link set tele$i master tbridge up; ip -n telemetry$i addr add 10.99.0.$i/24 dev eth0\n"
+	"	ip -n telemetry$i addr add fd99::$i/64 dev eth0 nodad 2>/dev/null || :\n"
 	"	ip -n telemetry$i link set eth0 up; ip -n telemetry$i link set lo up\n"
 	"done";
 static const char *const remove_hosts = "for i in 1 2 3; do ip netns del telemetry$i; done 2>/dev/null; ip link del tbridge 2>/dev/null";
@@ -106,6 +113,7 @@ static int open_in_namespace(const struct pages_params *params, struct pages_dri
 static void test_namespaces(void **state)
 {
 	static const char *const addresses[] = { "10.99.0.1", "10.99.0.2", "10.99.0.3" };
+	static const char *const ipv6_addresses[] = { "fd99::1", "fd99::2", "fd99::3" };
 	struct pages_ops ops = pages_udp;
 
 	(void)state;
@@ -117,6 +125,8 @@ static void test_namespaces(void **state)
 	ops.open = open_in_namespace;
 	run_conformance(&ops, addresses, NULL, true);
 	run_conformance(&ops, addresses, "239.83.84.1", false);
+	if (has_ipv6())
+		run_conformance(&ops, ipv6_addresses, "ff05::5354", false);
 	assert_true(system(remove_hosts) == 0);
 }
 

@@ -40,7 +40,7 @@ union pages_address {
 
 struct pages_peer {
 	uint8_t node[PAGE_UID_BYTES];
-	union pages_address address;		/* With the port. */
+	union pages_address address;		/* With the port. Driver "udp": AF_UNSPEC (0) where the group reaches it. */
 };
 
 struct pages_params {
@@ -70,7 +70,10 @@ struct pages_ops {
 	const char *name;
 	int (*open)(const struct pages_params *params, struct pages_driver **ret_driver, struct err *err);
 	void (*close)(struct pages_driver *driver);		/* Null is fine. */
-	/* Replaces the list; a peer that stays is not disturbed. The own node in it is passed over. -E2BIG beyond PAGES_PEERS_MAX. */
+	/*
+	 * Replaces the list; a peer that stays is not disturbed. The own node in it is passed over. Pages of nodes
+	 * that are not in it are not there. -E2BIG beyond PAGES_PEERS_MAX, -EINVAL an address.
+	 */
 	int (*set_peers)(struct pages_driver *driver, const struct pages_peer *peers, size_t count, struct err *err);
 	/* The own page has changed. Fails only if nothing at all could be sent: nobody need stop for that. */
 	int (*publish)(struct pages_driver *driver, struct err *err);

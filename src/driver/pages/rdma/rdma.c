@@ -365,10 +365,21 @@ static void remove_unwanted(struct rdma *rdma, const struct pages_peer *peers, s
 	}
 }
 
+static int check_peers(const struct pages_peer *peers, size_t count, struct err *err)
+{
+	char text[PAGE_UID_TEXT_SIZE];
+	int r = pages_check_count(count, err);
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		if (peers[i].address.any.sa_family != AF_INET && peers[i].address.any.sa_family != AF_INET6)
+			r = err_set(err, -EINVAL, "telemetry by RDMA: node %s has no address", page_uid_text(peers[i].node, text));
+	return r;
+}
+
 static int rdma_set_peers(struct pages_driver *driver, const struct pages_peer *peers, size_t count, struct err *err)
 {
 	struct rdma *rdma = rdma_of(driver);
-	int r = pages_check_count(count, err);
+	int r = check_peers(peers, count, err);
 
 	if (r < 0)
 		return r;

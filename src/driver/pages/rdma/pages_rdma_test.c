@@ -244,8 +244,9 @@ static void test_hello(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_hello), cmocka_unit_test(test_no_device), cmocka_unit_test(test_conformance),
-					    cmocka_unit_test(test_one_sided) };
+	/* Processes are made before this one has opened the libraries. */
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_hello), cmocka_unit_test(test_no_device), cmocka_unit_test(test_one_sided),
+					    cmocka_unit_test(test_conformance) };
 
 	return cmocka_run_group_tests_name("pages rdma", tests, NULL, NULL);
 }

@@ -192,7 +192,8 @@ static bool handle_event(struct rdma *rdma)
 	size = event->param.conn.private_data_len;
 	if ((type != RDMA_CM_EVENT_CONNECT_REQUEST && type != RDMA_CM_EVENT_ESTABLISHED) || !event->param.conn.private_data || size > sizeof(data))
 		size = 0;
-	memcpy(data, event->param.conn.private_data, size);
+	if (size)
+		memcpy(data, event->param.conn.private_data, size);
 	rdma->lib.ack_cm_event(event);
 	on_event(rdma, type, id, data, size);
 	return true;

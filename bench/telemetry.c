@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "1-hardware/telemetry/load.h"
-#include "1-hardware/telemetry/sampler.h"
+#include "1-hardware/telemetry/host_sampler.h"
 #include "base/clock.h"
 #include "lib/node.h"
 
@@ -111,13 +111,13 @@ static size_t open_files(int *fds, size_t instances)
 	return count;
 }
 
-static void set_instances(struct sampler *sampler, size_t count)
+static void set_instances(struct host_sampler *sampler, size_t count)
 {
-	struct sampler_instance list[INSTANCES] = { 0 };
+	struct host_sampler_instance list[INSTANCES] = { 0 };
 
 	for (size_t i = 0; i < count; i++)
-		list[i] = (struct sampler_instance){ .uid = { (uint8_t)(i + 1) }, .cpu_path = cpu_file() };
-	sampler_set_instances(sampler, list, count);
+		list[i] = (struct host_sampler_instance){ .uid = { (uint8_t)(i + 1) }, .cpu_path = cpu_file() };
+	host_sampler_set_instances(sampler, list, count);
 }
 
 static int measure_sample(const struct bench *bench, size_t instances, struct err *err)
@@ -125,19 +125,19 @@ static int measure_sample(const struct bench *bench, size_t instances, struct er
 	auto_samples struct samples own = { 0 }, least = { 0 };
 	auto_free char *promise = text_format("one sample, %zu instances", instances);
 	struct page_shared shared;
-	struct sampler *sampler;
+	struct host_sampler *sampler;
 	int fds[16 + INSTANCES], r = page_shared_create(&shared, err);
 	size_t count = open_files(fds, instances);
 
 	if (r == 0)
-		r = sampler_new(&(struct sampler_params){ .page = shared.page, .node = { 1 } }, &sampler, err);
+		r = host_sampler_new(&(struct host_sampler_params){ .page = shared.page, .node = { 1 } }, &sampler, err);
 	if (r < 0)
 		return r;
 	set_instances(sampler, instances);
 	for (int i = 0; i < (bench->is_quick ? QUICK_SAMPLES : SAMPLES); i++) {
 		double begin = now_ms(), middle;
 
-		sampler_sample(sampler);
+		host_sampler_sample(sampler);
 		middle = now_ms();
 		read_files(fds, count);
 		samples_add(&own, middle - begin);
@@ -153,7 +153,7 @@ static int measure_sample(const struct bench *bench, size_t instances, struct er
 	});
 	for (size_t i = 0; i < count; i++)
 		close(fds[i]);
-	sampler_free(sampler);
+	host_sampler_free(sampler);
 	page_shared_close(&shared);
 	return 0;
 }
@@ -168,26 +168,26 @@ static int measure_share(const struct bench *bench, size_t instances, struct err
 	auto_free char *promise = text_format("the sampler's share of one CPU, %zu instances", instances);
 	unsigned seconds = bench->is_quick ? QUICK_SHARE_SECONDS : SHARE_SECONDS;
 	struct page_shared shared;
-	struct sampler *sampler;
+	struct host_sampler *sampler;
 	double begin, used, least;
 	int fds[16 + INSTANCES], r = page_shared_create(&shared, err);
 	size_t count = open_files(fds, instances);
 
 	if (r == 0)
-		r = sampler_new(&(struct sampler_params){ .page = shared.page, .node = { 1 } }, &sampler, err);
+		r = host_sampler_new(&(struct host_sampler_params){ .page = shared.page, .node = { 1 } }, &sampler, err);
 	if (r < 0)
 		return r;
 	set_instances(sampler, instances);
 	begin = cpu_seconds();
-	r = sampler_start(sampler, err);
+	r = host_sampler_start(sampler, err);
 	if (r == 0)
 		sleep(seconds);
 	used = cpu_seconds() - begin;
-	sampler_free(sampler);
+	host_sampler_free(sampler);
 	/* The same work at the same pace, without all that is ours. */
 	begin = cpu_seconds();
 	for (unsigned i = 0; r == 0 && i < seconds * 10; i++) {
-		usleep(SAMPLER_PERIOD_MS * 1000);
+		usleep(HOST_SAMPLER_PERIOD_MS * 1000);
 		read_files(fds, count);
 	}
 	least = cpu_seconds() - begin;
@@ -237,7 +237,7 @@ static int open_pages(const struct page *own, const uint8_t node[PAGE_UID_BYTES]
 static int live_there(int ready, int go)
 {
 	struct page_shared shared;
-	struct sampler *sampler;
+	struct host_sampler *sampler;
 	struct far far;
 	struct err err;
 	char byte = 'r';
@@ -246,8 +246,8 @@ static int live_there(int ready, int go)
 	if (unshare(CLONE_NEWNET) < 0 || write(ready, &byte, 1) != 1 || read(go, &byte, 1) != 1)
 		return 1;
 	if (page_shared_create(&shared, &err) < 0 || open_pages(shared.page, there, "10.98.0.2", here, "10.98.0.1", &far.pages, &err) < 0 ||
-	    sampler_new(&(struct sampler_params){ .page = shared.page, .node = { 2 }, .on_sample = publish, .data = &far }, &sampler, &err) < 0 ||
-	    sampler_start(sampler, &err) < 0) {
+	    host_sampler_new(&(struct host_sampler_params){ .page = shared.page, .node = { 2 }, .on_sample = publish, .data = &far }, &sampler, &err) < 0 ||
+	    host_sampler_start(sampler, &err) < 0) {
 		fprintf(stderr, "telemetry: %s\n", err.msg);
 		return 1;
 	}
@@ -299,7 +299,7 @@ static int collect(const struct telemetry *telemetry, int count, struct ages *ag
 	for (int i = 0; i < count; i++) {
 		static struct page page;
 		struct page_host own;
-		struct load load;
+		struct host_load load;
 		uint64_t age_ms;
 
 		usleep(AGE_EVERY_US);
@@ -330,7 +330,7 @@ static int measure_ages(const struct bench *bench, const struct telemetry *telem
 			.measured = cell("%.0f ms, 99%%: %.0f ms, most %.0f ms; told as %.0f ms; %u of %d too old", samples_median(&ages.exact),
 					 samples_rank(&ages.exact, 0.99), samples_rank(&ages.exact, 1), samples_median(&ages.reported), ages.old, count),
 			.floor = cell("the own page %.0f ms, 99%%: %.0f ms", samples_median(&ages.local), samples_rank(&ages.local, 0.99)),
-			.comparison = cell("+%.1f ms", samples_median(&ages.exact) - samples_median(&ages.local)),
+			.comparison = cell("%+.1f ms", samples_median(&ages.exact) - samples_median(&ages.local)),
 			.target = "≤ 200 ms",
 		});
 	samples_done(&ages.exact);
@@ -368,7 +368,7 @@ static int measure_far(const struct bench *bench, struct err *err)
 {
 	struct telemetry telemetry = { .node = { 1 } };
 	struct page_shared shared;
-	struct sampler *sampler;
+	struct host_sampler *sampler;
 	pid_t other = -1;
 	int r = start_there(&other, err);
 
@@ -377,18 +377,18 @@ static int measure_far(const struct bench *bench, struct err *err)
 	if (r == 0)
 		r = open_pages(shared.page, here, "10.98.0.1", there, "10.98.0.2", &telemetry.pages, err);
 	if (r == 0)
-		r = sampler_new(&(struct sampler_params){ .page = shared.page, .node = { 1 } }, &sampler, err);
+		r = host_sampler_new(&(struct host_sampler_params){ .page = shared.page, .node = { 1 } }, &sampler, err);
 	if (r < 0)
 		return r;
 	telemetry.own = shared.page;
-	r = sampler_start(sampler, err);
+	r = host_sampler_start(sampler, err);
 	if (r == 0)
 		r = measure_ages(bench, &telemetry, "age of another host's load, over UDP", err);
 	if (r == 0)
 		r = measure_busy(bench, &telemetry, err);
 	kill(other, SIGKILL);
 	waitpid(other, NULL, 0);
-	sampler_free(sampler);
+	host_sampler_free(sampler);
 	telemetry.pages->ops->close(telemetry.pages);
 	page_shared_close(&shared);
 	return r;

@@ -13,14 +13,14 @@ static void close_instance(struct sampled_instance *instance)
 	*instance = (struct sampled_instance){ 0 };
 }
 
-static bool is_same(const struct sampled_instance *instance, const struct sampler_instance *wanted)
+static bool is_same(const struct sampled_instance *instance, const struct host_sampler_instance *wanted)
 {
 	return memcmp(instance->values.uid, wanted->uid, PAGE_UID_BYTES) == 0 && text_equal(instance->cpu_path, wanted->cpu_path) &&
 	       text_equal(instance->memory_path, wanted->memory_path);
 }
 
 /* Lists mostly stay as they are, so the search begins where the last one ended. */
-static struct sampled_instance *find(struct instances *instances, const struct sampler_instance *wanted, size_t *at)
+static struct sampled_instance *find(struct instances *instances, const struct host_sampler_instance *wanted, size_t *at)
 {
 	for (size_t i = 0; i < instances->list.count; i++) {
 		size_t place = (*at + i) % instances->list.count;
@@ -33,13 +33,13 @@ static struct sampled_instance *find(struct instances *instances, const struct s
 	return NULL;
 }
 
-static void open_instance(struct sampled_instance *instance, const struct sampler_instance *wanted)
+static void open_instance(struct sampled_instance *instance, const struct host_sampler_instance *wanted)
 {
 	*instance = (struct sampled_instance){ .cpu_path = text_copy(wanted->cpu_path), .memory_path = text_copy(wanted->memory_path) };
 	memcpy(instance->values.uid, wanted->uid, PAGE_UID_BYTES);
 }
 
-void instances_set(struct instances *instances, const struct sampler_instance *wanted, size_t count)
+void instances_set(struct instances *instances, const struct host_sampler_instance *wanted, size_t count)
 {
 	struct instances old = *instances;
 	size_t at = 0;

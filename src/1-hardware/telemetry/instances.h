@@ -8,7 +8,7 @@
 #define TELEMETRY_INSTANCES_H
 
 #include "1-hardware/telemetry/rate.h"
-#include "1-hardware/telemetry/sampler.h"
+#include "1-hardware/telemetry/host_sampler.h"
 #include "1-hardware/telemetry/source.h"
 #include "base/vec.h"
 
@@ -21,7 +21,7 @@ struct sampled_instance {
 
 struct instances { VEC(struct sampled_instance) list; };
 
-void instances_set(struct instances *instances, const struct sampler_instance *wanted, size_t count);
+void instances_set(struct instances *instances, const struct host_sampler_instance *wanted, size_t count);
 void instances_read(struct instances *instances, uint64_t now_ns, struct page *page);	/* Fills the page's table. */
 void instances_done(struct instances *instances);
 

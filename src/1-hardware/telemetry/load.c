@@ -29,7 +29,7 @@ static int read_other(const struct telemetry *telemetry, const uint8_t node[PAGE
 	return r;
 }
 
-int telemetry_load(const struct telemetry *telemetry, const uint8_t node[PAGE_UID_BYTES], struct load *ret_load, struct err *err)
+int telemetry_load(const struct telemetry *telemetry, const uint8_t node[PAGE_UID_BYTES], struct host_load *ret_load, struct err *err)
 {
 	bool is_own = memcmp(node, telemetry->node, PAGE_UID_BYTES) == 0;
 	struct page_host host;
@@ -38,7 +38,7 @@ int telemetry_load(const struct telemetry *telemetry, const uint8_t node[PAGE_UI
 
 	if (r < 0)
 		return r;
-	*ret_load = (struct load){
+	*ret_load = (struct host_load){
 		.run_queue_milli = (uint32_t)(host.run_queue * 1000ull / host.cpus),
 		.busy_permille = host.busy_permille,
 		.memory_available_bytes = host.memory_available_bytes,

@@ -21,7 +21,7 @@ struct telemetry {
 	void *data;
 };
 
-struct load {
+struct host_load {
 	uint32_t run_queue_milli;		/* Tasks that run or wait, per CPU, times 1000: beyond 1000 somebody waits. */
 	uint32_t busy_permille;			/* Of all CPUs. */
 	uint64_t memory_available_bytes;
@@ -29,6 +29,6 @@ struct load {
 	bool is_old;				/* Older than LOAD_OLD_MS. */
 };
 
-int telemetry_load(const struct telemetry *telemetry, const uint8_t node[PAGE_UID_BYTES], struct load *ret_load, struct err *err);
+int telemetry_load(const struct telemetry *telemetry, const uint8_t node[PAGE_UID_BYTES], struct host_load *ret_load, struct err *err);
 
 #endif

@@ -40,7 +40,7 @@ static void test_load(void **state)
 	struct pages_params params = { .key = { 1 }, .bind.any.sa_family = AF_INET, .world = world };
 	struct pages_peer peers[] = { { .node = { 1 } }, { .node = { 2 } } };
 	struct pages_driver *far;
-	struct load load;
+	struct host_load load;
 	struct err err;
 
 	(void)state;

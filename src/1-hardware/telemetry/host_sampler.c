@@ -1,4 +1,4 @@
-#include "1-hardware/telemetry/sampler.h"
+#include "1-hardware/telemetry/host_sampler.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -28,7 +28,7 @@ static const struct { const char *path; bool is_needed; } files[FILES] = {
 	[FILE_PRESSURE_IO] = { "/proc/pressure/io", false },
 };
 
-struct sampler {
+struct host_sampler {
 	struct page *shared;			/* Borrowed. */
 	struct page own;			/* Made here, then written there. */
 	char *root;
@@ -54,7 +54,7 @@ struct sampler {
 
 /* New sampler */
 
-static int open_sources(struct sampler *sampler, struct err *err)
+static int open_sources(struct host_sampler *sampler, struct err *err)
 {
 	for (int i = 0; i < FILES; i++) {
 		int r = source_open(&sampler->sources[i], sampler->root, files[i].path);
@@ -65,7 +65,7 @@ static int open_sources(struct sampler *sampler, struct err *err)
 	return 0;
 }
 
-static int read_boot(struct sampler *sampler, struct err *err)
+static int read_boot(struct host_sampler *sampler, struct err *err)
 {
 	auto_free char *path = text_format("%s/proc/sys/kernel/random/boot_id", sampler->root);
 	auto_str struct str text = { 0 };
@@ -85,16 +85,16 @@ static uint32_t online_cpus(void)
 	return count < 1 ? 1 : count > PAGE_CPUS_MAX ? PAGE_CPUS_MAX : (uint32_t)count;
 }
 
-int sampler_new(const struct sampler_params *params, struct sampler **ret_sampler, struct err *err)
+int host_sampler_new(const struct host_sampler_params *params, struct host_sampler **ret_sampler, struct err *err)
 {
-	struct sampler *sampler = alloc(sizeof(*sampler));
+	struct host_sampler *sampler = alloc(sizeof(*sampler));
 	pthread_condattr_t attributes;
 	int r;
 
 	assert(params->page);
-	*sampler = (struct sampler){ .shared = params->page, .root = text_copy(params->root ? params->root : ""),
+	*sampler = (struct host_sampler){ .shared = params->page, .root = text_copy(params->root ? params->root : ""),
 				     .on_sample = params->on_sample, .data = params->data,
-				     .period_ms = params->period_ms ? params->period_ms : SAMPLER_PERIOD_MS };
+				     .period_ms = params->period_ms ? params->period_ms : HOST_SAMPLER_PERIOD_MS };
 	memcpy(sampler->own.host.node, params->node, PAGE_UID_BYTES);
 	pthread_mutex_init(&sampler->instances_mutex, NULL);
 	pthread_mutex_init(&sampler->stop_mutex, NULL);
@@ -107,14 +107,14 @@ int sampler_new(const struct sampler_params *params, struct sampler **ret_sample
 	if (r == 0)
 		r = read_boot(sampler, err);
 	if (r < 0) {
-		sampler_free(sampler);
+		host_sampler_free(sampler);
 		return r;
 	}
 	*ret_sampler = sampler;
 	return 0;
 }
 
-void sampler_free(struct sampler *sampler)
+void host_sampler_free(struct host_sampler *sampler)
 {
 	if (!sampler)
 		return;
@@ -136,7 +136,7 @@ void sampler_free(struct sampler *sampler)
 	free(sampler);
 }
 
-void sampler_set_instances(struct sampler *sampler, const struct sampler_instance *instances, size_t count)
+void host_sampler_set_instances(struct host_sampler *sampler, const struct host_sampler_instance *instances, size_t count)
 {
 	pthread_mutex_lock(&sampler->instances_mutex);
 	instances_set(&sampler->instances, instances, count);
@@ -146,12 +146,12 @@ void sampler_set_instances(struct sampler *sampler, const struct sampler_instanc
 
 /* One sample */
 
-static const char *read_file(struct sampler *sampler, enum file file)
+static const char *read_file(struct host_sampler *sampler, enum file file)
 {
 	return source_read(&sampler->sources[file], sampler->text, sizeof(sampler->text)) == 0 ? sampler->text : NULL;
 }
 
-static void sample_cpu(struct sampler *sampler, struct page_host *host)
+static void sample_cpu(struct host_sampler *sampler, struct page_host *host)
 {
 	const char *text = read_file(sampler, FILE_LOADAVG);
 	struct cpu_times times;
@@ -169,7 +169,7 @@ static void sample_cpu(struct sampler *sampler, struct page_host *host)
 		host->known |= PAGE_KNOWS_BUSY;
 }
 
-static void sample_pressure(struct sampler *sampler, struct page_host *host)
+static void sample_pressure(struct host_sampler *sampler, struct page_host *host)
 {
 	struct page_pressure *const pressures[] = { &host->cpu, &host->memory, &host->io };
 
@@ -181,7 +181,7 @@ static void sample_pressure(struct sampler *sampler, struct page_host *host)
 	}
 }
 
-static void sample_memory(struct sampler *sampler, struct page_host *host)
+static void sample_memory(struct host_sampler *sampler, struct page_host *host)
 {
 	const char *text = read_file(sampler, FILE_MEMINFO);
 
@@ -189,7 +189,7 @@ static void sample_memory(struct sampler *sampler, struct page_host *host)
 		parse_meminfo(text, host);
 }
 
-static void sample_instances(struct sampler *sampler, uint64_t now_ns)
+static void sample_instances(struct host_sampler *sampler, uint64_t now_ns)
 {
 	pthread_mutex_lock(&sampler->instances_mutex);
 	instances_read(&sampler->instances, now_ns, &sampler->own);
@@ -197,7 +197,7 @@ static void sample_instances(struct sampler *sampler, uint64_t now_ns)
 	pthread_mutex_unlock(&sampler->instances_mutex);
 }
 
-void sampler_sample(struct sampler *sampler)
+void host_sampler_sample(struct host_sampler *sampler)
 {
 	struct page_host *host = &sampler->own.host;
 
@@ -239,7 +239,7 @@ static bool is_before(const struct timespec *a, const struct timespec *b)
 }
 
 /* Until 'due', or false when the sampler is to end. */
-static bool wait_until(struct sampler *sampler, const struct timespec *due)
+static bool wait_until(struct host_sampler *sampler, const struct timespec *due)
 {
 	bool goes_on;
 
@@ -253,13 +253,13 @@ static bool wait_until(struct sampler *sampler, const struct timespec *due)
 
 static void *sample_until_stopped(void *data)
 {
-	struct sampler *sampler = data;
+	struct host_sampler *sampler = data;
 	struct timespec due, now;
 
 	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);	/* Without the right to it: as all others. */
 	clock_gettime(CLOCK_MONOTONIC, &due);
 	do {
-		sampler_sample(sampler);
+		host_sampler_sample(sampler);
 		due = add_ms(due, sampler->period_ms);
 		/* What was missed (the host slept, the process was stopped) is not made up for. */
 		clock_gettime(CLOCK_MONOTONIC, &now);
@@ -269,7 +269,7 @@ static void *sample_until_stopped(void *data)
 	return NULL;
 }
 
-int sampler_start(struct sampler *sampler, struct err *err)
+int host_sampler_start(struct host_sampler *sampler, struct err *err)
 {
 	int r = thread_start("telemetry", sample_until_stopped, sampler, &sampler->thread, err);
 

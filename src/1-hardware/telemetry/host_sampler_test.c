@@ -1,4 +1,4 @@
-#include "1-hardware/telemetry/sampler.h"
+#include "1-hardware/telemetry/host_sampler.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -19,7 +19,7 @@
 struct host {
 	char root[64];
 	struct page_shared shared;
-	struct sampler *sampler;
+	struct host_sampler *sampler;
 	struct page seen;
 };
 
@@ -81,7 +81,7 @@ static int tear_down(void **state)
 	struct host *host = *state;
 	struct err err;
 
-	sampler_free(host->sampler);
+	host_sampler_free(host->sampler);
 	page_shared_close(&host->shared);
 	file_remove_tree(host->root, &err);
 	free(host);
@@ -90,10 +90,10 @@ static int tear_down(void **state)
 
 static void open_sampler(struct host *host)
 {
-	struct sampler_params params = { .root = host->root, .node = { 7 }, .page = host->shared.page };
+	struct host_sampler_params params = { .root = host->root, .node = { 7 }, .page = host->shared.page };
 	struct err err;
 
-	if (sampler_new(&params, &host->sampler, &err) < 0)
+	if (host_sampler_new(&params, &host->sampler, &err) < 0)
 		fail_msg("%s", err.msg);
 }
 
@@ -101,7 +101,7 @@ static void sample(struct host *host)
 {
 	struct err err;
 
-	sampler_sample(host->sampler);
+	host_sampler_sample(host->sampler);
 	assert_int_equal(page_read(host->shared.page, &host->seen), 0);
 	if (page_check(&host->seen, sizeof(host->seen), &err) < 0)
 		fail_msg("%s", err.msg);
@@ -179,14 +179,14 @@ static void test_little_known(void **state)
 static void test_no_proc(void **state)
 {
 	struct host *host = *state;
-	struct sampler_params params = { .root = "/nonexistent", .page = host->shared.page };
+	struct host_sampler_params params = { .root = "/nonexistent", .page = host->shared.page };
 	struct err err;
 
-	assert_int_equal(sampler_new(&params, &host->sampler, &err), -ENOENT);
+	assert_int_equal(host_sampler_new(&params, &host->sampler, &err), -ENOENT);
 	assert_non_null(strstr(err.msg, "/nonexistent/proc/stat"));
 	write_file(host, "/proc/sys/kernel/random/boot_id", "\n");
 	params.root = host->root;
-	assert_int_equal(sampler_new(&params, &host->sampler, &err), -EINVAL);
+	assert_int_equal(host_sampler_new(&params, &host->sampler, &err), -EINVAL);
 }
 
 static void test_instances(void **state)
@@ -194,14 +194,14 @@ static void test_instances(void **state)
 	struct host *host = *state;
 	auto_free char *v2 = text_format("%s/two/cpu.stat", host->root), *v2_memory = text_format("%s/two/memory.current", host->root);
 	auto_free char *v1 = text_format("%s/one/cpuacct.usage", host->root), *v1_memory = text_format("%s/one/memory.usage_in_bytes", host->root);
-	struct sampler_instance list[] = { { { 1 }, v1, v1_memory }, { { 2 }, v2, v2_memory } };
+	struct host_sampler_instance list[] = { { { 1 }, v1, v1_memory }, { { 2 }, v2, v2_memory } };
 	struct page_instance *seen = host->seen.instances;
 	uint64_t before_ns;
 
 	write_file(host, "/one/cpuacct.usage", "5000\n");
 	write_file(host, "/one/memory.usage_in_bytes", "4096\n");
 	open_sampler(host);
-	sampler_set_instances(host->sampler, list, 2);
+	host_sampler_set_instances(host->sampler, list, 2);
 	sample(host);
 	assert_int_equal(host->seen.instance_count, 2);
 	assert_int_equal(host->seen.host.instances_total, 2);
@@ -219,7 +219,7 @@ static void test_instances(void **state)
 	/* The order changes, one goes, and the other one keeps its history: half a second of CPU time since. */
 	before_ns = host->seen.host.stamp_ns;
 	write_file(host, "/two/cpu.stat", "usage_usec 500009\n");
-	sampler_set_instances(host->sampler, &list[1], 1);
+	host_sampler_set_instances(host->sampler, &list[1], 1);
 	sample(host);
 	assert_int_equal(host->seen.instance_count, 1);
 	assert_int_equal(seen[0].uid[0], 2);
@@ -228,7 +228,7 @@ static void test_instances(void **state)
 	assert_int_equal(unlink(v2), 0);
 	sample(host);
 	assert_int_equal(seen[0].cpu_ns, 500009000);
-	sampler_set_instances(host->sampler, NULL, 0);
+	host_sampler_set_instances(host->sampler, NULL, 0);
 	sample(host);
 	assert_int_equal(host->seen.instance_count, 0);
 }
@@ -236,11 +236,11 @@ static void test_instances(void **state)
 static void test_too_many(void **state)
 {
 	struct host *host = *state;
-	struct sampler_instance *list = alloc_array(NULL, 600, sizeof(*list));
+	struct host_sampler_instance *list = alloc_array(NULL, 600, sizeof(*list));
 
 	memset(list, 0, 600 * sizeof(*list));
 	open_sampler(host);
-	sampler_set_instances(host->sampler, list, 600);
+	host_sampler_set_instances(host->sampler, list, 600);
 	sample(host);
 	assert_int_equal(host->seen.instance_count, PAGE_INSTANCES_MAX);
 	assert_int_equal(host->seen.host.instances_total, 600);
@@ -257,11 +257,11 @@ static void test_thread(void **state)
 {
 	struct host *host = *state;
 	unsigned count = 0;
-	struct sampler_params params = { .page = host->shared.page, .period_ms = 1, .on_sample = count_sample, .data = &count };
+	struct host_sampler_params params = { .page = host->shared.page, .period_ms = 1, .on_sample = count_sample, .data = &count };
 	struct err err;
 
-	assert_int_equal(sampler_new(&params, &host->sampler, &err), 0);
-	assert_int_equal(sampler_start(host->sampler, &err), 0);
+	assert_int_equal(host_sampler_new(&params, &host->sampler, &err), 0);
+	assert_int_equal(host_sampler_start(host->sampler, &err), 0);
 	for (int i = 0; i < 10000 && __atomic_load_n(&count, __ATOMIC_RELAXED) < 20; i++) {
 		uint64_t stamp = host->seen.host.stamp_ns;
 
@@ -271,7 +271,7 @@ static void test_thread(void **state)
 		assert_true(host->seen.host.stamp_ns >= stamp);
 		assert_int_equal(page_check(&host->seen, sizeof(host->seen), &err), 0);
 	}
-	sampler_free(take(host->sampler));
+	host_sampler_free(take(host->sampler));
 	assert_in_range(count, 20, 100000);
 	assert_true(host->seen.host.memory_available_bytes > 0);
 }

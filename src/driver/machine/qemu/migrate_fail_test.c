@@ -89,6 +89,7 @@ static void fail_in_the_middle(struct bench *bench, int (*act)(struct bench *ben
 		bench->act = act;
 		bench->act_in = phases[i];
 		wait_at(bench, &bench->hosts[1]);
+		watch_host(&bench->hosts[1]);
 		r = move(bench, &bench->hosts[0], &failure);
 		set_flags("lo", IFF_UP, true);
 		print_message("%s\n", failure.msg);
@@ -96,6 +97,8 @@ static void fail_in_the_middle(struct bench *bench, int (*act)(struct bench *ben
 		assert_int_equal(r, code);
 		bench->is_cancelled = false;
 		expect_untouched(bench);
+		if (act == kill_destination || (act == cancel && phases[i] == MACHINE_MIGRATION_MEMORY))
+			wait_for(&bench->hosts[1], &bench->hosts[1].has_ended, "who waited for the rest has not ended");
 	}
 	/* And then it goes through. */
 	bench->migration.bytes_per_s = 0;
@@ -219,6 +222,36 @@ static void open_userfaultfd(const struct place *place)
 		print_message("mount over /dev/userfaultfd: %s\n", strerror(errno));
 }
 
+static int die(void *data, struct err *err)
+{
+	(void)data;
+	(void)err;
+	abort();
+}
+
+/* Nothing was stored: the next daemon may take the guest back. */
+static void daemon_dies_before_handing_over(struct bench *bench)
+{
+	pid_t child;
+	int status;
+
+	make_disk(&bench->hosts[1]);
+	bench->migration.hand_over = die;
+	wait_at(bench, &bench->hosts[1]);
+	child = fork();
+	if (child == 0) {
+		move(bench, &bench->hosts[0], &(struct err){ 0 });
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	next_daemon(&bench->hosts[0]);
+	assert_true(status_of(&bench->hosts[0]).is_postcopy);
+	assert_int_equal(status_of(&bench->hosts[0]).state, MACHINE_PAUSED);
+	ok(machine_qemu.migrate_cancel(bench->hosts[0].driver, UID, err));
+	expect_untouched(bench);
+}
+
 static void postcopy_ends_it(void **state)
 {
 	struct bench *bench = *state;
@@ -237,6 +270,7 @@ static void postcopy_ends_it(void **state)
 	bench->migration.hand_over = keep_it;
 	expect_failure(bench, -EBUSY, "the change of hands was refused");
 	expect_untouched(bench);
+	daemon_dies_before_handing_over(bench);
 
 	make_disk(&bench->hosts[1]);
 	bench->migration.hand_over = give_to_destination;

@@ -96,8 +96,15 @@ struct delivery {
 static void deliver(void *data)
 {
 	auto_free struct delivery *delivery = data;
+	call_fn *operation = operations[delivery->call->op];
+	struct err err;
 
-	operations[delivery->call->op](delivery->core, delivery->call);
+	if (operation) {
+		operation(delivery->core, delivery->call);
+		return;
+	}
+	err_set(&err, -EOPNOTSUPP, "this host is not in a cluster");
+	answer_err(delivery->call, &err);
 }
 
 void api_call(struct core *core, struct call *call)

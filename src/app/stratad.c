@@ -168,7 +168,7 @@ static int open_http(struct daemon *daemon, struct err *err)
 	auto_free char *staging = below(daemon, "staging"), *certificates = below(daemon, "tls");
 	struct http_params params = {
 		.core = daemon->core, .view = daemon->view, .call = api_call, .socket_path = socket_path, .listen_fd = activated_socket(),
-		.staging = staging, .certificates = certificates, .listen = core_config(daemon->core)->api.listen,
+		.staging = staging, .certificates = certificates, .node_uid = daemon->state.node_uid, .listen = core_config(daemon->core)->api.listen,
 	};
 	char *slash = strrchr(socket_path, '/');
 

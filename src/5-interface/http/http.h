@@ -30,6 +30,7 @@ struct http_params {
 	const char *group;		/* Whose members may use the daemon; null: "strata". Need not exist. */
 	const char *staging;		/* Folder for uploads; exists. */
 	const char *certificates;	/* Folder for CA, keys and certificates; made when first needed. */
+	const char *node_uid;		/* Of this host: whom its certificate names. */
 	const char *listen;		/* "ADDRESS:PORT" for TLS, or null. */
 };
 

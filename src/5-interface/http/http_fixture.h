@@ -30,6 +30,7 @@
 #include "base/str.h"
 
 #define UNUSED_OK __attribute__((unused))
+#define FIXTURE_UID "4b1a8f0e-1111-4a4a-8b8b-000000000001"
 enum { PATIENCE_MS = 20000 };		/* Only reached when a test fails. */
 
 struct core {
@@ -114,6 +115,7 @@ UNUSED_OK static int fixture_setup(void **state)
 	params.socket_path = f->socket_path;
 	params.staging = f->staging;
 	params.certificates = f->certificates;
+	params.node_uid = FIXTURE_UID;
 	if (http_start(&params, &f->http, &err) < 0)
 		fail_msg("%s", err.msg);
 	*state = f;

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "4-service/service.h"
+#include "4-service/cluster/peers.h"
 #include "base/mem.h"
 
 enum { TRIES_MAX = 8 };
@@ -41,6 +41,14 @@ void answer_object(struct call *call, int http_status, const struct kind *kind, 
 void answer_fds(struct call *call, struct call_fds fds)
 {
 	struct call_reply reply = { .http_status = 200, .fds = fds };
+
+	send_reply(call, &reply);
+}
+
+void answer_forward(struct call *call, const char *address, const char *node_uid, const char *node_name)
+{
+	struct call_reply reply = { .fds = CALL_NO_FDS,
+				    .forward = { text_copy(address), text_copy(node_uid), text_copy(node_name) } };
 
 	send_reply(call, &reply);
 }
@@ -304,6 +312,8 @@ void change_commit(struct change *change)
 		    !text_equal(kind_meta(change->old)->name, meta->name))
 			meta->generation++;
 	}
+	if (change->is_leaders)
+		peers_guard(core->peers, change->txn);
 	reserve(change, true);
 	objects_put_claims(change->txn, change->kind, change->old, change->next);
 	objects_put_desired(change->txn, change->kind, change->next);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "4-service/cluster/peers.h"
 #include "4-service/streams.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -99,6 +100,8 @@ static void deliver(void *data)
 	call_fn *operation = operations[delivery->call->op];
 	struct err err;
 
+	if (peers_routes(delivery->core->peers, delivery->call))
+		return;
 	if (operation) {
 		operation(delivery->core, delivery->call);
 		return;
@@ -289,14 +292,11 @@ static void publish_version(struct core *core)
 
 /* ---- Life ---- */
 
-static int read_event(void *data, const struct store_kv *kv, struct err *err)
+static void read_event(void *data, const struct event *event, const char *json, size_t size)
 {
 	struct core *core = data;
-	const char *digits = kv->key + strlen("event/");
 
-	(void)err;
-	view_add_event(core->params.view, strtoll(digits, NULL, 10), kv->value, kv->value_size);
-	return 0;
+	view_add_event(core->params.view, event->id, json, size);
 }
 
 /* What should run takes its room before anything new is admitted. */
@@ -316,16 +316,16 @@ static int open_parts(struct core *core, struct err *err)
 	struct agent_params agent_params = {
 		.loop = params->loop, .work = params->work, .store = params->store,
 		.volume = params->volume, .pools = params->pools, .fabric = params->fabric, .images = params->images, .directory = core->directory,
-		.node = core->node_uid, .boot_id = core->boot_id, .sample_ms = params->sample_ms,
+		.node = core->node_uid, .is_shared = store_is_shared(params->store), .boot_id = core->boot_id, .sample_ms = params->sample_ms,
 	};
-	uint64_t revision;
 	int r;
 
-	r = objects_open(params->store, params->loop, &core->objects, err);
+	r = objects_open(params->store, params->loop, core->node_uid, &core->objects, err);
 	if (r == 0)
 		r = config_load(core, err);
 	if (r < 0)
 		return r;
+	core->peers = peers_new(core);
 	place_all(core);
 	objects_listen(core->objects, object_changed, event_added, core);
 	memcpy(agent_params.machines, params->machines, sizeof(agent_params.machines));
@@ -333,7 +333,7 @@ static int open_parts(struct core *core, struct err *err)
 	agent_params.console_log_bytes = core->config.console.log_size;
 	r = agent_new(&agent_params, &core->agent, err);
 	if (r == 0)
-		r = store_range(params->store, "event/", read_event, core, &revision, err);
+		objects_take_events(core->objects, read_event, core);
 	return r;
 }
 
@@ -437,12 +437,19 @@ static void start_probe(struct core *core, int kind)
 	work_submit(core->params.work, probe_run, probe_done, probe_drop, job);
 }
 
+static void swept(void *data)
+{
+	struct core *core = data;
+
+	peers_join(core->peers);
+}
+
 void core_start(struct core *core)
 {
 	for (int kind = 0; kind < INSTANCE_KIND_COUNT; kind++)
 		start_probe(core, kind);
 	node_announce(core);
-	agent_start(core->agent);
+	agent_start(core->agent, swept, core);
 	network_create_default(core);
 	pool_create_default(core);
 	schedule_start(core);
@@ -454,6 +461,7 @@ void core_free(struct core *core)
 		return;
 	schedule_stop(core);
 	agent_free(core->agent);
+	peers_free(core->peers);
 	objects_close(core->objects);
 	placement_free(core->placement);
 	kind_free(&kinds[KIND_NODE], core->node);

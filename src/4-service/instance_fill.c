@@ -188,7 +188,7 @@ static void make_canonical(struct instance_nic *nic)
 		text_replace(&nic->ipv6, inet_ntop(AF_INET6, &address, text, sizeof(text)));
 }
 
-static int fill_nic(struct core *core, const char *node, struct instance_nic *nic, struct err *err)
+static int fill_nic(struct core *core, struct instance_nic *nic, struct err *err)
 {
 	uint32_t host = FIRST_HOST;
 	struct network *network;
@@ -211,8 +211,17 @@ static int fill_nic(struct core *core, const char *node, struct instance_nic *ni
 		lower_case(nic->mac);
 	else
 		choose_mac(core, network, nic);
-	choose_number(core, node, nic);
 	return 0;
+}
+
+int instance_place(struct core *core, struct instance *instance, struct err *err)
+{
+	auto_free char *before = text_copy(instance->spec.node);
+	int r = placement_admit(core->placement, instance, err);
+
+	for (size_t i = 0; i < instance->spec.nics.count && r == 0 && !text_equal(before, instance->spec.node); i++)
+		choose_number(core, instance->spec.node, field_list_at(&instance->spec.nics, struct instance_nic, i));
+	return r;
 }
 
 int instance_fill(struct core *core, struct instance *instance, struct err *err)
@@ -222,10 +231,10 @@ int instance_fill(struct core *core, struct instance *instance, struct err *err)
 
 	if (r < 0)
 		return err_prefix(err, "spec.pool");
-	r = placement_admit(core->placement, instance, err);
+	r = instance_place(core, instance, err);
 	text_replace(&instance->spec.image_uid, image ? image->meta.uid : NULL);
 	for (size_t i = 0; i < instance->spec.nics.count && r == 0; i++)
-		r = fill_nic(core, instance->spec.node, field_list_at(&instance->spec.nics, struct instance_nic, i), err);
+		r = fill_nic(core, field_list_at(&instance->spec.nics, struct instance_nic, i), err);
 	if (r == 0)
 		r = instance_fill_volumes(core, instance, err);
 	if (r == 0)

@@ -203,6 +203,7 @@ void instance_create(struct core *core, struct call *call)
 		return;
 	}
 	guard_origin(change);
+	change->is_leaders = !upload;		/* What was uploaded is here, whoever leads. */
 	change_commit(change);
 }
 
@@ -262,6 +263,7 @@ void instance_update(struct core *core, struct call *call)
 		return;
 	}
 	count_start(instance, next, json_type(json_path(call->body, "spec.power")) != JSON_ABSENT);
+	change->is_leaders = true;
 	change->event = "changed";
 	change_commit(change);
 }
@@ -334,6 +336,7 @@ void instance_start(struct core *core, struct call *call)
 		change_refuse(change, &err);
 		return;
 	}
+	change->is_leaders = true;
 	commit_if_changed(change, "start");
 }
 
@@ -392,6 +395,7 @@ void instance_restart(struct core *core, struct call *call)
 		change_refuse(change, &err);
 		return;
 	}
+	change->is_leaders = true;
 	commit_if_changed(change, "restart");
 }
 
@@ -499,6 +503,7 @@ void instance_clone(struct core *core, struct call *call)
 		change_refuse(change, &err);
 		return;
 	}
+	change->is_leaders = true;
 	guard_origin(change);
 	change_commit(change);
 }

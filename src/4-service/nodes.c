@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "1-hardware/inventory/inventory.h"
-#include "4-service/service.h"
+#include "4-service/cluster/peers.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -63,6 +63,7 @@ static void publish(struct core *core, struct node *node, const char *folder, co
 	struct json_writer writer = { .out = &json };
 
 	placement_fill_node(core->placement, node);
+	peers_fill_node(core->peers, node);
 	kind_encode(kind, node, &writer, NULL);
 	view_put(core->params.view, folder, name, json.data, json.size);
 }
@@ -73,15 +74,20 @@ void node_publish(struct core *core)
 	publish(core, core->node, "nodes", core->node->meta.name);
 }
 
+static void place(struct core *core, const struct node *node)
+{
+	placement_set_node(core->placement, node, !node->spec.cordoned && peers_is_ready(core->peers, node->meta.uid));
+}
+
 void node_changed(struct core *core, struct node *stored)
 {
 	if (!text_equal(stored->meta.uid, core->node_uid)) {
-		placement_set_node(core->placement, stored);
+		place(core, stored);
 		publish(core, stored, "nodes", stored->meta.name);
 		return;
 	}
 	take_stored(core, stored);
-	placement_set_node(core->placement, core->node);
+	place(core, core->node);
 	node_publish(core);
 }
 
@@ -92,10 +98,10 @@ void node_load(struct core *core)
 
 	if (stored)
 		take_stored(core, stored);
-	placement_set_node(core->placement, core->node);
+	place(core, core->node);
 	for (size_t i = 0; i < all->count; i++)
 		if (all->entries[i].value != stored)
-			placement_set_node(core->placement, all->entries[i].value);
+			place(core, all->entries[i].value);
 }
 
 static void announced(void *data, const struct store_result *result)
@@ -108,12 +114,19 @@ static void announced(void *data, const struct store_result *result)
 void node_announce(struct core *core)
 {
 	struct store_txn *txn = store_txn_new();
+	struct node_status status;
 
 	if (!objects_get(core->objects, KIND_NODE, core->node_uid)) {
 		objects_put_claims(txn, kind, NULL, core->node);
 		objects_put_desired(txn, kind, core->node);
 	}
-	objects_put_status(txn, kind, core->node);
+	status = core->node->status;
+	core->node->status.state = NODE_READY;
+	core->node->status.since = 0;
+	core->node->status.reason = NULL;
+	core->node->status.is_leader = false;	/* None of these is ours to say. */
+	objects_put_status(core->objects, txn, kind, core->node, core->node_uid);
+	core->node->status = status;
 	txn->delay_ms = ANNOUNCE_DELAY_MS;
 	store_submit(core->params.store, txn, announced, NULL);
 }

@@ -151,7 +151,7 @@ static uint32_t add_host(struct placement *placement, const struct node *node)
 	return number;
 }
 
-void placement_set_node(struct placement *placement, const struct node *node)
+void placement_set_node(struct placement *placement, const struct node *node, bool takes_new)
 {
 	uint32_t number = number_of(placement, node->meta.uid);
 	struct err err;
@@ -163,7 +163,7 @@ void placement_set_node(struct placement *placement, const struct node *node)
 	placement->hosts.items[number].cpus = node->status.cpus;
 	placement->hosts.items[number].memory = node->status.memory;
 	update_host(placement, number);
-	if (ledger_cordon(&placement->ledger, number, node->spec.cordoned, &err) < 0)
+	if (ledger_cordon(&placement->ledger, number, !takes_new, &err) < 0)
 		log_line(LOG_ERROR, "%s", err.msg);
 }
 

@@ -20,8 +20,8 @@ struct placement;
 
 struct placement *placement_new(const struct config *config);
 void placement_free(struct placement *placement);
-/* A node is there, or has changed: what it has, its labels, whether it is cordoned. */
-void placement_set_node(struct placement *placement, const struct node *node);
+/* A node is there, or has changed: what it has, its labels, whether it takes new instances. */
+void placement_set_node(struct placement *placement, const struct node *node, bool takes_new);
 /* Fills in what is promised to what runs there. */
 void placement_fill_node(const struct placement *placement, struct node *node);
 /* Settings have changed: everything is entered anew. What had too little room before is counted whole by placement_sync(). */

@@ -30,7 +30,7 @@ static void world_init(struct world *world, int64_t cpus, uint64_t memory)
 	world->config.overcommit.vm = (struct config_ratio){ .cpus = 16, .memory = 1 };
 	world->config.overcommit.container = (struct config_ratio){ .cpus = 64, .memory = 16 };
 	world->placement = placement_new(&world->config);
-	placement_set_node(world->placement, &world->node);
+	placement_set_node(world->placement, &world->node, !world->node.spec.cordoned);
 }
 
 static void world_done(struct world *world)
@@ -218,7 +218,7 @@ static void test_two_nodes_and_what_if_one_were_empty(void **state)
 	assert_int_equal(admit(&world, &small, &err), 0);
 	what_if(&world, "[{\"instance\":\"uid-1\",\"memory\":4294967296,\"text\":\"there is no other node\"},"
 			"{\"instance\":\"uid-2\",\"memory\":1073741824,\"text\":\"there is no other node\"}]");
-	placement_set_node(world.placement, &other);
+	placement_set_node(world.placement, &other, true);
 	what_if(&world, "[{\"instance\":\"uid-2\",\"to\":\"beta\",\"memory\":1073741824},{\"instance\":\"uid-1\",\"memory\":4294967296,"
 			"\"text\":\"none of 2 nodes will do: 1 lacks memory (needs 4GiB, the most free is 3GiB), 1 is cordoned\"}]");
 	placement_explain(world.placement, &small.instance, &writer);

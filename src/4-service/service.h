@@ -14,6 +14,7 @@
 #include "model/volume.h"
 
 struct attach;
+struct peers;
 
 struct core {
 	struct core_params params;
@@ -25,6 +26,7 @@ struct core {
 	struct map published;			/* uid -> the name it is published under. */
 	struct node *node;
 	struct placement *placement;
+	struct peers *peers;
 	bool is_node_stale;			/* Readers are told soon. */
 	struct machine_capabilities capabilities[INSTANCE_KIND_COUNT];
 	bool knows[INSTANCE_KIND_COUNT];	/* ... has been asked. */
@@ -38,6 +40,8 @@ struct core {
 void answer_err(struct call *call, const struct err *err);
 void answer_object(struct call *call, int http_status, const struct kind *kind, const void *object);
 void answer_json(struct call *call, int http_status, struct str *body);
+/* Another node has to answer: the HTTP floor asks it. */
+void answer_forward(struct call *call, const char *address, const char *node_uid, const char *node_name);
 void answer_fds(struct call *call, struct call_fds fds);
 /* The log of an instance, and the way into its console. */
 void answer_log(struct call *call, struct call_fds fds, const char *path, bool has_records);
@@ -52,6 +56,7 @@ struct change {
 	void *next;				/* Null when ... never: a deletion sets meta.deleted_at. */
 	int http_status;
 	const char *event;			/* Type of the event, or null. */
+	bool is_leaders;			/* Made by who leads, and nobody else. */
 	struct store_txn *txn;
 };
 /* 'object' null: creation of a new object with a new uid. */
@@ -99,6 +104,8 @@ call_fn config_update, doctor_run;
 
 /* Fills in what a new instance did not say: node, image uid, addresses, numbers. */
 int instance_fill(struct core *core, struct instance *instance, struct err *err);
+/* Finds a node for it where it has none, or makes sure of the one it has; numbers what is numbered per node. */
+int instance_place(struct core *core, struct instance *instance, struct err *err);
 int instance_fill_volumes(struct core *core, struct instance *instance, struct err *err);
 int instance_check(struct core *core, const struct instance *instance, struct err *err);
 /* Import: unpacks the upload first, then goes on with instance_create. */

@@ -1,7 +1,7 @@
 #include "model/event.h"
 
 FIELD_TABLE(event_table, event, "Something that happened.",
-	FIELD(INT, event, id, .doc = "Rises with each event."),
+	FIELD(INT, event, id, .flags = FIELD_OMIT_EMPTY, .doc = "Rises with each event."),
 	FIELD(TIME, event, at, .doc = "When."),
 	FIELD(STRING, event, kind, .doc = "Kind of the resource."),
 	FIELD(STRING, event, uid, .flags = FIELD_OMIT_EMPTY, .doc = "Its uid."),

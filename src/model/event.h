@@ -7,7 +7,7 @@
 #include "model/field.h"
 
 struct event {
-	int64_t id;			/* Rises; `after=ID` goes on from there. */
+	int64_t id;			/* Rises; `after=ID` goes on from there. From the store's revision: never stored itself. */
 	int64_t at;
 	char *kind;			/* "instance", "image", ... */
 	char *uid, *name;

@@ -48,6 +48,7 @@ struct image_pull {			/* From a registry. */
 
 struct image_spec {
 	int kind;
+	char *node;			/* Filled in: uid of the node that makes it; others copy it from there when they need it. */
 	char *build;			/* "tiny", "debian:12", "debian:13": made here; else null. */
 	struct image_part disk, kernel, initrd;
 	struct image_pull pull;		/* Containers. */

@@ -10,7 +10,7 @@
 #include "base/units.h"
 #include "model/process.h"
 
-enum { VM_MEMORY_MIN = 32 << 20 };
+enum { VM_MEMORY_MIN = 32 << 20, CONSTRAINTS_PER_INSTANCE = 8 };
 
 static const char *const kind_names[] = { "vm", "container", NULL };
 static const char *const power_names[] = { "running", "paused", "stopped", "off", NULL };
@@ -19,6 +19,7 @@ static const char *const boot_names[] = { "auto", "kernel", "bios", "uefi", NULL
 static const char *const restart_names[] = { "no", "on-failure", "always", NULL };
 static const char *const mount_names[] = { "volume", "bind", "tmpfs", NULL };
 static const char *const latency_names[] = { "normal", "interactive", "batch", NULL };
+static const char *const ha_names[] = { "none", "restart", NULL };
 static const char *const health_names[] = { "none", "starting", "healthy", "unhealthy", NULL };
 static const char *const protocol_names[] = { "tcp", "udp", NULL };
 const char *const instance_state_names[] = {
@@ -221,6 +222,27 @@ FIELD_TABLE(container_table, instance_container, "What only containers have.",
 	      .doc = "Its share of the CPU when there is not enough for all; 100 when not given."),
 );
 
+static int label_check(const void *value, struct err *err)
+{
+	const char *text = value, *equal = strchr(text, '=');
+
+	if (!equal || equal == text)
+		return err_set(err, -EINVAL, "'%s' is not KEY=VALUE", shown(text));
+	return 0;
+}
+
+FIELD_TABLE(placement_table, instance_placement, "Where an instance may run.",
+	FIELD(STRING, instance_placement, node, .flags = FIELD_OMIT_EMPTY, .check = name_check, .doc = "Only on this node."),
+	FIELD(STRINGS, instance_placement, labels, .flags = FIELD_OMIT_EMPTY, .max = CONSTRAINTS_PER_INSTANCE, .check = label_check,
+	      .doc = "Labels its node must have: disk=ssd."),
+	FIELD(STRINGS, instance_placement, with, .flags = FIELD_OMIT_EMPTY, .max = CONSTRAINTS_PER_INSTANCE, .check = label_check,
+	      .doc = "An instance with this label runs there already: app=db."),
+	FIELD(STRINGS, instance_placement, without, .flags = FIELD_OMIT_EMPTY, .max = CONSTRAINTS_PER_INSTANCE, .check = label_check,
+	      .doc = "No instance with this label runs there: app=db."),
+	FIELD(STRING, instance_placement, spread, .flags = FIELD_OMIT_EMPTY, .max = 63,
+	      .doc = "Key of a label: instances with the same value of it are spread evenly over the nodes."),
+);
+
 FIELD_TABLE(restore_table, instance_restore, "The last restore that was asked for.",
 	FIELD(STRING, instance_restore, snapshot, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY,
 	      .doc = "uid of the snapshot."),
@@ -239,6 +261,9 @@ FIELD_TABLE(instance_spec_table, instance_spec, "What an instance should be.",
 	      .doc = "Set by clone and import."),
 	FIELD(STRING, instance_spec, node, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY,
 	      .doc = "Node it runs on; chosen by the scheduler."),
+	FIELD(OBJECT, instance_spec, placement, .table = &placement_table, .flags = FIELD_OMIT_EMPTY, .doc = "Where it may run."),
+	FIELD(ENUM, instance_spec, ha, .choices = ha_names, .fallback = "none",
+	      .doc = "restart: when its node is lost it is started on another one; needs all its disks in shared pools."),
 	FIELD(INT, instance_spec, cpus, .flags = FIELD_OMIT_EMPTY, .min = 1, .max = 512,
 	      .doc = "vm: virtual CPUs, 1 when not given. container: how many it may use at most, all of the host's when not given."),
 	FIELD(SIZE, instance_spec, memory, .flags = FIELD_OMIT_EMPTY, .min = 4 << 20, .max = (int64_t)16 << 40, .unit = "bytes",
@@ -300,6 +325,7 @@ FIELD_TABLE(instance_usage_table, instance_usage, "What it uses, sampled every f
 
 FIELD_TABLE(instance_status_table, instance_status, "What an instance is now; written by its node's agent.",
 	FIELD(ENUM, instance_status, state, .choices = instance_state_names, .doc = "What it is doing."),
+	FIELD(STRING, instance_status, node, .flags = FIELD_OMIT_EMPTY, .doc = "uid of the node it is at."),
 	FIELD(STRING, instance_status, reason, .flags = FIELD_OMIT_EMPTY, .doc = "Why, when something is not well."),
 	FIELD(BOOL, instance_status, disk_ready, .flags = FIELD_OMIT_EMPTY, .doc = "Its root disk exists."),
 	FIELD(INT, instance_status, pid, .flags = FIELD_OMIT_EMPTY, .doc = "Process on the node."),

@@ -105,12 +105,24 @@ struct instance_restore {
 	int64_t serial;			/* Raised by each restore asked for. */
 };
 
+/* Where it may run. */
+struct instance_placement {
+	char *node;			/* Name: only there. */
+	struct field_list labels;	/* char *: "key=value" that its node must have. */
+	struct field_list with, without;	/* char *: "key=value" of instances: one such runs there already; none does. */
+	char *spread;			/* Key of a label: instances with the same value of it go evenly over the nodes. */
+};
+
+enum instance_ha { HA_NONE, HA_RESTART };
+
 struct instance_spec {
 	int kind;
 	char *image;			/* Name, as given. */
 	char *image_uid;		/* Filled in. */
 	struct instance_source source;
-	char *node;			/* Filled in by the scheduler. */
+	char *node;			/* Filled in by the scheduler: uid of the node it should be at. */
+	struct instance_placement placement;
+	int ha;				/* What happens when its node is lost. */
 	int64_t cpus;
 	uint64_t memory;
 	uint64_t root_size;		/* 0: as large as the image. */
@@ -150,6 +162,7 @@ struct instance_usage {			/* Kept by the agent in memory, never stored. */
 
 struct instance_status {
 	int state;
+	char *node;			/* uid of the node it is at; null: at none yet. */
 	char *reason;			/* In words; null when all is well. */
 	bool disk_ready;		/* Root disk and files exist. */
 	int64_t pid;

@@ -1,10 +1,46 @@
 #include "model/node.h"
 
+const char *const node_state_names[] = { "joining", "ready", "unreachable", "fenced", "draining", "gone", NULL };
+
+#define TO(state) (1u << NODE_##state)
+static const unsigned moves[NODE_STATE_COUNT] = {
+	[NODE_JOINING] = TO(READY) | TO(UNREACHABLE) | TO(GONE),
+	[NODE_READY] = TO(UNREACHABLE) | TO(DRAINING) | TO(GONE),
+	[NODE_DRAINING] = TO(READY) | TO(UNREACHABLE) | TO(GONE),
+	[NODE_UNREACHABLE] = TO(READY) | TO(DRAINING) | TO(FENCED) | TO(GONE),
+	[NODE_FENCED] = TO(READY) | TO(DRAINING) | TO(GONE),
+	[NODE_GONE] = 0,
+};
+
+bool node_may_move(enum node_state from, enum node_state to)
+{
+	return moves[from] & (1u << to);
+}
+
+FIELD_TABLE(node_member_table, node_member, "What a node is to the others.",
+	FIELD(ENUM, node_member, state, .choices = node_state_names, .doc = "joining, ready, unreachable, fenced, draining or gone."),
+	FIELD(INT, node_member, epoch, .flags = FIELD_OMIT_EMPTY, .doc = "Raised each time it is fenced."),
+	FIELD(TIME, node_member, since, .flags = FIELD_OMIT_EMPTY, .doc = "Since when."),
+	FIELD(STRING, node_member, reason, .flags = FIELD_OMIT_EMPTY, .doc = "Why."),
+);
+
+FIELD_TABLE(node_alive_table, node_alive, "A node that is alive.",
+	FIELD(STRING, node_alive, boot_id, .flags = FIELD_OMIT_EMPTY, .doc = "This boot of the host."),
+	FIELD(INT, node_alive, epoch, .flags = FIELD_OMIT_EMPTY, .doc = "The epoch it knows of."),
+);
+
 FIELD_TABLE(node_spec_table, node_spec, "What a node should do.",
 	FIELD(BOOL, node_spec, cordoned, .flags = FIELD_OMIT_EMPTY, .doc = "It takes no new instances."),
+	FIELD(BOOL, node_spec, draining, .flags = FIELD_OMIT_EMPTY, .doc = "All its instances are to go to other nodes."),
 );
 
 FIELD_TABLE(node_status_table, node_status, "What a node is.",
+	FIELD(ENUM, node_status, state, .choices = node_state_names, .fallback = "ready",
+	      .doc = "joining, ready, unreachable, fenced (none of its instances with ha: restart runs), draining or gone."),
+	FIELD(TIME, node_status, since, .flags = FIELD_OMIT_EMPTY, .doc = "Since when it is in that state."),
+	FIELD(STRING, node_status, reason, .flags = FIELD_OMIT_EMPTY, .doc = "Why."),
+	FIELD(BOOL, node_status, is_leader, .flags = FIELD_OMIT_EMPTY, .doc = "It places instances and looks after nodes that are lost."),
+	FIELD(STRING, node_status, address, .flags = FIELD_OMIT_EMPTY, .doc = "Where its API answers other nodes."),
 	FIELD(STRING, node_status, hostname, .doc = "Name of the host."),
 	FIELD(STRING, node_status, os, .doc = "Operating system."),
 	FIELD(STRING, node_status, kernel, .doc = "Release of its kernel."),

@@ -6,9 +6,36 @@
 
 #include "model/meta.h"
 
-struct node_spec { bool cordoned; /* No new instances. */ };
+struct node_spec {
+	bool cordoned;			/* No new instances. */
+	bool draining;			/* All instances are to go elsewhere. */
+};
+
+/* What a node is to the others; moved by the leader alone, as node_may_move() allows. */
+enum node_state { NODE_JOINING, NODE_READY, NODE_UNREACHABLE, NODE_FENCED, NODE_DRAINING, NODE_GONE, NODE_STATE_COUNT };
+extern const char *const node_state_names[];
+bool node_may_move(enum node_state from, enum node_state to);
+
+/* The note member/<node>. */
+struct node_member {
+	int state;
+	int64_t epoch;			/* Raised each time it is fenced. */
+	int64_t since;			/* Wall ms. */
+	char *reason;
+};
+
+/* The note alive/<node>, which goes with the node's lease. */
+struct node_alive {
+	char *boot_id;
+	int64_t epoch;			/* The one it knows of: what it lost before that is ended there. */
+};
 
 struct node_status {
+	int state;			/* enum node_state, and since when; from its member note, never stored here. */
+	int64_t since;
+	char *reason;
+	bool is_leader;
+	char *address;			/* Where its API answers other nodes: "192.0.2.1:8443". */
 	char *hostname, *os, *kernel, *architecture, *cpu_model, *version /* of Strata */;
 	int64_t cpus;
 	uint64_t memory, memory_free, disk, disk_free;
@@ -29,6 +56,6 @@ struct node {
 	struct node_status status;
 };
 
-extern const struct field_table node_spec_table, node_status_table;
+extern const struct field_table node_spec_table, node_status_table, node_member_table, node_alive_table;
 
 #endif

@@ -22,6 +22,10 @@ FIELD_TABLE(pool_spec_table, pool_spec, "Where a pool is and how it keeps volume
 	FIELD(ENUM, pool_spec, driver, .choices = driver_names, .fallback = "file", .flags = FIELD_FIXED,
 	      .doc = "file: files and folders on any file system; limits of folders need project quotas there. btrfs: folders are subvolumes with "
 		     "limits; snapshots and clones share what is the same."),
+	FIELD(STRING, pool_spec, node, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .max = 63,
+	      .doc = "Node (name when made, uid since) it is on; on every node when absent."),
+	FIELD(BOOL, pool_spec, shared, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY,
+	      .doc = "Every node reaches the same folder at 'source' (NFS, CephFS): what is in it can move without being copied."),
 	FIELD(STRING, pool_spec, source, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .max = 3072, .check = source_check,
 	      .doc = "file: a folder. btrfs: a block device (formatted when blank), a folder on btrfs, or a file that is made. When not given a "
 		     "folder or file below the daemon's state folder is made."),
@@ -39,6 +43,8 @@ FIELD_TABLE(pool_status_table, pool_status, "What a pool is now.",
 
 int pool_spec_check(const struct pool_spec *spec, struct err *err)
 {
+	if (spec->shared && (spec->driver != POOL_FILE || !spec->source))
+		return err_set(err, -EINVAL, "spec.shared: only a folder can be shared: use the driver file and name it as 'source'");
 	if (spec->driver == POOL_FILE && spec->size)
 		return err_set(err, -EINVAL, "spec.size: a pool of files is as large as its file system: leave it out, or use the driver btrfs");
 	if (spec->size && spec->size < UINT64_C(256) << 20)

@@ -10,6 +10,8 @@ enum pool_driver { POOL_FILE, POOL_BTRFS };
 
 struct pool_spec {
 	int driver;
+	char *node;			/* Filled in: uid of the node it is on; null: on every node. */
+	bool shared;			/* Every node reaches the same folder. */
 	char *source;			/* FILE: a folder. BTRFS: a block device, a folder on btrfs, or a file that is made. Null: below
 					 * the state folder. */
 	uint64_t size;			/* BTRFS: of the file that is made. */

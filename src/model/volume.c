@@ -21,6 +21,7 @@ FIELD_TABLE(volume_restore_table, volume_restore, "The last restore that was ask
 FIELD_TABLE(volume_spec_table, volume_spec, "What a volume should be.",
 	FIELD(ENUM, volume_spec, content, .choices = content_names, .fallback = "block", .flags = FIELD_FIXED,
 	      .doc = "block: a disk for machines. filesystem: a folder for containers."),
+	FIELD(STRING, volume_spec, node, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .max = 63, .doc = "Node (name when made, uid since) that has it."),
 	FIELD(STRING, volume_spec, pool, .fallback = "default", .check = name_check, .flags = FIELD_FIXED, .doc = "Pool it is in."),
 	FIELD(STRING, volume_spec, pool_uid, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "That pool's uid."),
 	FIELD(SIZE, volume_spec, size, .flags = FIELD_OMIT_EMPTY, .min = 1 << 20, .max = (int64_t)64 << 40, .unit = "bytes",

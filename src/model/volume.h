@@ -23,6 +23,7 @@ struct volume_restore {
 
 struct volume_spec {
 	int content;
+	char *node;			/* Filled in: uid of the node that has it. */
 	char *pool;			/* Name. */
 	char *pool_uid;			/* Filled in. */
 	uint64_t size;			/* May grow; of a file system its limit, 0: none. */

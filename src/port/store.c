@@ -110,7 +110,8 @@ int store_lease_grant(struct store *store, uint64_t ttl_ms, uint64_t *ret_lease,
 	pthread_mutex_lock(&store->driver_lock);
 	r = store->ops->lease_grant(store->driver, ttl_ms, now_ms, ret_lease, err);
 	pthread_mutex_unlock(&store->driver_lock);
-	if (r == 0)
+	/* A shared store ends its leases by itself. */
+	if (r == 0 && !store_is_shared(store))
 		store_arm_lease_timer(store, now_ms + (int64_t)ttl_ms);
 	return r;
 }
@@ -154,6 +155,11 @@ int store_compact(struct store *store, uint64_t revision, struct err *err)
 	r = store->ops->compact(store->driver, revision, err);
 	pthread_mutex_unlock(&store->driver_lock);
 	return r;
+}
+
+bool store_is_shared(const struct store *store)
+{
+	return store->ops->wait_events != NULL;
 }
 
 uint64_t store_revision(const struct store *store)

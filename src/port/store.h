@@ -138,13 +138,16 @@ int store_watch(struct store *store, const char *prefix, uint64_t after_revision
 		store_watch_fn *fn, void *data, struct err *err);
 
 /* A lease ends 'ttl_ms' after its last renewal and takes its keys with it (as one transaction, watched as deletes).
- * Blocking, quick: durable not later than the next commit. */
+ * Blocking: durable not later than the next commit. Where the store is shared it may take as long as asking does: then
+ * these, and only these, may be called from a worker. */
 int store_lease_grant(struct store *store, uint64_t ttl_ms, uint64_t *ret_lease, struct err *err);
 int store_lease_renew(struct store *store, uint64_t lease, struct err *err);	/* -ENOENT: it has ended. */
 int store_lease_revoke(struct store *store, uint64_t lease, struct err *err);
 
 /* Forgets history up to and including 'revision'; present values stay. Blocking. */
 int store_compact(struct store *store, uint64_t revision, struct err *err);
+/* Do others write to it as well? Then leases are renewed by asking somebody, and may be from a worker. */
+bool store_is_shared(const struct store *store);
 uint64_t store_revision(const struct store *store);	/* Of the last commit delivered to watches. */
 
 /* A consistent copy of the whole store in a new file, taken while in use. Blocking: call from a worker (any thread).

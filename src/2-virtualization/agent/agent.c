@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "2-virtualization/agent/item.h"
+#include "2-virtualization/agent/instance_job.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -29,6 +29,8 @@ static void item_free(struct item *item)
 {
 	if (controllers[item->kind->id]->done)
 		controllers[item->kind->id]->done(item);
+	if (item->last_job)
+		item->last_job->free(item->last_job);
 	loop_remove(item->timer);
 	loop_remove(item->save_timer);
 	field_done(item->kind->status, item->status);
@@ -161,15 +163,29 @@ static void set_busy(struct item *item)
 	item->agent->busy_count++;
 }
 
+/* Gone and idle: what is to be done last, and then it is freed. */
+static void item_end(struct item *item)
+{
+	wake_waiters(item);
+	if (item->last_job) {
+		item->is_leaving = true;
+		item_run(take(item->last_job));
+		return;
+	}
+	item->agent->leaving_count -= item->is_leaving;
+	item_free(item);
+}
+
 static void set_idle(struct item *item)
 {
 	item->is_busy = false;
 	item->agent->busy_count--;
+	if (item->is_gone) {
+		item_end(item);
+		return;
+	}
 	wake_waiters(item);
-	if (item->is_gone)
-		item_free(item);
-	else
-		item_wake(item);
+	item_wake(item);
 }
 
 static void job_run(void *data)
@@ -221,16 +237,37 @@ void item_show(struct item *item)
 	objects_touch(item->agent->params.objects, item->kind, object);
 }
 
+/* The first guard, so that 'failed_guard' 0 says: this node is taken for lost. */
+static void guard_alive(struct store_txn *txn, const struct agent *agent)
+{
+	if (agent->alive_key)
+		store_txn_guard(txn, STORE_UNCHANGED, agent->alive_key, agent->alive_revision);
+}
+
+/* Others may have decided by now what becomes of what was here. */
+static bool may_write(const struct agent *agent)
+{
+	return !agent->params.is_shared || agent->alive_key;
+}
+
+static bool is_news(const struct agent *agent, const struct store_result *result)
+{
+	return result->err.code != -ESTALE || (agent->params.is_shared && result->failed_guard == 0);
+}
+
 /* What item_save and item_save_first write: the object as cached, with the item's own status. */
 static void put_status(struct store_txn *txn, struct item *item, void *object)
 {
 	void *copy = kind_copy(item->kind, object);
 
+	guard_alive(txn, item->agent);
+	if (item->kind->id == KIND_INSTANCE && !item_instance(item)->node)
+		text_replace(&item_instance(item)->node, item->agent->node);
 	field_done(item->kind->status, kind_status(item->kind, copy));
 	field_copy(item->kind->status, item->status, kind_status(item->kind, copy));
 	if (item->kind->id == KIND_INSTANCE)
 		((struct instance *)copy)->status.usage = (struct instance_usage){ 0 };
-	objects_put_status(txn, item->kind, copy);
+	objects_put_status(item->agent->params.objects, txn, item->kind, copy, item->agent->node);
 	/* A status must not come back after its object has been deleted. */
 	auto_free char *key = text_format("desired/%s/%s", item->kind->name, item->uid);
 	store_txn_guard(txn, STORE_EXISTS, key, 0);
@@ -255,7 +292,7 @@ static void save_again(void *data)
 /* The store cannot be written: readers see the truth all the same, and it is written as soon as it can be. */
 static void save_failed(struct item *item, const struct err *err)
 {
-	if (!item->is_unsaved)
+	if (!item->is_unsaved && err->code != -ESTALE)
 		log_line(LOG_ERROR, "%s %s: its state could not be written, trying again: %s", item->kind->name, item->uid, err->msg);
 	item->is_unsaved = true;
 	item_show(item);
@@ -272,7 +309,7 @@ static void saved(void *data, const struct store_result *result)
 		return;
 	if (result->err.code == 0)
 		item->is_unsaved = false;
-	else if (result->err.code != -ESTALE)
+	else if (is_news(item->agent, result))
 		save_failed(item, &result->err);
 }
 
@@ -296,6 +333,10 @@ static void save(struct item *item, uint32_t delay_ms, const char *type, bool is
 
 	if (!object)
 		return;
+	if (!may_write(item->agent)) {
+		save_failed(item, &(struct err){ .code = -ESTALE });
+		return;
+	}
 	txn = store_txn_new();
 	txn->delay_ms = delay_ms;
 	put_status(txn, item, object);
@@ -335,7 +376,7 @@ static void saved_first(void *data, const struct store_result *result)
 		item->is_unsaved = false;
 		if (!item->is_gone)
 			save->next(item);
-	} else if (result->err.code != -ESTALE && !item->is_gone) {
+	} else if (is_news(item->agent, result) && !item->is_gone) {
 		save_failed(item, &result->err);
 		item_fail(item);
 	}
@@ -352,6 +393,11 @@ void item_save_first(struct item *item, void (*next)(struct item *item))
 
 	if (!object)
 		return;
+	if (!may_write(item->agent)) {
+		item_fail(item);
+		item_wake(item);
+		return;
+	}
 	txn = store_txn_new();
 	put_status(txn, item, object);
 	set_busy(item);
@@ -379,10 +425,11 @@ void item_delete(struct item *item, struct store_txn *txn)
 	}
 	if (!txn)
 		txn = store_txn_new();
-	item->is_removed = true;
-	objects_delete(txn, item->kind, meta);
-	objects_put_event(item->agent->params.objects, txn, item->kind, meta, "deleted", false, "%s '%s' is gone",
-			  item->kind->name, meta->name);
+	guard_alive(txn, item->agent);
+	item->is_removed = objects_delete_part(item->agent->params.objects, txn, item->kind, meta, item->agent->node);
+	if (item->is_removed)
+		objects_put_event(item->agent->params.objects, txn, item->kind, meta, "deleted", false, "%s '%s' is gone",
+				  item->kind->name, meta->name);
 	store_submit(item->agent->params.store, txn, deleted, save_new(item, NULL));
 }
 
@@ -396,10 +443,17 @@ static void forget(struct item *item)
 			if (agent->ready.items[i] == item)
 				agent->ready.items[i] = NULL;
 	item->is_gone = true;
-	if (!item->is_busy) {
-		wake_waiters(item);
-		item_free(item);
-	}
+	if (!item->is_busy)
+		item_end(item);
+}
+
+/* An instance is at another node now. */
+static void leave(struct item *item, void *object)
+{
+	if (item->kind->id == KIND_INSTANCE && item->agent->is_swept)
+		item->last_job = instance_leave_job(item, object);
+	item->agent->leaving_count += item->last_job != NULL;
+	forget(item);
 }
 
 static void object_changed(void *data, const struct kind *kind, void *object, enum objects_change change)
@@ -409,11 +463,18 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 
 	if (!controllers[kind->id])
 		return;
-	if (change == OBJECTS_REMOVED) {
-		if (item)
+	if (change == OBJECTS_REMOVED || change == OBJECTS_LEFT) {
+		if (item && change == OBJECTS_LEFT)
+			leave(item, object);
+		else if (item)
 			forget(item);
 		return;
 	}
+	if (change == OBJECTS_OBSERVED && item && kind->id == KIND_INSTANCE)
+		instance_take_over(item, object);
+	/* Who waits for other nodes to give up their parts. */
+	if (change == OBJECTS_OBSERVED && kind_meta(object)->deleted_at && !objects_owner(agent->params.objects, kind, object))
+		item_wake(item);
 	if (change != OBJECTS_DESIRED)
 		return;
 	if (!item) {
@@ -433,16 +494,52 @@ static void adopt_all(struct agent *agent)
 		const struct map *all = objects_all(agent->params.objects, k);
 
 		for (size_t i = 0; i < all->count && controllers[k]; i++)
-			if (!item_get(agent, all->entries[i].key))
+			if (objects_concern(agent->params.objects, &kinds[k], all->entries[i].value, agent->node) && !item_get(agent, all->entries[i].key))
 				item_new(agent, &kinds[k], all->entries[i].value);
 	}
 }
 
-static void swept(struct agent *agent)
+static void begin(struct agent *agent)
 {
 	agent->is_swept = true;
 	for (size_t i = 0; i < agent->items.count; i++)
 		item_wake(agent->items.entries[i].value);
+}
+
+static void swept(struct agent *agent)
+{
+	if (!agent->params.is_shared)
+		begin(agent);
+	if (agent->swept)
+		agent->swept(agent->swept_data);
+}
+
+/* What could not be written while this node was not alive. */
+static void save_all_unsaved(struct agent *agent)
+{
+	for (size_t i = 0; i < agent->items.count; i++) {
+		struct item *item = agent->items.entries[i].value;
+
+		if (item->is_unsaved)
+			item_save(item, NULL, false, "%s", "");
+	}
+}
+
+void agent_set_alive(struct agent *agent, const char *key, uint64_t revision)
+{
+	text_replace(&agent->alive_key, revision ? key : NULL);
+	agent->alive_revision = revision;
+	if (!revision)
+		return;
+	if (agent->is_swept)
+		save_all_unsaved(agent);
+	else
+		begin(agent);
+}
+
+bool agent_is_leaving(const struct agent *agent)
+{
+	return agent->leaving_count > 0;
 }
 
 int agent_new(const struct agent_params *params, struct agent **ret_agent, struct err *err)
@@ -463,13 +560,15 @@ int agent_new(const struct agent_params *params, struct agent **ret_agent, struc
 	agent->consoles = console_hub_new(agent);
 	agent->sampler = sampler_new(agent);
 	adopt_all(agent);
-	objects_listen(params->objects, object_changed, NULL, agent);
+	objects_listen_node(params->objects, agent->node, object_changed, agent);
 	*ret_agent = agent;
 	return 0;
 }
 
-void agent_start(struct agent *agent)
+void agent_start(struct agent *agent, void (*on_swept)(void *data), void *data)
 {
+	agent->swept = on_swept;
+	agent->swept_data = data;
 	sweep_run(agent, swept);
 }
 
@@ -477,6 +576,7 @@ void agent_free(struct agent *agent)
 {
 	if (!agent)
 		return;
+	objects_listen_node(agent->params.objects, agent->node, NULL, NULL);
 	sampler_free(agent->sampler);
 	for (size_t i = 0; i < agent->items.count; i++) {
 		struct item *item = agent->items.entries[i].value;
@@ -492,6 +592,7 @@ void agent_free(struct agent *agent)
 	free(agent->directory);
 	free(agent->node);
 	free(agent->boot_id);
+	free(agent->alive_key);
 	free(agent);
 }
 

@@ -80,7 +80,8 @@ struct agent_params {
 	struct fabric_driver *fabric;
 	const struct image_source *images;
 	const char *directory;		/* The state folder: images/, instances/, staging/ below it. */
-	const char *node;		/* Name. */
+	const char *node;		/* uid */
+	bool is_shared;			/* Other nodes use the store too: nothing is done before agent_set_alive(). */
 	const char *boot_id;
 	uint64_t console_log_bytes;
 	uint32_t sample_ms;		/* Period of usage sampling; 0: never. */
@@ -88,7 +89,15 @@ struct agent_params {
 
 /* 'is_kvm_usable' comes later, from the probe: agent_set_kvm(). */
 int agent_new(const struct agent_params *params, struct agent **ret_agent, struct err *err);
-void agent_start(struct agent *agent);			/* Sweeps, then reconciles everything. */
+/* Sweeps, tells 'swept' (may be null), then reconciles everything: where the store is shared as soon as this node is alive in it. */
+void agent_start(struct agent *agent, void (*swept)(void *data), void *data);
+/*
+ * This node is alive in the shared store: the note 'key' says so since 'revision'. Every status is written under the condition that it
+ * still does, so what was decided before a lease ended cannot undo what others decided after. 0: it is not.
+ */
+void agent_set_alive(struct agent *agent, const char *key, uint64_t revision);
+/* Something of instances that are at other nodes now may still be here. */
+bool agent_is_leaving(const struct agent *agent);
 void agent_free(struct agent *agent);			/* As a crash would: the world stays as it is. */
 void agent_set_capabilities(struct agent *agent, bool is_kvm_usable, bool has_microvm);
 bool agent_is_settled(const struct agent *agent);	/* No item busy or waiting for a worker. */

@@ -143,7 +143,7 @@ static void machine_is_gone(struct item *item)
 
 static bool policy_revives(const struct instance_spec *spec, bool is_failure)
 {
-	return spec->restart == RESTART_ALWAYS || (spec->restart == RESTART_ON_FAILURE && is_failure);
+	return spec->restart == RESTART_ALWAYS || (is_failure && spec->ha == HA_RESTART) || (spec->restart == RESTART_ON_FAILURE && is_failure);
 }
 
 /* The machine has ended though it should run: the restart policy decides. */
@@ -403,7 +403,7 @@ static void deleted(struct item *item, const struct instance_job *job)
 		const struct snapshot *snapshot = objects_get(item->agent->params.objects, KIND_SNAPSHOT, job->snapshots.items[i]);
 
 		if (snapshot)
-			objects_delete(txn, &kinds[KIND_SNAPSHOT], snapshot);
+			objects_delete(item->agent->params.objects, txn, &kinds[KIND_SNAPSHOT], snapshot);
 	}
 	item_delete(item, txn);
 }
@@ -440,6 +440,7 @@ static void succeeded(struct item *item, const struct instance *instance, struct
 		item_save(item, "resized", false, "'%s' has new cpus or memory", instance->meta.name);
 		break;
 	case STEP_DELETE: deleted(item, job); break;
+	case STEP_LEAVE:
 	case STEP_NONE:
 	case STEP_WAIT: break;
 	}
@@ -614,13 +615,31 @@ static void drop_upload(struct item *item)
 	file_remove_tree(folder, &ignored);
 }
 
+/* Where it is; until it is anywhere, where it should be. */
+static bool is_here(struct item *item, const struct instance *instance)
+{
+	const char *at = item_instance(item)->node;
+
+	return text_equal(at ? at : instance->spec.node, item->agent->node);
+}
+
+void instance_take_over(struct item *item, const struct instance *instance)
+{
+	if (is_here(item, instance) || !text_equal(instance->status.node, item->agent->node))
+		return;
+	field_done(item->kind->status, item->status);
+	field_copy(item->kind->status, &instance->status, item->status);
+	item->world = (struct instance_world){ 0 };
+	item_wake(item);
+}
+
 static void reconcile(struct item *item, void *object)
 {
 	const struct instance *instance = object;
 	struct instance_status *status = item->status;
 	struct instance_decision decision;
 
-	if (!text_equal(instance->spec.node, item->agent->node))
+	if (!is_here(item, instance))
 		return;
 	if (item->has_leftovers) {
 		item->has_leftovers = false;

@@ -482,6 +482,18 @@ static int remove_everything(struct instance_job *job, struct err *err)
 	return r;
 }
 
+static int leave(struct instance_job *job, struct err *err)
+{
+	const char *uid = job->instance->meta.uid;
+	int r = job->machine->ops->kill(job->machine, uid, err);
+
+	if (r == 0)
+		r = nics_down(job, err);
+	if (r == 0 && !job->is_disk_shared && job->volume)
+		r = job->volume->ops->remove(job->volume, uid, err);
+	return r < 0 ? r : file_remove_tree(job->folder, err);
+}
+
 /* ---- Live changes ---- */
 
 static int attach(struct instance_job *job, struct err *err)
@@ -529,6 +541,7 @@ static int run_step(struct instance_job *job, struct err *err)
 	case STEP_DETACH: return machine->ops->disk_detach(machine, uid, job->changed.uid, err);
 	case STEP_RESIZE: return resize(job, err);
 	case STEP_DELETE: return remove_everything(job, err);
+	case STEP_LEAVE: return leave(job, err);
 	case STEP_NONE:
 	case STEP_WAIT: break;
 	}

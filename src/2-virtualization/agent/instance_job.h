@@ -41,6 +41,7 @@ struct instance_job {
 	VEC(char *) nameservers, search;	/* Containers: null-terminated. */
 	uint64_t console_log_bytes;
 	char *layers_folder;			/* Containers: the store of oci.h. */
+	bool is_disk_shared;			/* LEAVE: the other node has the same disk. */
 	bool allow_kvm;
 	enum machine_type type;
 	/* Results. */
@@ -60,6 +61,11 @@ const struct image *instance_image(struct item *item, const struct instance *ins
 enum machine_type instance_machine_type(const struct item *item, const struct instance *instance, const struct image *image);
 /* uid of the snapshot whose memory the next start goes on from, or null. The caller frees. */
 char *instance_memory_snapshot(struct item *item, const struct instance *instance);
+
+/* The status was written by others: it says that the instance is here now. */
+void instance_take_over(struct item *item, const struct instance *instance);
+/* Not run yet. See leave.c. */
+struct job *instance_leave_job(struct item *item, const struct instance *instance);
 
 /* ---- In the worker ---- */
 

@@ -28,6 +28,7 @@ enum instance_step {
 	STEP_DETACH,
 	STEP_RESIZE,		/* cpus and memory, live. */
 	STEP_DELETE,
+	STEP_LEAVE,		/* It is at another node now: nothing of it stays here. */
 };
 
 struct instance_world {

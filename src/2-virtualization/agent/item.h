@@ -34,6 +34,8 @@ struct item {
 	bool is_ready;			/* In agent->ready. */
 	bool is_gone;			/* The object was removed; freed when idle. */
 	bool is_unsaved;		/* The last write of status failed. */
+	bool is_leaving;		/* Counted in agent->leaving_count. */
+	struct job *last_job;		/* When it is gone and idle: this, and then it is freed. */
 	struct loop_source *timer;
 	struct loop_source *save_timer;
 	unsigned failures;		/* In a row. */
@@ -75,6 +77,11 @@ struct agent {
 	struct map items;				/* uid -> item. */
 	VEC(struct item *) ready;
 	bool is_turn_posted, is_swept;
+	void (*swept)(void *data);
+	void *swept_data;
+	char *alive_key;				/* Null: not alive. */
+	uint64_t alive_revision;
+	size_t leaving_count;
 	bool is_kvm_usable, has_microvm, knows_capabilities;
 	struct console_hub *consoles;
 	struct sampler *sampler;
@@ -135,7 +142,8 @@ void volume_note_snapshots(struct agent *agent, const char *uid);	/* One was tak
 struct item *pool_to_wait_for(struct agent *agent, const char *pool_uid);
 /* What belongs to no object goes from the pool's volumes. Blocking; 'known' has every uid. Returns how many went. */
 size_t sweep_pool(struct volume_driver *volume, const struct map *known, struct err *err);
-void sweep_note_known(struct agent *agent, struct map *known);
+/* uids of what may have something on this node; in a shared pool of all objects there are. */
+void sweep_note_known(struct agent *agent, bool is_shared, struct map *known);
 
 void sweep_run(struct agent *agent, void (*done)(struct agent *agent));
 

@@ -206,7 +206,7 @@ static void reconcile(struct item *item, void *object)
 		item->pool = NULL;		/* Nobody may use it any more; the job closes it. */
 	}
 	if (job->step == POOL_OPEN)
-		sweep_note_known(agent, &job->known);
+		sweep_note_known(agent, pool->spec.shared, &job->known);
 	item_run(&job->job);
 }
 

@@ -23,7 +23,7 @@ struct sweep {
 	struct volume_driver *volume;
 	struct fabric_driver *fabric;
 	char *directory;
-	struct map known;		/* uid of every object -> itself. */
+	struct map known;		/* uid of every object that may have something on this node -> itself. */
 	struct map kept;		/* Names in staging that an unfinished object needs. */
 	void (*done)(struct agent *agent);
 	size_t removed;
@@ -144,13 +144,17 @@ static void keep_upload(struct sweep *sweep, const char *id)
 	map_put(&sweep->kept, folder, sweep);
 }
 
-void sweep_note_known(struct agent *agent, struct map *known)
+void sweep_note_known(struct agent *agent, bool is_shared, struct map *known)
 {
-	for (enum kind_id k = 0; k < KIND_COUNT; k++) {
-		const struct map *all = objects_all(agent->params.objects, k);
+	struct objects *objects = agent->params.objects;
 
+	for (enum kind_id k = 0; k < KIND_COUNT; k++) {
+		const struct map *all = objects_all(objects, k);
+
+		/* Of an image any node may have a copy. */
 		for (size_t i = 0; i < all->count; i++)
-			map_put(known, all->entries[i].key, agent);
+			if (is_shared || k == KIND_IMAGE || objects_concern(objects, &kinds[k], all->entries[i].value, agent->node))
+				map_put(known, all->entries[i].key, agent);
 	}
 }
 
@@ -158,7 +162,7 @@ static void note_known(struct sweep *sweep)
 {
 	struct agent *agent = sweep->agent;
 
-	sweep_note_known(agent, &sweep->known);
+	sweep_note_known(agent, false, &sweep->known);
 	for (size_t i = 0; i < agent->items.count; i++) {
 		const struct item *item = agent->items.entries[i].value;
 		const struct instance *instance = objects_get(agent->params.objects, KIND_INSTANCE, item->uid);

@@ -126,7 +126,7 @@ static struct store_txn *forget_snapshots(struct item *item)
 		const struct meta *snapshot = all->entries[i].value;
 
 		if (text_equal(snapshot->parent, item->uid))
-			objects_delete(txn, &kinds[KIND_SNAPSHOT], snapshot);
+			objects_delete(item->agent->params.objects, txn, &kinds[KIND_SNAPSHOT], snapshot);
 	}
 	return txn;
 }

@@ -1,41 +1,10 @@
-#include "2-virtualization/objects/objects.h"
+#include "2-virtualization/objects/objects_private.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/limits.h"
 #include "base/mem.h"
-#include "base/vec.h"
-
-struct listener {
-	objects_changed_fn *changed;
-	objects_event_fn *event;
-	void *data;
-};
-
-struct objects {
-	struct store *store;
-	struct loop *loop;
-	struct map all[KIND_COUNT];		/* uid -> object, owned. */
-	struct map names[KIND_COUNT];		/* "<parent>/<name>" -> object. */
-	struct map claims;			/* Key of each claim -> objects. */
-	struct map revisions;			/* uid -> (void *) mod_revision of its desired key. */
-	VEC(struct listener) listeners;
-	int64_t last_event, first_event;
-};
-
-static void notify(struct objects *objects, const struct kind *kind, void *object, enum objects_change change)
-{
-	for (size_t i = 0; i < objects->listeners.count; i++) {
-		struct listener *listener = &objects->listeners.items[i];
-
-		if (listener->changed)
-			listener->changed(listener->data, kind, object, change);
-	}
-}
 
 static char *name_key(const char *parent, const char *name)
 {
@@ -87,7 +56,8 @@ static void remove_object(struct objects *objects, const struct kind *kind, cons
 		return;
 	map_remove(&objects->revisions, uid);
 	unindex_name(objects, kind, object);
-	notify(objects, kind, object, OBJECTS_REMOVED);
+	objects_notify(objects, kind, object, OBJECTS_REMOVED, NULL);
+	parts_forget(objects, uid);
 	kind_free(kind, object);
 }
 
@@ -137,60 +107,80 @@ static int take_observed(struct objects *objects, const struct kind *kind, const
 	return 0;
 }
 
-static int take_event(struct objects *objects, const struct store_kv *kv, const struct json *json, struct err *err)
+/* Of what every node has a part of, only this node's own is shown. */
+static bool is_other_part(struct objects *objects, const char *rest, char uid[NODE_NAME_SIZE], bool is_there)
 {
-	struct event event = { 0 };
-	int r = field_decode(&event_table, json, FIELD_STORED, "event", &event, err);
+	const char *node;
 
-	if (r == 0) {
-		objects->last_event = event.id > objects->last_event ? event.id : objects->last_event;
-		if (!objects->first_event)
-			objects->first_event = event.id;
-		for (size_t i = 0; i < objects->listeners.count; i++) {
-			struct listener *listener = &objects->listeners.items[i];
-
-			if (listener->event)
-				listener->event(listener->data, &event, kv->value, kv->value_size);
-		}
+	if (!parts_is_key_of_everyone(rest, uid, &node)) {
+		snprintf(uid, NODE_NAME_SIZE, "%s", rest);
+		return false;
 	}
-	field_done(&event_table, &event);
+	parts_note(objects, uid, node, is_there);
+	return !text_equal(node, objects->node);
+}
+
+static int take_object(struct objects *objects, const struct store_kv *kv, bool is_starting, struct err *err)
+{
+	auto_json struct json *json = NULL;
+	struct concern before = { 0 };
+	char uid[NODE_NAME_SIZE];
+	const struct kind *kind;
+	const char *rest;
+	bool is_desired, is_known;
+	void *object;
+	int r;
+
+	kind = split_key(kv->key, &rest, &is_desired);
+	if (!kind || is_other_part(objects, rest, uid, true))
+		return 0;
+	object = map_get(&objects->all[kind->id], uid);
+	if (!object && !is_desired && is_starting && !text_equal(rest, uid))
+		map_put(&objects->orphans, kv->key, objects);
+	is_known = object != NULL;
+	if (is_known && !is_starting)
+		concern_of(objects, kind, object, &before);
+	r = json_parse(kv->value, kv->value_size, &json, err);
+	if (r < 0)
+		return err_prefix(err, "%s", kv->key);
+	r = is_desired ? take_desired(objects, kind, uid, kv, json, err) : take_observed(objects, kind, uid, kv, json, err);
+	object = map_get(&objects->all[kind->id], uid);
+	if (r == 0 && !is_starting && object)
+		objects_notify(objects, kind, object, is_desired ? OBJECTS_DESIRED : OBJECTS_OBSERVED, is_known ? &before : NULL);
 	return r;
 }
 
 static int take_kv(struct objects *objects, const struct store_kv *kv, bool is_starting, struct err *err)
 {
-	auto_json struct json *json = NULL;
-	const struct kind *kind;
-	const char *uid;
-	bool is_desired, is_event = text_starts_with(kv->key, "event/");
-	int r;
-
+	if (text_starts_with(kv->key, "event/"))
+		return is_starting ? events_load(objects, kv) : events_take(objects, kv, err);
 	if (text_starts_with(kv->key, "claim/"))
 		map_put(&objects->claims, kv->key, objects);
-	kind = split_key(kv->key, &uid, &is_desired);
-	if (!kind && !is_event)
-		return 0;
-	r = json_parse(kv->value, kv->value_size, &json, err);
-	if (r < 0)
-		return err_prefix(err, "%s", kv->key);
-	if (is_event)
-		return take_event(objects, kv, json, err);
-	r = is_desired ? take_desired(objects, kind, uid, kv, json, err) : take_observed(objects, kind, uid, kv, json, err);
-	if (r == 0 && !is_starting) {
-		void *object = map_get(&objects->all[kind->id], uid);
+	else if (notes_is_key(kv->key))
+		notes_take(objects, kv, is_starting);
+	else
+		return take_object(objects, kv, is_starting, err);
+	return 0;
+}
 
-		if (object)
-			notify(objects, kind, object, is_desired ? OBJECTS_DESIRED : OBJECTS_OBSERVED);
-	}
-	return r;
+/* A part of another node has gone: who waits for it may look again. */
+static void part_gone(struct objects *objects, const struct kind *kind, const char *rest)
+{
+	char uid[NODE_NAME_SIZE];
+	void *object;
+
+	is_other_part(objects, rest, uid, false);
+	object = text_equal(rest, uid) ? NULL : map_get(&objects->all[kind->id], uid);
+	if (object)
+		objects_notify(objects, kind, object, OBJECTS_OBSERVED, NULL);
 }
 
 static void store_changed(void *data, const struct store_event *event)
 {
 	struct objects *objects = data;
+	const char *key = event->kv.key, *rest;
 	struct err err = { 0 };
 	const struct kind *kind;
-	const char *uid;
 	bool is_desired;
 
 	if (!event->is_delete) {
@@ -198,11 +188,15 @@ static void store_changed(void *data, const struct store_event *event)
 		take_kv(objects, &event->kv, false, &err);
 		return;
 	}
-	if (text_starts_with(event->kv.key, "claim/"))
-		map_remove(&objects->claims, event->kv.key);
-	kind = split_key(event->kv.key, &uid, &is_desired);
-	if (kind && is_desired)
-		remove_object(objects, kind, uid);
+	kind = split_key(key, &rest, &is_desired);
+	if (text_starts_with(key, "claim/"))
+		map_remove(&objects->claims, key);
+	else if (kind && is_desired)
+		remove_object(objects, kind, rest);
+	else if (kind)
+		part_gone(objects, kind, rest);
+	else if (notes_is_key(key))
+		notes_remove(objects, key);
 }
 
 static int load_kv(void *data, const struct store_kv *kv, struct err *err)
@@ -210,16 +204,15 @@ static int load_kv(void *data, const struct store_kv *kv, struct err *err)
 	return take_kv(data, kv, true, err);
 }
 
-int objects_open(struct store *store, struct loop *loop, struct objects **ret_objects, struct err *err)
+int objects_open(struct store *store, struct loop *loop, const char *node, struct objects **ret_objects, struct err *err)
 {
-	static const char *const prefixes[] = { "claim/", "desired/", "observed/", "event/" };
 	struct objects *objects = alloc(sizeof(*objects));
 	uint64_t revision = 0;
-	int r = 0;
+	int r;
 
-	*objects = (struct objects){ .store = store, .loop = loop };
-	for (size_t i = 0; i < ARRAY_COUNT(prefixes) && r == 0; i++)
-		r = store_range(store, prefixes[i], load_kv, objects, &revision, err);
+	/* All at one revision, in the order of keys: "desired/" comes before "observed/". */
+	*objects = (struct objects){ .store = store, .loop = loop, .node = text_copy(node) };
+	r = store_range(store, "", load_kv, objects, &revision, err);
 	if (r == 0)
 		r = store_watch(store, "", revision, store_changed, objects, err);
 	if (r < 0) {
@@ -240,15 +233,37 @@ void objects_close(struct objects *objects)
 		map_done(&objects->all[k]);
 		map_done(&objects->names[k]);
 	}
+	while (objects->parts.count)
+		parts_forget(objects, objects->parts.entries[objects->parts.count - 1].key);
+	map_done(&objects->parts);
+	map_done(&objects->orphans);
 	map_done(&objects->claims);
 	map_done(&objects->revisions);
 	vec_done(&objects->listeners);
+	for (size_t i = 0; i < objects->node_listeners.count; i++)
+		free(objects->node_listeners.entries[i].value);
+	map_done(&objects->node_listeners);
+	notes_done(objects);
+	events_done(objects);
+	free(objects->node);
 	free(objects);
 }
 
 void objects_listen(struct objects *objects, objects_changed_fn *changed, objects_event_fn *event, void *data)
 {
 	*vec_push(&objects->listeners) = (struct listener){ changed, event, data };
+}
+
+void objects_listen_node(struct objects *objects, const char *node, objects_changed_fn *changed, void *data)
+{
+	struct listener *listener = changed ? alloc(sizeof(*listener)) : NULL;
+
+	if (!changed) {
+		free(map_remove(&objects->node_listeners, node));
+		return;
+	}
+	*listener = (struct listener){ .changed = changed, .data = data };
+	free(map_put(&objects->node_listeners, node, listener));
 }
 
 void *objects_get(struct objects *objects, enum kind_id kind, const char *uid)
@@ -273,116 +288,7 @@ const struct map *objects_all(struct objects *objects, enum kind_id kind)
 
 void objects_touch(struct objects *objects, const struct kind *kind, void *object)
 {
-	notify(objects, kind, object, OBJECTS_TOUCHED);
-}
-
-void objects_guard(struct objects *objects, struct store_txn *txn, const struct kind *kind, const char *uid)
-{
-	auto_free char *key = text_format("desired/%s/%s", kind->name, uid);
-
-	store_txn_guard(txn, STORE_UNCHANGED, key, (uint64_t)(uintptr_t)map_get(&objects->revisions, uid));
-}
-
-void objects_put_desired(struct store_txn *txn, const struct kind *kind, const void *object)
-{
-	const struct meta *meta = object;
-	auto_free char *key = text_format("desired/%s/%s", kind->name, meta->uid);
-	auto_str struct str text = { 0 };
-	struct json_writer writer = { .out = &text };
-	struct meta stored = *meta;
-
-	stored.revision = 0;			/* The store itself says it. */
-	json_write_object(&writer, NULL);
-	field_encode(&meta_table, &stored, &writer, "meta");
-	field_encode(kind->spec, (const char *)object + kind->spec_offset, &writer, "spec");
-	json_write_end_object(&writer);
-	store_txn_put(txn, key, text.data, text.size, 0);
-}
-
-void objects_put_status(struct store_txn *txn, const struct kind *kind, const void *object)
-{
-	const struct meta *meta = object;
-	auto_free char *key = text_format("observed/%s/%s", kind->name, meta->uid);
-	auto_str struct str text = { 0 };
-	struct json_writer writer = { .out = &text };
-
-	field_encode(kind->status, (const char *)object + kind->status_offset, &writer, NULL);
-	store_txn_put(txn, key, text.data, text.size, 0);
-}
-
-void objects_put_claims(struct store_txn *txn, const struct kind *kind, const void *old, const void *next)
-{
-	struct claims before = { 0 }, after = { 0 };
-	const struct meta *meta = next;
-
-	if (old)
-		claims_of(kind, old, &before);
-	if (next)
-		claims_of(kind, next, &after);
-	for (size_t i = 0; i < after.items.count; i++) {
-		const char *key = after.items.items[i].key;
-
-		if (claims_have(&before, key))
-			continue;
-		store_txn_guard(txn, STORE_ABSENT, key, 0);
-		store_txn_put(txn, key, meta->uid, strlen(meta->uid), 0);
-	}
-	for (size_t i = 0; i < before.items.count; i++)
-		if (!claims_have(&after, before.items.items[i].key))
-			store_txn_delete(txn, before.items.items[i].key);
-	claims_done(&before);
-	claims_done(&after);
-}
-
-void objects_delete(struct store_txn *txn, const struct kind *kind, const void *object)
-{
-	const struct meta *meta = object;
-	auto_free char *desired = text_format("desired/%s/%s", kind->name, meta->uid);
-	auto_free char *observed = text_format("observed/%s/%s", kind->name, meta->uid);
-
-	store_txn_delete(txn, desired);
-	store_txn_delete(txn, observed);
-	objects_put_claims(txn, kind, object, NULL);
-}
-
-void objects_put_event(struct objects *objects, struct store_txn *txn, const struct kind *kind, const struct meta *meta,
-		       const char *type, bool is_warning, const char *format, ...)
-{
-	char text[400], key[64];
-	struct event event = {
-		.id = ++objects->last_event, .at = loop_wall_ms(objects->loop), .kind = (char *)kind->name,
-		.uid = meta->uid, .name = meta->name, .type = (char *)type, .text = text, .is_warning = is_warning,
-	};
-	auto_str struct str json = { 0 };
-	struct json_writer writer = { .out = &json };
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	field_encode(&event_table, &event, &writer, NULL);
-	snprintf(key, sizeof(key), "event/%020" PRId64, event.id);
-	store_txn_put(txn, key, json.data, json.size, 0);
-
-	if (objects->first_event && event.id - objects->first_event >= LIMIT_EVENTS_KEPT) {
-		snprintf(key, sizeof(key), "event/%020" PRId64, objects->first_event++);
-		store_txn_delete(txn, key);
-	}
-}
-
-const char *objects_claim_text(const struct kind *kind, const void *object, const char *key, char *buffer, size_t buffer_size)
-{
-	const char *text = NULL;
-	struct claims claims;
-
-	claims_of(kind, object, &claims);
-	for (size_t i = 0; i < claims.items.count; i++)
-		if (text_equal(claims.items.items[i].key, key)) {
-			snprintf(buffer, buffer_size, "%s", claims.items.items[i].what);
-			text = buffer;
-		}
-	claims_done(&claims);
-	return text;
+	objects_notify(objects, kind, object, OBJECTS_TOUCHED, NULL);
 }
 
 bool objects_is_claimed(struct objects *objects, const char *key)

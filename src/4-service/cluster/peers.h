@@ -1,0 +1,64 @@
+/*
+ * peers.h - this node among others that use the same store: its lease, who leads, what becomes of nodes that are lost.
+ *
+ * docs/decisions/0017-peers.md has the keys and the rules. Where the store is this host's alone there is nothing of it: the
+ * node leads, always, and no key is written.
+ *
+ * Threads: the loop's.
+ */
+#ifndef SERVICE_PEERS_H
+#define SERVICE_PEERS_H
+
+#include "4-service/service.h"
+
+enum { PEERS_LEASE_MS = 5000, PEERS_RENEW_MS = 1000, PEERS_FENCE_GRACE_MS = 3000, PEERS_TICK_MS = 500, PEERS_WAIT_MS = 10000 };
+
+struct peers *peers_new(struct core *core);
+void peers_free(struct peers *peers);		/* Null is fine. */
+/* Nothing is left here of what others took over: the node may say that it is alive. */
+void peers_join(struct peers *peers);
+
+bool peers_is_leader(const struct peers *peers);
+/* uid of the node that leads; null: none at the moment. */
+const char *peers_leader(const struct peers *peers);
+/* Only who leads, and has not been followed by another, may do what 'txn' does. */
+void peers_guard(const struct peers *peers, struct store_txn *txn);
+
+/* What the node is to the others; where there are no others it is ready. node_member_table owns the texts. */
+void peers_member(const struct peers *peers, const char *node, struct node_member *ret_member);
+/* May it be given instances? */
+bool peers_is_ready(const struct peers *peers, const char *node);
+/* Fills in the volatile part of the status. */
+void peers_fill_node(const struct peers *peers, struct node *node);
+
+/* Has the call to be answered by another node, or to wait until there is one that may? Then it has been dealt with. */
+bool peers_routes(struct peers *peers, struct call *call);
+
+/* ---- Between the files of this folder ---- */
+
+struct lost { char *node; uint64_t since_ms; };
+
+struct peers {
+	struct core *core;
+	uint64_t lease;			/* 0: none. */
+	uint64_t leader_revision;	/* Of the key "leader" when it is ours; 0: it is not. */
+	int64_t epoch;			/* That is in our alive key. */
+	bool is_alive, is_asking, is_standing;	/* A call about the lease, or about leading, is under way. */
+	uint64_t renewed_ms;		/* When the last renewal that succeeded was sent. */
+	struct loop_source *renew_timer, *tick_timer, *wait_timer;
+	VEC(struct lost) lost;		/* Of the leader: nodes whose lease has ended, and since when it knows. */
+	VEC(struct call *) waiting;	/* For a leader. */
+};
+
+/* leader.c */
+void leader_stand(struct peers *peers);		/* If nobody leads. */
+void leader_note_changed(struct peers *peers);
+void leader_tick(struct peers *peers);
+void leader_done(struct peers *peers);
+/* heal.c: instances of the node that is fenced go elsewhere. */
+void heal_node(struct peers *peers, const char *node);
+/* route.c */
+void route_leader_changed(struct peers *peers);
+void route_done(struct peers *peers);
+
+#endif

@@ -88,6 +88,33 @@ void cluster_access_done(struct cluster_access *access)
 	pki_paths_done(&access->paths);
 }
 
+int cluster_place_init(const char *directory, const char *node_uid, const char *cgroup, const char *listen, struct cluster_place *place,
+		       struct err *err)
+{
+	auto_free char *folder = text_format("%s/tls", directory), *unused = NULL;
+	int r;
+
+	*place = (struct cluster_place){ 0 };
+	r = cluster_address_parse(listen, &place->address, &unused, err);
+	if (r < 0)
+		return r;
+	place->paths = pki_paths(folder);
+	place->directory = text_format("%s/etcd", directory);
+	place->params = (struct member_params){
+		.directory = place->directory, .cgroup = cgroup, .name = node_uid, .address = place->address,
+		.ca = place->paths.ca, .certificate = place->paths.certificate, .key = place->paths.key,
+	};
+	return 0;
+}
+
+void cluster_place_done(struct cluster_place *place)
+{
+	pki_paths_done(&place->paths);
+	free(place->address);
+	free(place->directory);
+	*place = (struct cluster_place){ 0 };
+}
+
 /* ---- Addresses ---- */
 
 /* "[::1]:8443" -> "::1", "8443" (or null). */

@@ -26,6 +26,16 @@ struct cluster_access {
 void cluster_access_init(const char *directory, const struct cluster_settings *settings, const char *writer, struct cluster_access *access);
 void cluster_access_done(struct cluster_access *access);
 
+/* The member of etcd on this host: where it is, and where it listens. */
+struct cluster_place {
+	struct pki_paths paths;
+	char *address, *directory;
+	struct member_params params;
+};
+int cluster_place_init(const char *directory, const char *node_uid, const char *cgroup, const char *listen, struct cluster_place *place,
+		       struct err *err);
+void cluster_place_done(struct cluster_place *place);		/* Also { 0 }. */
+
 /* "192.0.2.1", "192.0.2.1:8443", "[2001:db8::1]:8443" -> numeric address, and ADDRESS:PORT. */
 int cluster_address_parse(const char *text, char **ret_address, char **ret_listen, struct err *err);
 /* The address of this host towards 'remote' ("192.0.2.2:8443"), or with null towards everything. */

@@ -1,4 +1,4 @@
-#include "4-service/cluster/plan.h"
+#include "4-service/cluster/roster.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,26 +13,26 @@
 static void check(const char *hosts_text, const char *present_text, const char *expected)
 {
 	auto_free char *hosts_copy = text_copy(hosts_text), *present_copy = text_copy(present_text);
-	struct plan_host hosts[8] = { 0 };
-	struct plan present = { 0 }, plan;
+	struct roster_host hosts[8] = { 0 };
+	struct roster present = { 0 }, roster;
 	auto_str struct str text = { 0 };
 	char *rest = hosts_copy, *word;
 	size_t count = 0;
 
 	while ((word = strsep(&rest, " ")) && *word) {
-		hosts[count] = (struct plan_host){ .uid = word, .created_at = (int64_t)count, .is_up = !strchr(word, '!') };
+		hosts[count] = (struct roster_host){ .uid = word, .created_at = (int64_t)count, .is_up = !strchr(word, '!') };
 		word[strcspn(word, "!")] = '\0';
 		count++;
 	}
 	rest = present_copy;
 	while ((word = strsep(&rest, " ")) && *word)
-		plan_add(&present, word);
-	plan_make(hosts, count, &present, &plan);
-	for (size_t i = 0; i < plan.uids.count; i++)
-		str_printf(&text, "%s%s", i ? " " : "", plan.uids.items[i]);
+		roster_add(&present, word);
+	roster_make(hosts, count, &present, &roster);
+	for (size_t i = 0; i < roster.uids.count; i++)
+		str_printf(&text, "%s%s", i ? " " : "", roster.uids.items[i]);
 	assert_string_equal(str_text(&text), expected);
-	plan_done(&present);
-	plan_done(&plan);
+	roster_done(&present);
+	roster_done(&roster);
 }
 
 static void test_one_or_three(void **state)
@@ -67,17 +67,17 @@ static void test_who_is_removed_is_replaced(void **state)
 
 static void test_order_does_not_matter(void **state)
 {
-	struct plan a = { 0 }, b = { 0 };
+	struct roster a = { 0 }, b = { 0 };
 
 	(void)state;
-	plan_add(&a, "x");
-	plan_add(&a, "y");
-	plan_add(&b, "y");
-	assert_false(plan_equal(&a, &b));
-	plan_add(&b, "x");
-	assert_true(plan_equal(&a, &b));
-	plan_done(&a);
-	plan_done(&b);
+	roster_add(&a, "x");
+	roster_add(&a, "y");
+	roster_add(&b, "y");
+	assert_false(roster_equal(&a, &b));
+	roster_add(&b, "x");
+	assert_true(roster_equal(&a, &b));
+	roster_done(&a);
+	roster_done(&b);
 }
 
 int main(void)

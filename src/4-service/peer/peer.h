@@ -7,7 +7,7 @@
  * Errors:  -EHOSTUNREACH "node cannot be reached ...", -ETIMEDOUT, -ECANCELED, -EACCES: it is not who it should be, -EPROTO: its
  *          answer is no HTTP or too large; and what the answer itself says (err_from_http_status() with its message).
  * Memory:  everything in the request is borrowed.
- * Threads: any; for workers and the command, since it blocks.
+ * Threads: any; for workers and the command, since it blocks. SIGPIPE must be ignored.
  */
 #ifndef PEER_H
 #define PEER_H

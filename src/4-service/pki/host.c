@@ -126,7 +126,7 @@ static int renew_host(const struct authority *authority, const struct pki_paths 
 	return r < 0 ? r : certificate_save(paths->certificate, certificate, err);
 }
 
-int pki_prepare_host(const char *folder, const struct pki_host *host, struct pki_paths *ret_paths, struct err *err)
+int pki_prepare_host(const char *folder, const struct pki_host *host, struct err *err)
 {
 	auto_authority struct authority authority = { 0 };
 	auto_paths struct pki_paths paths = pki_paths(folder);
@@ -138,14 +138,8 @@ int pki_prepare_host(const char *folder, const struct pki_host *host, struct pki
 		r = authority_get(folder, &authority, err);
 	/* Without the CA's key what is there may still be good. */
 	if ((r == 0 || r == -ENOKEY) && has_fit_certificate(authority.certificate, &paths, host, also))
-		r = 0;
-	else if (r == 0)
-		r = renew_host(&authority, &paths, host, also, err);
-	if (r < 0)
-		return r;
-	*ret_paths = paths;
-	paths = (struct pki_paths){ 0 };
-	return 0;
+		return 0;
+	return r < 0 ? r : renew_host(&authority, &paths, host, also, err);
 }
 
 int pki_days_left(const char *folder, int *ret_days, struct err *err)

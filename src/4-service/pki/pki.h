@@ -62,8 +62,8 @@ void pki_ca_done(struct pki_ca *ca);
  * Makes sure that this host has a certificate of its CA for this uid, these names and addresses, "localhost" and the
  * name the kernel knows, which lasts PKI_RENEW_DAYS; the CA too.  -ENOKEY: it must be made anew, and the CA's key is elsewhere.
  */
-int pki_prepare_host(const char *folder, const struct pki_host *host, struct pki_paths *ret_paths, struct err *err);
-struct pki_paths pki_paths(const char *folder);
+int pki_prepare_host(const char *folder, const struct pki_host *host, struct err *err);
+struct pki_paths pki_paths(const char *folder);	/* Of the host's certificate and its CA. */
 void pki_paths_done(struct pki_paths *paths);
 int pki_days_left(const char *folder, int *ret_days, struct err *err);	/* Of the host's certificate; 0: it has ended. */
 

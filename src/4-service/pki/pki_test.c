@@ -61,9 +61,9 @@ static X509 *parse(const struct str *pem)
 
 static void prepare(const char *folder, const struct pki_host *host, struct str *ret_certificate)
 {
-	auto_paths struct pki_paths paths = { 0 };
+	auto_paths struct pki_paths paths = pki_paths(folder);
 
-	OK(pki_prepare_host, folder, host, &paths);
+	OK(pki_prepare_host, folder, host);
 	read_file(paths.certificate, ret_certificate);
 }
 
@@ -300,7 +300,7 @@ static void test_joining(void **state)
 static void test_renewal_without_the_key_of_the_ca(void **state)
 {
 	auto_free char *a = text_format("%s/a", (char *)*state), *b = text_format("%s/b", (char *)*state);
-	auto_paths struct pki_paths paths = { 0 };
+	auto_paths struct pki_paths paths = pki_paths(b);
 	auto_str struct str first = { 0 }, second = { 0 }, used = { 0 };
 	const struct pki_host named = { .uid = UID_B, .name = "b" };
 	struct pki_user user = { 0 };
@@ -317,10 +317,9 @@ static void test_renewal_without_the_key_of_the_ca(void **state)
 	/* It is not good enough: the machine's own name is missing. */
 	assert_int_equal(gethostname(name, sizeof(name) - 1), 0);
 	if (strcmp(name, "b") != 0)
-		assert_int_equal(pki_prepare_host(b, &named, &paths, &err), -ENOKEY);
+		assert_int_equal(pki_prepare_host(b, &named, &err), -ENOKEY);
 	join(a, b, false, &second);
 	assert_string_not_equal(first.data, second.data);
-	paths = pki_paths(b);
 	read_file(paths.certificate, &used);
 	assert_string_equal(used.data, second.data);
 }

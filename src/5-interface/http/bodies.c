@@ -1,5 +1,6 @@
 #include "5-interface/http/bodies.h"
 
+#include "4-service/pki/pki.h"
 #include "model/meta.h"
 
 FIELD_TABLE(body_delete_table, body_delete, "How to delete.",
@@ -65,6 +66,17 @@ FIELD_TABLE(body_receive_table, body_receive, "An incremental backup.",
 FIELD_TABLE(body_certificate_table, body_certificate, "Whom the certificate is for.",
 	FIELD(STRING, body_certificate, name, .flags = FIELD_REQUIRED, .min = 1, .max = 63, .check = name_check,
 	      .doc = "Becomes the certificate's common name."),
+);
+
+FIELD_TABLE(body_join_table, body_join, "A host that asks to join a cluster.",
+	FIELD(STRING, body_join, token_id, .flags = FIELD_REQUIRED, .min = 1, .max = 64, .doc = "Id of its join token."),
+	FIELD(STRING, body_join, secret, .flags = FIELD_REQUIRED, .min = 1, .max = 64, .doc = "Secret of its join token."),
+	FIELD(STRING, body_join, name, .flags = FIELD_REQUIRED, .min = 1, .max = 63, .check = name_check, .doc = "Name of the node."),
+	FIELD(STRING, body_join, uid, .flags = FIELD_REQUIRED, .min = 36, .max = 36, .doc = "Uid of the node."),
+	FIELD(STRING, body_join, csr, .flags = FIELD_REQUIRED, .max = PKI_REQUEST_BYTES_MAX,
+	      .doc = "Request for its certificate (PKCS #10, PEM, EC P-256); names in it are ignored."),
+	FIELD(STRINGS, body_join, addresses, .flags = FIELD_REQUIRED, .min = 1, .max = PKI_ADDRESSES_MAX,
+	      .doc = "Numeric addresses at which the other hosts reach it."),
 );
 
 FIELD_TABLE(body_version_table, body_version, "What answers.",

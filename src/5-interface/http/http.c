@@ -168,7 +168,7 @@ static void on_view_changed(void *data)
 
 /* All that can fail for a reason a person can do something about. */
 static int prepare_tls(const struct http *http, const char *listen_text, struct server_params *ret_params,
-		       struct pki_paths *ret_paths, struct err *err)
+		       struct err *err)
 {
 	struct addrinfo *info = NULL;
 	char address[64];
@@ -183,12 +183,7 @@ static int prepare_tls(const struct http *http, const char *listen_text, struct 
 		return r;
 	r = listen_tcp(info, listen_text, &ret_params->listen_fd, err);
 	freeaddrinfo(info);
-	if (r == 0)
-		r = pki_prepare_host(http->params.certificates, &host, ret_paths, err);
-	ret_params->certificate_file = ret_paths->certificate;
-	ret_params->key_file = ret_paths->key;
-	ret_params->ca_file = ret_paths->ca;
-	return r;
+	return r < 0 ? r : pki_prepare_host(http->params.certificates, &host, err);
 }
 
 static void set_tls_server(struct http *http, struct server *server)
@@ -210,7 +205,6 @@ static void stop_tls(struct http *http)
 int http_set_listen(struct http *http, const char *listen_text, struct err *err)
 {
 	struct server_params params = { .listen_fd = -1 };
-	struct pki_paths paths = { 0 };
 	struct server *server;
 	int r = 0;
 
@@ -219,7 +213,7 @@ int http_set_listen(struct http *http, const char *listen_text, struct err *err)
 	if (text_equal(listen_text, http->listen))
 		return 0;
 	if (listen_text)
-		r = prepare_tls(http, listen_text, &params, &paths, err);
+		r = prepare_tls(http, listen_text, &params, err);
 	if (r == 0)	/* One after the other: two contexts with TLS at a time confuse libwebsockets' statics. */
 		stop_tls(http);
 	if (r == 0 && listen_text)
@@ -230,7 +224,6 @@ int http_set_listen(struct http *http, const char *listen_text, struct err *err)
 	} else if (params.listen_fd >= 0) {
 		close(params.listen_fd);
 	}
-	pki_paths_done(&paths);
 	return r;
 }
 

@@ -658,12 +658,14 @@ static void test_a_size_that_comes_before_the_program(void **state)
 	send_frame(fd, BINARY, "\3\0\x18\0\x50", 5);
 	send_frame(fd, BINARY, "\3\0\x19\0\x51", 5);
 	send_frame(fd, PING, "x", 1);
-	assert_int_equal(read_frame(fd, &answer), PONG);	/* So they have been read. */
 	resize = make_pipe(&fds.resize, true);
 	reply_with_fds(call, &fds, NULL);
-	assert_int_equal(read(resize, size, sizeof(size)), 4);
-	assert_int_equal(size[0], 25);
-	assert_int_equal(size[1], 81);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(read(resize, size, sizeof(size)), 4);
+		assert_int_equal(size[0], 24 + i);
+		assert_int_equal(size[1], 80 + i);
+	}
+	assert_int_equal(read_frame(fd, &answer), PONG);
 	close(fd);
 	close(resize);
 }

@@ -114,6 +114,12 @@ static struct json *issue(const struct fixture *f, const char *name)
 
 static void test_who_may(void **state)
 {
+	static const char *const requests[] = {
+		ONCE("GET /v1/version") "\r\n", ONCE("GET /v1/nothing") "\r\n", ONCE("GET /v1/openapi.json") "\r\n",
+		ONCE("GET /v1/cluster/join") "\r\n", ONCE("POST /v1/instances/web/start") "Content-Length: 0\r\n\r\n",
+		ONCE("POST /v1/certificates") "Content-Length: 14\r\n\r\n{\"name\":\"eve\"}",
+		ONCE("GET /v1/instances/web/console") "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n\r\n",
+	};
 	struct fixture *f = *state;
 	auto_json struct json *alice = issue(f, "alice");
 	auto_str struct str text = { 0 };
@@ -134,9 +140,15 @@ static void test_who_may(void **state)
 	assert_int_equal(ask(&remote, ONCE("POST /v1/certificates") "Content-Length: 14\r\n\r\n{\"name\":\"eve\"}",
 			     &text), 403);
 	hang_up(&remote);
-	remote = dial(port, NULL, 0);
-	assert_int_equal(ask(&remote, ONCE("GET /v1/version") "\r\n", &text), 0);
-	hang_up(&remote);
+	/* Without a certificate there is no API. */
+	for (size_t i = 0; i < ARRAY_COUNT(requests); i++) {
+		remote = dial(port, NULL, 0);
+		assert_int_equal(ask(&remote, requests[i], &text), 401);
+		assert_non_null(strstr(text.data, "strata node certificate"));
+		assert_non_null(strstr(text.data, "Connection: close"));
+		hang_up(&remote);
+	}
+	assert_int_equal(f->core.calls, 0);
 	remote = dial(port, alice, TLS1_1_VERSION);
 	assert_int_equal(ask(&remote, ONCE("GET /v1/version") "\r\n", &text), 0);
 	hang_up(&remote);

@@ -27,6 +27,7 @@
 #include "5-interface/http/connection.h"
 #include "5-interface/http/helpers.h"
 #include "5-interface/http/tail.h"
+#include "5-interface/http/tls.h"
 #include "base/limits.h"
 #include "base/mem.h"
 
@@ -56,6 +57,7 @@ static void connection_free(struct connection *connection)
 	server->connection_count--;
 	free(connection->peer.subject);
 	str_done(&connection->input);
+	str_done(&connection->line);
 	str_done(&connection->target);
 	free(connection);
 }
@@ -74,24 +76,10 @@ static struct connection *connection_new(struct server *server, const struct pee
 	return connection;
 }
 
-/* With TLS the handshake decides who may; by then libwebsockets has checked the certificate against our CA. */
-static void read_subject(struct connection *connection)
-{
-	char buffer[512];
-	union lws_tls_cert_info_results *info = (void *)buffer;
-	int r = lws_tls_peer_cert_info(connection->wsi, LWS_TLS_CERT_INFO_COMMON_NAME, info,
-				       sizeof(buffer) - sizeof(*info) + sizeof(info->ns.name));
-
-	if (r == 0)
-		connection->peer.subject = text_copy_length(info->ns.name, (size_t)info->ns.len);
-	connection->peer.is_allowed = r == 0;
-}
-
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t size)
 {
 	struct connection *connection = lws_get_opaque_user_data(wsi);
 
-	(void)user;
 	switch (reason) {
 	case LWS_CALLBACK_RAW_RX_FILE:
 		poller_dispatch(((struct server *)lws_context_user(lws_get_context(wsi)))->poller);
@@ -101,13 +89,17 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 		connection_start(connection);
 		return 0;
 	case LWS_CALLBACK_RAW_RX:
-		if (connection->server->params.is_tls && !connection->peer.subject)
-			read_subject(connection);
+		/* By then the handshake is done, and a certificate was checked against our CA. */
+		if (connection->server->params.is_tls && !connection->peer.is_allowed)
+			tls_identify(lws_get_ssl(wsi), &connection->peer);
 		return connection_receive(connection, in, size);
 	case LWS_CALLBACK_RAW_WRITEABLE:
 		return connection_writable(connection);
 	case LWS_CALLBACK_RAW_CLOSE:
 		connection_end(connection);
+		return 0;
+	case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
+		((struct server *)lws_context_user(lws_get_context(wsi)))->tls = user;
 		return 0;
 	case LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION:
 		/* What we return counts instead of OpenSSL's own verdict, which comes as 'size': 1 is good. */
@@ -214,6 +206,7 @@ void server_view_changed(struct server *server)
 static int create_context(struct server *server, struct err *err)
 {
 	const struct server_params *params = &server->params;
+	struct pki_paths paths = pki_paths(params->http.certificates);
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN,
 		.protocols = protocols,
@@ -230,15 +223,17 @@ static int create_context(struct server *server, struct err *err)
 	lws_set_log_level(0, NULL);	/* Its complaints about clients are answers of ours. */
 	if (params->is_tls) {
 		info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
-		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT;
-		info.ssl_cert_filepath = params->certificate_file;
-		info.ssl_private_key_filepath = params->key_file;
-		info.ssl_ca_filepath = params->ca_file;
+		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT |
+				LWS_SERVER_OPTION_PEER_CERT_NOT_REQUIRED;	/* A host that joins has none. */
+		info.ssl_cert_filepath = paths.certificate;
+		info.ssl_private_key_filepath = paths.key;
+		info.ssl_ca_filepath = paths.ca;
 		info.ssl_options_set = SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_RENEGOTIATION;
 		info.alpn = "http/1.1";
 	}
 	server->context = lws_create_context(&info);
 	server->vhost = server->context ? lws_create_vhost(server->context, &info) : NULL;
+	pki_paths_done(&paths);
 	if (!server->vhost)
 		return err_set(err, -EIO, "libwebsockets does not start%s", params->is_tls ? " with these certificates" : "");
 	return 0;
@@ -276,6 +271,7 @@ static void clean_up(struct server *server)
 		lws_sul_cancel(&server->sweep_timer);
 		lws_context_destroy(server->context);	/* Ends every connection. */
 	}
+	SSL_CTX_free(server->peers);
 	helpers_free(server->helpers);
 	tails_free(server->tails);
 	source_remove(server->listener);

@@ -8,11 +8,13 @@
 #define HTTP_SERVER_H
 
 #include <libwebsockets.h>
+#include <openssl/types.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "5-interface/http/http.h"
 #include "5-interface/http/poller.h"
+#include "5-interface/http/stranger.h"
 #include "base/str.h"
 
 struct connection;
@@ -26,7 +28,6 @@ struct server_params {
 	bool is_tls;
 	const char *group_name;
 	gid_t group;			/* (gid_t)-1: none. */
-	const char *certificate_file, *key_file, *ca_file;	/* TLS. */
 };
 
 struct server {
@@ -51,6 +52,9 @@ struct server {
 	struct str out;			/* The answer being built; LWS_PRE bytes are kept free in front. */
 	size_t out_body;		/* Where its body begins. */
 	struct helpers *helpers;	/* Threads that move bytes between files and pipes. */
+	SSL_CTX *tls;			/* libwebsockets'; null without TLS. */
+	SSL_CTX *peers;			/* For connections to other hosts; null until the first. */
+	struct joins joins;
 	struct tails *tails;		/* Files being followed; null until the first. */
 };
 

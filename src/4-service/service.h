@@ -27,6 +27,7 @@ struct core {
 	struct node *node;
 	struct placement *placement;
 	struct peers *peers;
+	struct membership *membership;	/* Null: see core_params. */
 	bool is_node_stale;			/* Readers are told soon. */
 	struct machine_capabilities capabilities[INSTANCE_KIND_COUNT];
 	bool knows[INSTANCE_KIND_COUNT];	/* ... has been asked. */
@@ -95,7 +96,8 @@ call_fn instance_create, instance_update, instance_delete, instance_start, insta
 	instance_resume, instance_clone, instance_placement, instance_restore, instance_attach, instance_detach;
 call_fn resource_rename;
 call_fn image_create, image_update, image_delete, image_tag, image_prune, instance_commit;
-call_fn node_update, node_what_if_drain;
+call_fn node_update, node_what_if_drain, node_remove;
+call_fn cluster_show, cluster_init, cluster_enter, cluster_admit, cluster_leave, cluster_import, token_create, token_list, token_revoke;
 call_fn volume_create, volume_update, volume_delete, volume_clone, volume_receive, volume_snapshot_restore;
 call_fn network_create, network_update, network_delete, snapshot_create, snapshot_delete, pool_create, pool_update, pool_delete;
 call_fn stream_attach, stream_console, stream_logs, stream_exec, stream_file_read, stream_file_write;

@@ -58,7 +58,7 @@ struct member_ops {
 	/* Ends it; with 'removes_data' nothing of it stays. One that is not there is fine. */
 	int (*stop)(const struct member_params *params, bool removes_data, struct err *err);
 	int (*list)(const struct member_door *door, bool asks_each, struct member_list *ret_list, struct err *err);
-	/* Takes 'name' out of the cluster; one that is not there is fine. */
+	/* Takes one out of the cluster, by its name or, when it has not begun yet, its peer URL; one that is not there is fine. */
 	int (*drop)(const struct member_door *door, const char *name, struct err *err);
 };
 

@@ -41,7 +41,6 @@ static int make_certificates(struct way *way, struct err *err)
 {
 	auto_free char *folder = text_format("%s/tls", way->directory), *address = NULL, *listen = NULL;
 	struct pki_host host = { .uid = way->node_uid, .name = way->settings.name, .address_count = 1 };
-	struct pki_paths paths = { 0 };
 	int r = cluster_address_parse(way->settings.address, &address, &listen, err);
 
 	if (r < 0)
@@ -49,8 +48,7 @@ static int make_certificates(struct way *way, struct err *err)
 	host.addresses = (const char *const[]){ address };
 	r = pki_make_ca(folder, err);
 	if (r == 0)
-		r = pki_prepare_host(folder, &host, &paths, err);
-	pki_paths_done(&paths);
+		r = pki_prepare_host(folder, &host, err);
 	return r;
 }
 
@@ -69,6 +67,17 @@ static int found_etcd(struct way *way, struct err *err)
 	}
 	cluster_place_done(&place);
 	return r;
+}
+
+static void remove_etcd(struct way *way)
+{
+	struct cluster_place place = { 0 };
+	struct err ignored;
+
+	if (!way->settings.external && cluster_place_init(way->directory, way->node_uid, way->cluster->params->cgroup, way->settings.address,
+							  &place, &ignored) == 0)
+		way->cluster->params->member->stop(&place.params, true, &ignored);
+	cluster_place_done(&place);
 }
 
 static int put_list(struct store_copy *copy, const char *key, const char *name, const char *const *items, size_t count, struct err *err)
@@ -155,16 +164,20 @@ static int run_init(struct way *way, struct err *err)
 	if (r == 0 && !way->settings.external) {
 		way_step(way, "starting etcd");
 		r = found_etcd(way, err);
+		if (r < 0)
+			remove_etcd(way);
 	}
 	if (r < 0)
 		return r;
 	way_step(way, "moving the store into etcd");
 	store_freeze(way->store);
 	r = move_store(way, err);
-	if (r < 0)
-		store_release(way->store);
-	else
+	if (r == 0) {
 		unlink(kept);
+		return 0;
+	}
+	store_release(way->store);
+	remove_etcd(way);
 	return r;
 }
 
@@ -191,7 +204,7 @@ static int take_request(struct core *core, const struct json *body, struct clust
 {
 	const char *address = json_string(json_get(body, "address"), NULL);
 	auto_free char *guessed = NULL, *unused = NULL;
-	int r = check_single(core->cluster, err);
+	int r = check_single(core->membership, err);
 
 	settings->name = text_copy(core->node->meta.name);
 	take_external(json_get(body, "etcd"), settings);
@@ -213,5 +226,5 @@ void cluster_init(struct core *core, struct call *call)
 	}
 	init = alloc(sizeof(*init));
 	rng_uuid(core->params.rng, init->uid);
-	way_begin(core->cluster, call, &settings, run_init, init_done, init);
+	way_begin(core->membership, call, &settings, run_init, init_done, init);
 }

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "4-service/cluster/cluster.h"
+#include "4-service/cluster/membership.h"
 #include "4-service/cluster/file.h"
 #include "base/file.h"
 #include "base/log.h"

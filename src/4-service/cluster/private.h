@@ -1,18 +1,18 @@
 /*
- * private.h - what the files of this folder share of struct cluster (see cluster.h).
+ * private.h - what the files of this folder share of struct membership (see membership.h).
  */
 #ifndef SERVICE_CLUSTER_PRIVATE_H
 #define SERVICE_CLUSTER_PRIVATE_H
 
 #include <stdatomic.h>
 
-#include "4-service/cluster/cluster.h"
+#include "4-service/cluster/membership.h"
 #include "4-service/cluster/file.h"
 #include "4-service/cluster/peers.h"
 #include "4-service/cluster/roster.h"
 #include "4-service/service.h"
 
-struct cluster {
+struct membership {
 	struct core *core;
 	const struct cluster_params *params;
 	struct cluster_settings settings;
@@ -31,7 +31,7 @@ struct cluster {
 /* ---- Ways: the host gets another store, then the daemon begins anew ---- */
 
 struct way {
-	struct cluster *cluster;
+	struct membership *cluster;
 	/* In a worker. The store may be frozen by it; when it fails it must not be any more. */
 	int (*run)(struct way *way, struct err *err);
 	void (*done)(struct way *way);	/* Frees what 'data' owns; may be null. */
@@ -43,13 +43,13 @@ struct way {
 };
 
 /* Answers the call and sets out. Takes the settings. */
-void way_begin(struct cluster *cluster, struct call *call, struct cluster_settings *settings, int (*run)(struct way *, struct err *),
+void way_begin(struct membership *cluster, struct call *call, struct cluster_settings *settings, int (*run)(struct way *, struct err *),
 	       void (*done)(struct way *), void *data);
 void way_step(struct way *way, const char *step);
 
 /* -EOPNOTSUPP, -EBUSY: in a cluster, or not; on another way. */
-int check_single(struct cluster *cluster, struct err *err);
-int check_in_cluster(struct cluster *cluster, struct err *err);
+int check_single(struct membership *cluster, struct err *err);
+int check_in_cluster(struct membership *cluster, struct err *err);
 /* Nothing is here that would be lost: -EBUSY names what is there. */
 int check_empty(struct core *core, const char *remedy, struct err *err);
 
@@ -64,10 +64,10 @@ void list_write(const char *name, const char *const *items, size_t count, struct
 void roster_read(struct core *core, struct roster *ret_roster);
 
 /* members.c */
-void members_start(struct cluster *cluster);
-void members_stop(struct cluster *cluster);
-void members_look(struct cluster *cluster);
-void members_endpoints_changed(struct cluster *cluster);
+void members_start(struct membership *cluster);
+void members_stop(struct membership *cluster);
+void members_look(struct membership *cluster);
+void members_endpoints_changed(struct membership *cluster);
 
 /* remove.c: the node's object, claims and notes; what it alone has goes too. */
 void remove_node(struct core *core, struct store_txn *txn, const struct node *node);

@@ -19,6 +19,13 @@ static char *choose_cgroup(const char *node_tag)
 	return text_format("%s/strata-%s", root, node_tag);
 }
 
+char *drivers_member_cgroup(const char *node_tag, bool is_simulated)
+{
+	auto_free char *cgroup = choose_cgroup(node_tag);
+
+	return is_simulated ? NULL : text_format("%s/etcd", cgroup);
+}
+
 /* May an unprivileged helper reach files below 'path'? */
 static bool others_may_enter(const char *path)
 {

@@ -249,7 +249,7 @@ static int drop(const struct member_door *door, const char *name, struct err *er
 
 	if (r == 0)
 		r = read_list(&session, &list, err);
-	info = r == 0 ? find(&list, name, NULL) : NULL;
+	info = r == 0 ? find(&list, name, name) : NULL;
 	if (info)
 		r = drop_id(&session, info->id, err);
 	member_list_done(&list);

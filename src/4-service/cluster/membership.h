@@ -1,5 +1,5 @@
 /*
- * cluster.h - how a host becomes one of a cluster, and one by itself again; the members of the etcd that the hosts run.
+ * membership.h - how a host becomes one of a cluster, and one by itself again; the members of the etcd that the hosts run.
  *
  * A host is in a cluster when its state folder has the file "cluster" (file.h): that file is the one thing that decides, it appears
  * and goes in one step, and each way there may be cut off by kill -9 before it and repeated. After it the daemon begins anew in
@@ -12,8 +12,8 @@
  *
  * Threads: the loop's, but for what is said to be done before there is one.
  */
-#ifndef SERVICE_CLUSTER_CLUSTER_H
-#define SERVICE_CLUSTER_CLUSTER_H
+#ifndef SERVICE_CLUSTER_MEMBERSHIP_H
+#define SERVICE_CLUSTER_MEMBERSHIP_H
 
 #include "4-service/api.h"
 #include "model/cluster.h"
@@ -21,7 +21,7 @@
 #include "port/store.h"
 
 struct core;
-struct cluster;
+struct membership;
 
 /* What the daemon brings; outlives the core. */
 struct cluster_params {
@@ -37,13 +37,16 @@ struct cluster_params {
 int cluster_prepare(const char *directory, const char *node_uid, const struct cluster_params *params, struct err *err);
 
 /* Null when the core has no params for it. */
-int cluster_new(struct core *core, struct cluster **ret_cluster, struct err *err);
-void cluster_start(struct cluster *cluster);
-void cluster_free(struct cluster *cluster);		/* Null is fine. */
+int membership_new(struct core *core, struct membership **ret_cluster, struct err *err);
+void membership_start(struct membership *cluster);
+void membership_free(struct membership *cluster);		/* Null is fine. */
 /* May the call be answered now? Else it has been: the store is on its way, or a host that was removed asks. */
-bool cluster_admits(struct cluster *cluster, struct call *call);
+bool membership_admits(struct membership *cluster, struct call *call);
 /* A node has come, gone, or changed its state. */
-void cluster_nodes_changed(struct cluster *cluster);
+void membership_nodes_changed(struct membership *cluster);
+
+/* All objects of a shared store as the file of a host by itself. Blocking: from a worker. */
+int cluster_backup(const struct cluster_params *params, struct store *store, const char *path, struct err *err);
 
 /* Out of a cluster, without a daemon: what `strata cluster forget` does. Guests and disks stay as they are. */
 int cluster_forget(const char *directory, const struct member_ops *member, const char *cgroup, struct err *err);

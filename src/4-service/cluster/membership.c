@@ -1,4 +1,4 @@
-#include "4-service/cluster/cluster.h"
+#include "4-service/cluster/membership.h"
 
 #include <errno.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 /* ---- What is said of it ---- */
 
-static void fill_status(struct cluster *cluster, struct cluster_status *status)
+static void fill_status(struct membership *cluster, struct cluster_status *status)
 {
 	const struct cluster_settings *settings = &cluster->settings;
 	struct core *core = cluster->core;
@@ -28,7 +28,7 @@ static void fill_status(struct cluster *cluster, struct cluster_status *status)
 	status->error = text_copy(cluster->error);
 }
 
-static void answer_status(struct cluster *cluster, struct call *call, int http_status, const struct member_list *members)
+static void answer_status(struct membership *cluster, struct call *call, int http_status, const struct member_list *members)
 {
 	struct cluster_status status = { 0 };
 	struct str json = { 0 };
@@ -50,7 +50,7 @@ static void answer_status(struct cluster *cluster, struct call *call, int http_s
 }
 
 struct asking {
-	struct cluster *cluster;
+	struct membership *cluster;
 	struct call *call;
 	struct cluster_settings settings;
 	char *directory;
@@ -92,7 +92,7 @@ static void members_asked(void *data)
 
 void cluster_show(struct core *core, struct call *call)
 {
-	struct cluster *cluster = core->cluster;
+	struct membership *cluster = core->membership;
 	struct asking *asking;
 
 	if (cluster->state != CLUSTER_READY || cluster->settings.external) {
@@ -133,7 +133,7 @@ static void way_run(void *data)
 static void way_ended(void *data)
 {
 	struct way *way = data;
-	struct cluster *cluster = way->cluster;
+	struct membership *cluster = way->cluster;
 
 	if (way->err.code == 0) {
 		cluster->params->restart(cluster->params->data);
@@ -145,7 +145,7 @@ static void way_ended(void *data)
 	way_free(way);
 }
 
-void way_begin(struct cluster *cluster, struct call *call, struct cluster_settings *settings, int (*run)(struct way *, struct err *),
+void way_begin(struct membership *cluster, struct call *call, struct cluster_settings *settings, int (*run)(struct way *, struct err *),
 	       void (*done)(struct way *), void *data)
 {
 	struct core *core = cluster->core;
@@ -161,12 +161,12 @@ void way_begin(struct cluster *cluster, struct call *call, struct cluster_settin
 	work_submit(core->params.work, way_run, way_ended, way_free, way);
 }
 
-static int check_idle(struct cluster *cluster, struct err *err)
+static int check_idle(struct membership *cluster, struct err *err)
 {
 	return cluster->state == CLUSTER_MOVING ? err_set(err, -EBUSY, "this host is on its way into another store already: see 'strata cluster show'") : 0;
 }
 
-int check_single(struct cluster *cluster, struct err *err)
+int check_single(struct membership *cluster, struct err *err)
 {
 	if (cluster->settings.uid)
 		return err_set(err, -EBUSY, "this host is in a cluster already: see 'strata cluster show'; 'strata cluster leave' takes it out");
@@ -176,7 +176,7 @@ int check_single(struct cluster *cluster, struct err *err)
 	return check_idle(cluster, err);
 }
 
-int check_in_cluster(struct cluster *cluster, struct err *err)
+int check_in_cluster(struct membership *cluster, struct err *err)
 {
 	if (!cluster->settings.uid)
 		return err_set(err, -EBUSY, "this host is in no cluster: make one with 'strata cluster init', or join one with 'strata cluster join'");
@@ -236,7 +236,7 @@ static void members_changed(void *data, const char *key, const struct note *note
 static void node_state_changed(void *data, const char *key, const struct note *note)
 {
 	(void)key, (void)note;
-	cluster_nodes_changed(data);
+	membership_nodes_changed(data);
 }
 
 static char *gone_key(const struct core *core)
@@ -246,7 +246,7 @@ static char *gone_key(const struct core *core)
 
 static void node_gone(void *data, const char *key, const struct note *note)
 {
-	struct cluster *cluster = data;
+	struct membership *cluster = data;
 	auto_free char *ours = gone_key(cluster->core);
 
 	if (!note || !text_equal(key, ours) || cluster->state == CLUSTER_MOVING)
@@ -267,10 +267,10 @@ static int check_gone(struct core *core, struct err *err)
 		       "'strata cluster forget --state %s' makes it a host by itself, which may join anew", core->directory);
 }
 
-int cluster_new(struct core *core, struct cluster **ret_cluster, struct err *err)
+int membership_new(struct core *core, struct membership **ret_cluster, struct err *err)
 {
 	const struct cluster_params *params = core->params.cluster;
-	struct cluster *cluster;
+	struct membership *cluster;
 	int r;
 
 	*ret_cluster = NULL;
@@ -280,7 +280,7 @@ int cluster_new(struct core *core, struct cluster **ret_cluster, struct err *err
 	if (r < 0)
 		return r;
 	cluster = alloc(sizeof(*cluster));
-	*cluster = (struct cluster){ .core = core, .params = params, .tls = text_format("%s/tls", core->directory), .pidfd = -1,
+	*cluster = (struct membership){ .core = core, .params = params, .tls = text_format("%s/tls", core->directory), .pidfd = -1,
 				     .state = params->settings.uid ? CLUSTER_READY : CLUSTER_SINGLE, .step = "" };
 	field_copy(&cluster_settings_table, &params->settings, &cluster->settings);
 	*ret_cluster = cluster;
@@ -293,7 +293,7 @@ int cluster_new(struct core *core, struct cluster **ret_cluster, struct err *err
 	return 0;
 }
 
-void cluster_start(struct cluster *cluster)
+void membership_start(struct membership *cluster)
 {
 	struct core *core = cluster ? cluster->core : NULL;
 	auto_free char *key = core ? text_format("joining/%s", core->node_uid) : NULL;
@@ -310,7 +310,7 @@ void cluster_start(struct cluster *cluster)
 	members_start(cluster);
 }
 
-void cluster_free(struct cluster *cluster)
+void membership_free(struct membership *cluster)
 {
 	if (!cluster)
 		return;
@@ -338,7 +338,7 @@ static bool is_harmless(enum call_op op)
 	}
 }
 
-bool cluster_admits(struct cluster *cluster, struct call *call)
+bool membership_admits(struct membership *cluster, struct call *call)
 {
 	auto_free char *gone = cluster && text_equal(call->peer.channel, "node") ? text_format("gone/%s", call->peer.subject) : NULL;
 	struct err err = { 0 };

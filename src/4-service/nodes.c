@@ -108,8 +108,12 @@ void node_load(struct core *core)
 
 static void announced(void *data, const struct store_result *result)
 {
-	(void)data;
-	if (result->err.code < 0)
+	struct core *core = data;
+
+	/* An announcement before this one has entered the node. */
+	if (result->err.code == -ESTALE && objects_get(core->objects, KIND_NODE, core->node_uid))
+		node_announce(core);
+	else if (result->err.code < 0)
 		log_line(LOG_ERROR, "this node cannot be entered in the store: %s", result->err.msg);
 }
 
@@ -130,7 +134,7 @@ void node_announce(struct core *core)
 	objects_put_status(core->objects, txn, kind, core->node, core->node_uid);
 	core->node->status = status;
 	txn->delay_ms = ANNOUNCE_DELAY_MS;
-	store_submit(core->params.store, txn, announced, NULL);
+	store_submit(core->params.store, txn, announced, core);
 }
 
 void node_update(struct core *core, struct call *call)

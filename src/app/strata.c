@@ -4,7 +4,7 @@
 #include "4-service/cluster/membership.h"
 #include "4-service/state.h"
 #include "5-interface/cli/cli.h"
-#include "app/wiring/drivers.h"
+#include "app/wiring/cgroup.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "driver/store/sqlite/restore.h"
@@ -28,7 +28,7 @@ static int forget(const char *directory, struct err *err)
 	r = state_open(directory, &rng, &state, err);
 	if (r < 0)
 		return r;
-	cgroup = drivers_member_cgroup(state.node_tag, false);
+	cgroup = cgroup_of_member(state.node_tag);
 	r = cluster_forget(state.directory, &member_etcd, cgroup, err);
 	state_close(&state);
 	return r;

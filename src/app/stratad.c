@@ -23,6 +23,7 @@
 #include "4-service/core.h"
 #include "4-service/state.h"
 #include "5-interface/http/http.h"
+#include "app/wiring/cgroup.h"
 #include "app/wiring/drivers.h"
 #include "app/wiring/store.h"
 #include "base/file.h"
@@ -214,7 +215,7 @@ static int open_store(struct daemon *daemon, struct err *err)
 	const struct state *state = &daemon->state;
 	int r;
 
-	daemon->cluster_cgroup = drivers_member_cgroup(state->node_tag, daemon->options.is_simulated);
+	daemon->cluster_cgroup = daemon->options.is_simulated ? NULL : cgroup_of_member(state->node_tag);
 	daemon->cluster = (struct cluster_params){
 		.member = &member_etcd, .file = &store_sqlite, .shared = &store_etcd, .cgroup = daemon->cluster_cgroup,
 		.restart = restart, .data = daemon,

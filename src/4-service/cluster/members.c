@@ -153,7 +153,8 @@ static int resign(struct look *look, const struct member_ops *ops, const struct 
 	if (r == 0)
 		r = ops->stop(&place->params, true, err);
 	look->runs = look->runs && r < 0;
-	return r;
+	/* The others are told at once where they are now. */
+	return r < 0 ? r : ops->list(door, false, &look->members, err);
 }
 
 static void look_run(void *data)
@@ -288,7 +289,8 @@ void members_endpoints_changed(struct membership *cluster)
 
 static void complain(struct membership *cluster, const struct err *err)
 {
-	if (!text_equal(cluster->complaint, err->msg))
+	/* -EBUSY: another host is just becoming a member. */
+	if (err->code != -EBUSY && !text_equal(cluster->complaint, err->msg))
 		log_line(LOG_WARNING, "etcd of this host: %s: it is tried again", err->msg);
 	text_replace(&cluster->complaint, err->msg);
 }
@@ -309,7 +311,7 @@ static void look_done(void *data)
 		log_line(LOG_NOTICE, look->runs ? "this host runs a member of etcd now" : "this host does not run a member of etcd any more");
 		keep_settings(cluster);
 	}
-	if (!has_failed && look->is_wanted)
+	if (!has_failed)
 		write_endpoints(cluster, &look->members);
 	if (look->runs)
 		watch_process(cluster);

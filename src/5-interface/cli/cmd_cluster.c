@@ -12,8 +12,9 @@
 #include "base/str.h"
 #include "base/units.h"
 #include "model/cluster.h"
+#include "model/node.h"
 
-enum { LOOK_MS = 100, SILENCE_MS = 60000 };
+enum { LOOK_MS = 100, SILENCE_MS = 60000, ENTERED_MS = 60000 };
 
 static int read_status(struct cli *cli, struct cluster_status *status, struct err *err)
 {
@@ -120,6 +121,15 @@ static int run_init(struct cli *cli, struct err *err)
 	return result;
 }
 
+/* The leader has seen it. */
+static int is_ready(void *data, const void *object, struct err *err)
+{
+	const struct node *node = object;
+
+	(void)data, (void)err;
+	return node && node->status.state == NODE_READY ? WAIT_DONE : WAIT_MORE;
+}
+
 static int run_join(struct cli *cli, struct err *err)
 {
 	auto_json struct json *body = json_new_object();
@@ -129,6 +139,9 @@ static int run_join(struct cli *cli, struct err *err)
 	set_from_option(cli, "name", body, "name");
 	set_from_option(cli, "address", body, "address");
 	result = travel(cli, "/v1/cluster/enter", body, CLUSTER_READY, err);
+	if (result == 0)
+		result = wait_for(cli, &(struct wait){ .kind = &kinds[KIND_NODE], .path = "/v1/node", .name = "this host", .look = is_ready,
+				  .default_timeout_ms = ENTERED_MS, .is_patient = true }, err);
 	if (result == 0)
 		fprintf(cli->messages, "this host is in the cluster: see 'strata node ls'\n");
 	return result;
@@ -201,7 +214,7 @@ static void add_token(struct table *table, const struct json *json)
 
 		table_text(table, token.id ? token.id : "");
 		table_text(table, age);
-		table_text(table, left > 0 ? units_format_duration(left, text) : "ended");
+		table_text(table, left > 0 ? units_format_duration((left / 1000 + 1) * 1000, text) : "ended");
 	}
 	field_done(&cluster_token_table, &token);
 }

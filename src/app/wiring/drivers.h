@@ -21,8 +21,6 @@ struct drivers {
 
 /* 'directory' is the state folder. */
 int drivers_open(const char *directory, const char *node_tag, bool is_simulated, struct drivers *drivers, struct err *err);
-/* Of the member of etcd on this host; null with a simulation. Owned by the caller. */
-char *drivers_member_cgroup(const char *node_tag, bool is_simulated);
 void drivers_close(struct drivers *drivers);	/* Also half open; the world stays as it is. */
 
 #endif

@@ -12,7 +12,7 @@
 #include "3-scheduling/quota.h"
 #include "3-scheduling/topology.h"
 
-enum { DEMAND_GROUPS_MAX = 4 };
+enum { DEMAND_GROUPS_MAX = 8 };
 #define PROJECT_NONE UINT32_MAX
 
 struct demand {

@@ -39,6 +39,8 @@ enum call_op {
 	CALL_FILE_READ,		/* {"path": "/etc/x"}: fds output, result. */
 	CALL_FILE_WRITE,	/* {"path": "/etc/x", "mode": 420}: fds input, result. */
 	CALL_COMMIT,		/* {"image": "new", "comment": "", "config": {...}}: 201 with the new image. */
+	CALL_MOVE,		/* {"node": "b" or absent, "cold": bool, "postcopy": bool}, or {"cancel": true}. 202. */
+	CALL_DISK,		/* Of a move, for the other node: {"disk": "root" or uid, "part": "info" or a number} or {"file": "kernel"}: fds.output. */
 	CALL_PLACEMENT,		/* Reply: body [{"node": "a", "state": "here|possible|refused", "cost": 1.5, "text": "..."}] */
 	/* On volumes. */
 	CALL_VOLUME_CLONE,	/* {"name": "new", "snapshot": "s1" or absent} */

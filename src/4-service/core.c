@@ -23,6 +23,8 @@ static call_fn *const operations[CALL_OP_COUNT] = {
 	[CALL_PAUSE] = instance_pause,
 	[CALL_RESUME] = instance_resume,
 	[CALL_CLONE] = instance_clone,
+	[CALL_MOVE] = instance_move,
+	[CALL_DISK] = transfer_disk,
 	[CALL_PLACEMENT] = instance_placement,
 	[CALL_COMMIT] = instance_commit,
 	[CALL_VOLUME_CLONE] = volume_clone,
@@ -167,6 +169,14 @@ static const char *holder_of(struct core *core, const char *volume_uid)
 	return NULL;
 }
 
+static void note_stuck(struct core *core, struct instance *instance)
+{
+	auto_free char *key = text_format("stuck/%s", instance->meta.uid);
+	const struct note *note = objects_note(core->objects, key);
+
+	text_replace(&instance->status.stuck, note ? note->value : NULL);
+}
+
 static void publish(struct core *core, const struct kind *kind, void *object)
 {
 	struct meta *meta = kind_meta(object);
@@ -180,6 +190,8 @@ static void publish(struct core *core, const struct kind *kind, void *object)
 		node_changed(core, object);
 		return;
 	}
+	if (kind->id == KIND_INSTANCE)
+		note_stuck(core, object);
 	if (kind->id == KIND_VOLUME)
 		text_replace(&((struct volume *)object)->status.instance, holder_of(core, meta->uid));
 	kind_encode(kind, object, &writer, NULL);
@@ -335,7 +347,8 @@ static int open_parts(struct core *core, struct err *err)
 	const struct core_params *params = &core->params;
 	struct agent_params agent_params = {
 		.loop = params->loop, .work = params->work, .store = params->store,
-		.volume = params->volume, .pools = params->pools, .fabric = params->fabric, .images = params->images, .directory = core->directory,
+		.volume = params->volume, .pools = params->pools, .fabric = params->fabric, .images = params->images,
+		.peers = params->peers, .directory = core->directory,
 		.node = core->node_uid, .is_shared = store_is_shared(params->store), .boot_id = core->boot_id, .sample_ms = params->sample_ms,
 	};
 	int r;
@@ -473,6 +486,7 @@ void core_start(struct core *core)
 		start_probe(core, kind);
 	node_announce(core);
 	agent_start(core->agent, swept, core);
+	home_adopt_all(core);
 	network_create_default(core);
 	pool_create_default(core);
 	schedule_start(core);

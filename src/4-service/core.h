@@ -29,6 +29,7 @@ struct core_params {
 	struct pool_source pools;
 	struct fabric_driver *fabric;
 	const struct image_source *images;
+	struct peer_source peers;	/* Null members where there are no other nodes. */
 	struct view *view;
 	struct rng *rng;
 	const char *directory;		/* The state folder. */

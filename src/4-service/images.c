@@ -58,6 +58,15 @@ static int check_container(const struct image_spec *spec, struct err *err)
 	return check_part(&spec->archive, "archive", err);
 }
 
+static int fill_node(struct core *core, struct image *next, struct err *err)
+{
+	const struct image_spec *spec = &next->spec;
+
+	if (spec->disk.upload || spec->kernel.upload || spec->initrd.upload || spec->archive.upload)
+		return node_fill_uploaded(core, &next->spec.node, err);
+	return node_fill(core, &next->spec.node, err);
+}
+
 void image_create(struct core *core, struct call *call)
 {
 	struct change *change = resource_decode_new(core, call, kind);
@@ -67,7 +76,7 @@ void image_create(struct core *core, struct call *call)
 	if (!change)
 		return;
 	spec = &((struct image *)change->next)->spec;
-	if ((spec->kind == IMAGE_CONTAINER ? check_container(spec, &err) : check_vm(spec, &err)) < 0)
+	if ((spec->kind == IMAGE_CONTAINER ? check_container(spec, &err) : check_vm(spec, &err)) < 0 || fill_node(core, change->next, &err) < 0)
 		change_refuse(change, &err);
 	else
 		change_commit(change);
@@ -151,6 +160,7 @@ void image_tag(struct core *core, struct call *call)
 	if (!change)
 		return;
 	text_replace(&((struct image *)change->next)->spec.tag_of, image->status.manifest);
+	text_replace(&((struct image *)change->next)->spec.node, image->spec.node);
 	auto_free char *key = text_format("desired/image/%s", image->meta.uid);
 	store_txn_guard(change->txn, STORE_EXISTS, key, 0);	/* Its layers must not be collected before the tag is known. */
 	change_commit(change);
@@ -183,6 +193,7 @@ void instance_commit(struct core *core, struct call *call)
 		return;
 	next = change->next;
 	text_replace(&next->spec.commit_of, instance->meta.uid);
+	text_replace(&next->spec.node, core->node_uid);
 	text_replace(&next->spec.comment, json_string(json_get(call->body, "comment"), NULL));
 	if (json_type(config) != JSON_ABSENT &&
 	    field_decode(&image_config_table, config, FIELD_CREATE, "config", &next->spec.config, &err) < 0) {

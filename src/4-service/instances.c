@@ -257,7 +257,7 @@ void instance_update(struct core *core, struct call *call)
 	if (r == 0)
 		r = check_publish(&next->spec, &err);
 	if (r == 0)
-		r = placement_admit(core->placement, next, &err);
+		r = instance_place(core, next, &err);
 	if (r < 0) {
 		change_refuse(change, &err);
 		return;
@@ -332,7 +332,7 @@ void instance_start(struct core *core, struct call *call)
 		return;
 	next->spec.power = POWER_RUNNING;
 	count_start(change->old, next, true);
-	if (placement_admit(core->placement, next, &err) < 0) {
+	if (instance_place(core, next, &err) < 0) {
 		change_refuse(change, &err);
 		return;
 	}
@@ -391,7 +391,7 @@ void instance_restart(struct core *core, struct call *call)
 	next->spec.start_serial++;
 	if (is_forced)
 		next->spec.force_serial = next->spec.start_serial;
-	if (placement_admit(core->placement, next, &err) < 0) {
+	if (instance_place(core, next, &err) < 0) {
 		change_refuse(change, &err);
 		return;
 	}
@@ -489,6 +489,7 @@ static int fill_clone(struct core *core, struct call *call, struct change *chang
 	text_replace(&next->spec.source.snapshot, snapshot ? snapshot->meta.uid : NULL);
 	text_replace(&next->spec.source.upload, NULL);
 	text_replace(&next->spec.restore.snapshot, NULL);
+	next->spec.move = (struct instance_move){ 0 };
 	next->spec.restore.serial = next->spec.start_serial = next->spec.force_serial = 0;
 	next->spec.power = POWER_STOPPED;
 	return instance_fill(core, next, err);

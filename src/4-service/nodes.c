@@ -110,9 +110,9 @@ static void announced(void *data, const struct store_result *result)
 {
 	struct core *core = data;
 
-	/* An announcement before this one has entered the node. */
-	if (result->err.code == -ESTALE && objects_get(core->objects, KIND_NODE, core->node_uid))
-		node_announce(core);
+	if (result->err.code == -ESTALE)
+		log_line(LOG_ERROR, "a host named '%s' is in the cluster already: this one can do nothing there before it has another name",
+			 core->node->meta.name);
 	else if (result->err.code < 0)
 		log_line(LOG_ERROR, "this node cannot be entered in the store: %s", result->err.msg);
 }
@@ -122,7 +122,8 @@ void node_announce(struct core *core)
 	struct store_txn *txn = store_txn_new();
 	struct node_status status;
 
-	if (!objects_get(core->objects, KIND_NODE, core->node_uid)) {
+	if (!core->is_entered && !objects_get(core->objects, KIND_NODE, core->node_uid)) {
+		core->is_entered = true;
 		objects_put_claims(txn, kind, NULL, core->node);
 		objects_put_desired(txn, kind, core->node);
 	}
@@ -148,6 +149,8 @@ void node_update(struct core *core, struct call *call)
 	next = change->next;
 	if (old->spec.cordoned != next->spec.cordoned)
 		change->event = next->spec.cordoned ? "cordoned" : "uncordoned";
+	if (next->spec.draining != old->spec.draining)
+		drain_forget(core->peers, next->meta.uid, change->txn);
 	change_commit(change);
 }
 

@@ -6,6 +6,7 @@
 
 #include "3-scheduling/explain.h"
 #include "3-scheduling/rebalance.h"
+#include "4-service/placing.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -16,7 +17,7 @@ enum { CPU, MEMORY, DIMENSIONS };
 static const struct cluster_dimension dimensions[DIMENSIONS] = { [CPU] = { "cpus", "m" }, [MEMORY] = { "memory", "MiB" } };
 
 /* Instances of one kind and size share what the ledger keeps of them. */
-struct shared_demand { struct demand demand; char *key; uint32_t users; };
+struct shared_demand { struct demand demand; char *key, *text /* all but kind and size */; uint32_t users; };
 
 struct placed { uint32_t binding, node; struct shared_demand *shared; };
 
@@ -41,15 +42,15 @@ static int32_t mib(uint64_t bytes)
 	return count > INT32_MAX ? INT32_MAX : (int32_t)count;
 }
 
-static struct shared_demand *use_demand(struct placement *placement, int kind, int32_t cpu, int32_t memory)
+static struct shared_demand *use_demand(struct placement *placement, const struct demand *demand, const char *text)
 {
-	auto_free char *key = text_format("%d %" PRId32 " %" PRId32, kind, cpu, memory);
+	auto_free char *key = text_format("%d %" PRId32 " %" PRId32 "%s", demand->class, demand->request.need[CPU], demand->request.need[MEMORY], text);
 	struct shared_demand *shared = map_get(&placement->demands, key);
 
 	if (!shared) {
 		shared = alloc(sizeof(*shared));
-		shared->demand = (struct demand){ .request = { .need = { [CPU] = cpu, [MEMORY] = memory } }, .class = (uint8_t)kind,
-						  .project = PROJECT_NONE };
+		shared->demand = *demand;
+		shared->text = text_copy(text);
 		shared->key = take(key);
 		map_put(&placement->demands, shared->key, shared);
 	}
@@ -63,12 +64,20 @@ static void leave_demand(struct placement *placement, struct shared_demand *shar
 		return;
 	map_remove(&placement->demands, shared->key);
 	free(shared->key);
+	free(shared->text);
 	free(shared);
 }
 
-static struct shared_demand *demand_of(struct placement *placement, const struct instance_spec *spec)
+static int demand_of(struct placement *placement, const struct instance *instance, struct shared_demand **ret_demand, struct err *err)
 {
-	return use_demand(placement, spec->kind, (int32_t)spec->cpus * 1000, mib(spec->memory));
+	const struct instance_spec *spec = &instance->spec;
+	struct demand demand = { .request = { .need = { [CPU] = (int32_t)spec->cpus * 1000, [MEMORY] = mib(spec->memory) } },
+				 .class = (uint8_t)spec->kind, .project = PROJECT_NONE };
+	auto_str struct str text = { 0 };
+	int r = placing_fill(&placement->ledger.places, instance, &demand, &text, err);
+
+	*ret_demand = r < 0 ? NULL : use_demand(placement, &demand, str_text(&text));
+	return r;
 }
 
 static bool is_on(const struct instance_spec *spec)
@@ -163,6 +172,8 @@ void placement_set_node(struct placement *placement, const struct node *node, bo
 	placement->hosts.items[number].cpus = node->status.cpus;
 	placement->hosts.items[number].memory = node->status.memory;
 	update_host(placement, number);
+	if (placing_label_node(&placement->ledger.places, number, &node->meta.labels, &err) < 0)
+		log_line(LOG_ERROR, "labels of node '%s': %s", node->meta.name, err.msg);
 	if (ledger_cordon(&placement->ledger, number, !takes_new, &err) < 0)
 		log_line(LOG_ERROR, "%s", err.msg);
 }
@@ -186,6 +197,7 @@ void placement_free(struct placement *placement)
 		struct shared_demand *shared = placement->demands.entries[i].value;
 
 		free(shared->key);
+		free(shared->text);
 		free(shared);
 	}
 	for (size_t i = 0; i < placement->hosts.count; i++)
@@ -254,8 +266,13 @@ static struct shared_demand *clip(struct placement *placement, uint32_t node, st
 		room = room < most ? room : most;
 		left[d] = room < asked->need[d] ? (int32_t)room : asked->need[d];
 	}
-	struct shared_demand *clipped = use_demand(placement, shared->demand.class, left[CPU], left[MEMORY]);
+	struct demand demand = shared->demand;
+	struct shared_demand *clipped;
 
+	demand.request.need[CPU] = left[CPU];
+	demand.request.need[MEMORY] = left[MEMORY];
+	demand.constraints = (struct constraints){ 0 };	/* It is there already. */
+	clipped = use_demand(placement, &demand, shared->text);
 	leave_demand(placement, shared);
 	return clipped;
 }
@@ -284,8 +301,11 @@ void placement_sync(struct placement *placement, const char *uid, const struct i
 {
 	const struct placed *placed = map_get(&placement->placed, uid);
 	uint32_t node = instance && is_on(&instance->spec) ? number_of(placement, instance->spec.node) : CLUSTER_NONE;
-	struct shared_demand *shared = node != CLUSTER_NONE ? demand_of(placement, &instance->spec) : NULL;
+	struct shared_demand *shared = NULL;
+	struct err err;
 
+	if (node != CLUSTER_NONE && demand_of(placement, instance, &shared, &err) < 0)
+		log_line(LOG_ERROR, "instance %s is not counted: %s", uid, err.msg);
 	if (placed && placed->shared == shared && placed->node == node) {
 		leave_demand(placement, shared);	/* Entered already. */
 		return;
@@ -355,6 +375,19 @@ static int stay(struct placement *placement, const struct demand *demand, uint32
 	return refuse(placement, str_text(&why), err);
 }
 
+/* It is new, and has to be where its disks are, or where it was told to be. */
+static int go_home(struct placement *placement, const struct demand *demand, uint32_t home, struct decision *ret_decision, struct err *err)
+{
+	const struct cluster *cluster = placement->ledger.cluster;
+
+	if (home == CLUSTER_NONE)
+		return err_set(err, -EAGAIN, "its node is not there yet: try again in a moment");
+	if (cluster_shape(cluster, home)->is_cordoned)
+		return err_set(err, -ENOSPC, "node '%s' takes no new instances (see 'strata node ls'): use another one, or 'strata node uncordon %s'",
+			       cluster_node_name(cluster, home), cluster_node_name(cluster, home));
+	return stay(placement, demand, home, ret_decision, err);
+}
+
 static int bind_chosen(struct placement *placement, const struct demand *demand, const struct decision *decision, uint32_t *ret_binding, struct err *err)
 {
 	int r = ledger_bind(&placement->ledger, demand, decision->node, decision->devices, ret_binding, err);
@@ -363,20 +396,24 @@ static int bind_chosen(struct placement *placement, const struct demand *demand,
 	return r == -ENOSPC ? refuse(placement, why.msg, err) : r;
 }
 
-int placement_admit(struct placement *placement, struct instance *instance, struct err *err)
+int placement_admit(struct placement *placement, struct instance *instance, const char *home, struct err *err)
 {
 	const struct placed *placed = map_get(&placement->placed, instance->meta.uid);
-	struct shared_demand *shared = demand_of(placement, &instance->spec);
+	struct shared_demand *shared;
 	uint32_t node = number_of(placement, instance->spec.node);
 	struct decision decision;
 	uint32_t binding;
-	int r = 0;
+	int r = demand_of(placement, instance, &shared, err);
 
+	if (r < 0)
+		return r;
 	ledger_begin(&placement->ledger);
 	if (placed)
 		r = ledger_unbind(&placement->ledger, placed->binding, err);
 	if (r == 0 && node != CLUSTER_NONE)
 		r = stay(placement, &shared->demand, node, &decision, err);
+	else if (r == 0 && home)
+		r = go_home(placement, &shared->demand, number_of(placement, home), &decision, err);
 	else if (r == 0)
 		r = choose(placement, &shared->demand, is_on(&instance->spec), &decision, err);
 	if (r == 0 && is_on(&instance->spec))
@@ -394,6 +431,25 @@ int placement_admit(struct placement *placement, struct instance *instance, stru
 	if (is_on(&instance->spec))
 		remember(placement, instance->meta.uid, binding, decision.node, shared);
 	return 0;
+}
+
+int placement_admit_move(struct placement *placement, struct instance *instance, const char *to, struct err *err)
+{
+	auto_free char *from = take(instance->spec.node);
+	uint32_t number = number_of(placement, from);
+	const struct cluster *cluster = placement->ledger.cluster;
+	bool was_cordoned = number != CLUSTER_NONE && cluster_shape(cluster, number)->is_cordoned;
+	struct err ignored;
+	int r;
+
+	if (number != CLUSTER_NONE)
+		ledger_cordon(&placement->ledger, number, true, &ignored);
+	r = placement_admit(placement, instance, to, err);
+	if (number != CLUSTER_NONE)
+		ledger_cordon(&placement->ledger, number, was_cordoned, &ignored);
+	if (r < 0)
+		text_replace(&instance->spec.node, from);
+	return r;
 }
 
 void placement_configure(struct placement *placement, const struct config *config)
@@ -438,10 +494,15 @@ static void explain_on(const struct placement *placement, const struct demand *d
 void placement_explain(struct placement *placement, const struct instance *instance, struct json_writer *writer)
 {
 	const struct placed *placed = map_get(&placement->placed, instance->meta.uid);
-	struct shared_demand *shared = demand_of(placement, &instance->spec);
+	struct shared_demand *shared;
 	uint32_t here = number_of(placement, instance->spec.node);
 	struct err err;
 
+	if (demand_of(placement, instance, &shared, &err) < 0) {
+		json_write_array(writer, NULL);
+		json_write_end_array(writer);
+		return;
+	}
 	ledger_begin(&placement->ledger);
 	if (placed && ledger_unbind(&placement->ledger, placed->binding, &err) < 0)
 		log_line(LOG_ERROR, "placement: %s", err.msg);

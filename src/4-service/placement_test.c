@@ -57,7 +57,7 @@ static int admit(struct world *world, struct made *made, struct err *err)
 	int r;
 
 	admitted.spec.node = text_copy(made->instance.spec.node);
-	r = placement_admit(world->placement, &admitted, err);
+	r = placement_admit(world->placement, &admitted, NULL, err);
 	if (r == 0) {
 		assert_string_equal(admitted.spec.node, "node-1");
 		made->instance.spec.node = world->node.meta.uid;

@@ -51,9 +51,19 @@ static int check_source_free(struct core *core, const struct pool *next, struct 
 	for (size_t i = 0; i < all->count; i++) {
 		const struct pool *pool = all->entries[i].value;
 
-		if (next->spec.source && text_equal(pool->spec.source, next->spec.source))
+		if (next->spec.source && text_equal(pool->spec.source, next->spec.source) &&
+		    (next->spec.shared || pool->spec.shared || text_equal(next->spec.node, pool->spec.node)))
 			return err_set(err, -EBUSY, "spec.source: '%s' is used by pool '%s': use another one", next->spec.source, pool->meta.name);
 	}
+	return 0;
+}
+
+static int fill_node(struct core *core, struct pool *next, struct err *err)
+{
+	if (!next->spec.shared)
+		return node_fill(core, &next->spec.node, err);
+	if (next->spec.node)
+		return err_set(err, -EINVAL, "spec.node: a shared pool is on every node: leave it out");
 	return 0;
 }
 
@@ -64,7 +74,8 @@ void pool_create(struct core *core, struct call *call)
 
 	if (!change)
 		return;
-	if (pool_spec_check(&((struct pool *)change->next)->spec, &err) < 0 || check_source_free(core, change->next, &err) < 0)
+	if (pool_spec_check(&((struct pool *)change->next)->spec, &err) < 0 || fill_node(core, change->next, &err) < 0 ||
+	    check_source_free(core, change->next, &err) < 0)
 		change_refuse(change, &err);
 	else
 		change_commit(change);

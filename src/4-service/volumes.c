@@ -151,6 +151,11 @@ static int fill_volume(struct core *core, struct volume *next, struct err *err)
 
 	if (r < 0)
 		return err_prefix(err, "spec.pool");
+	r = node_fill_by_pool(core, spec->pool_uid, &next->spec.node, err);
+	if (r == 0 && spec->source.upload)
+		r = node_fill_uploaded(core, &next->spec.node, err);
+	if (r < 0)
+		return r;
 	if (spec->content == VOLUME_CONTENT_BLOCK && !spec->size && !spec->source.upload && !spec->source.volume)
 		return err_set(err, -EINVAL, "spec.size: is missing: say how large the disk is (\"10GiB\")");
 	return 0;
@@ -253,6 +258,7 @@ static int fill_clone(struct core *core, struct call *call, struct volume *next,
 	text_replace(&next->meta.name, name);
 	next->spec.content = volume->spec.content;
 	next->spec.size = volume->spec.size;
+	text_replace(&next->spec.node, volume->spec.node);
 	text_replace(&next->spec.pool, volume->spec.pool);
 	text_replace(&next->spec.pool_uid, volume->spec.pool_uid);
 	text_replace(&next->spec.source.volume, volume->meta.uid);
@@ -312,6 +318,17 @@ void volume_snapshot_restore(struct core *core, struct call *call)
 		restore(core, call, volume, snapshot->meta.uid, NULL);
 }
 
+static void receive(struct core *core, struct call *call, const struct volume *volume, const char *upload)
+{
+	auto_free char *node = text_copy(volume->spec.node);
+	struct err err = { 0 };
+
+	if (node_fill_uploaded(core, &node, &err) < 0)
+		answer_err(call, &err);
+	else
+		restore(core, call, volume, NULL, upload);
+}
+
 void volume_receive(struct core *core, struct call *call)
 {
 	const char *upload = json_string(json_get(call->body, "upload"), NULL);
@@ -325,7 +342,7 @@ void volume_receive(struct core *core, struct call *call)
 	if (err.code < 0)
 		answer_err(call, &err);
 	else
-		restore(core, call, volume, NULL, upload);
+		receive(core, call, volume, upload);
 }
 
 /* ---- Snapshots of instances and of volumes ---- */

@@ -25,6 +25,7 @@
 #include "5-interface/http/http.h"
 #include "app/wiring/cgroup.h"
 #include "app/wiring/drivers.h"
+#include "app/wiring/peers.h"
 #include "app/wiring/store.h"
 #include "base/file.h"
 #include "base/limits.h"
@@ -57,6 +58,7 @@ struct daemon {
 	struct json *config;		/* Of --config; the same decoded, or the defaults. */
 	struct config settings;
 	char *boot_id;
+	char *certificates;
 };
 
 static const char usage[] =
@@ -156,7 +158,8 @@ static int open_core(struct daemon *daemon, struct err *err)
 		.images = daemon->options.is_simulated ? &image_source_sim : &image_source_real,
 		.directory = daemon->state.directory, .node_uid = daemon->state.node_uid, .node_tag = daemon->state.node_tag,
 		.boot_id = daemon->boot_id, .version = STRATA_VERSION, .sample_ms = SAMPLE_MS,
-		.cluster = &daemon->cluster, .config_defaults = daemon->config, .apply_config = apply_config, .data = daemon,
+		.peers = wiring_peers(daemon->certificates), .cluster = &daemon->cluster, .config_defaults = daemon->config,
+		.apply_config = apply_config, .data = daemon,
 	};
 
 	return core_new(&params, &daemon->core, err);
@@ -176,10 +179,10 @@ static int activated_socket(void)
 static int open_http(struct daemon *daemon, struct err *err)
 {
 	auto_free char *socket_path = daemon->options.socket ? text_copy(daemon->options.socket) : below(daemon, "strata.sock");
-	auto_free char *staging = below(daemon, "staging"), *certificates = below(daemon, "tls");
+	auto_free char *staging = below(daemon, "staging");
 	struct http_params params = {
 		.core = daemon->core, .view = daemon->view, .call = api_call, .socket_path = socket_path, .listen_fd = activated_socket(),
-		.staging = staging, .certificates = certificates, .node_uid = daemon->state.node_uid,
+		.staging = staging, .certificates = daemon->certificates, .node_uid = daemon->state.node_uid,
 		.listen = daemon->cluster.settings.uid ? daemon->cluster.settings.address : core_config(daemon->core)->api.listen,
 	};
 	char *slash = strrchr(socket_path, '/');
@@ -246,6 +249,7 @@ static int open_all(struct daemon *daemon, struct err *err)
 	if (r < 0)
 		return r;
 	daemon->boot_id = inventory_boot_id();
+	daemon->certificates = below(daemon, "tls");
 	daemon->work = work_new(daemon->loop, LIMIT_WORKERS);
 	daemon->view = view_new();
 	r = drivers_open(daemon->state.directory, daemon->state.node_tag, daemon->options.is_simulated, &daemon->drivers, err);
@@ -276,6 +280,7 @@ static void close_all(struct daemon *daemon)
 	field_done(&cluster_settings_table, &daemon->cluster.settings);
 	free(daemon->cluster_cgroup);
 	free(daemon->boot_id);
+	free(daemon->certificates);
 	state_close(&daemon->state);
 }
 

@@ -34,25 +34,6 @@ static void reset_status(struct instance_status *status, const char *node)
 	status->attached.count = 0;
 }
 
-/* Its volumes go with it: they are in shared pools. */
-static void put_volumes(struct core *core, struct store_txn *txn, const struct instance *next)
-{
-	const struct map *all = objects_all(core->objects, KIND_VOLUME);
-
-	for (size_t i = 0; i < all->count; i++) {
-		const struct volume *volume = all->entries[i].value;
-		struct volume *moved;
-
-		if (!instance_uses_volume(next, volume->meta.uid, NULL) || text_equal(volume->spec.node, next->spec.node))
-			continue;
-		moved = kind_copy(&kinds[KIND_VOLUME], volume);
-		text_replace(&moved->spec.node, next->spec.node);
-		objects_guard(core->objects, txn, &kinds[KIND_VOLUME], volume->meta.uid);
-		objects_put_desired(txn, &kinds[KIND_VOLUME], moved);
-		kind_free(&kinds[KIND_VOLUME], moved);
-	}
-}
-
 /* Said once, for as long as it stays so. */
 static void tell_why_not(struct core *core, const struct instance *instance, const char *node, const struct err *err)
 {
@@ -88,7 +69,7 @@ static void heal(struct core *core, const struct instance *instance, const char 
 	reset_status(&next->status, next->spec.node);
 	peers_guard(core->peers, change->txn);
 	guard_member(core, change->txn, node);
-	put_volumes(core, change->txn, next);
+	agent_put_volumes(core->objects, change->txn, next, next->spec.node);	/* In shared pools, all of them. */
 	objects_put_status(core->objects, change->txn, kind, next, node);
 	change->event = "restarted elsewhere: its node was lost";
 	change_commit(change);

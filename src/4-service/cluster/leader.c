@@ -158,6 +158,8 @@ static void judge(struct peers *peers, const struct node *node)
 		move(peers, uid, &member, NODE_FENCED, "it was lost: its watchdog has ended its instances with 'ha: restart'");
 	else if (state == NODE_FENCED)
 		heal_node(peers, uid);
+	else if (state == NODE_DRAINING)
+		drain_node(peers, uid, member.since);
 	field_done(&node_member_table, &member);
 }
 

@@ -48,6 +48,17 @@ bool peers_is_ready(const struct peers *peers, const char *node)
 	return is_ready;
 }
 
+bool peers_is_reachable(const struct peers *peers, const char *node)
+{
+	struct node_member member = { 0 };
+	bool is_there;
+
+	peers_member(peers, node, &member);
+	is_there = member.state == NODE_READY || member.state == NODE_DRAINING || member.state == NODE_JOINING;
+	field_done(&node_member_table, &member);
+	return is_there;
+}
+
 void peers_fill_node(const struct peers *peers, struct node *node)
 {
 	struct node_member member = { 0 };
@@ -95,7 +106,7 @@ static void lose(struct peers *peers, const char *why)
 	log_line(LOG_ERROR, "this node is cut off from the others (%s): its instances with 'ha: restart' end here", why);
 	peers->is_alive = false;
 	peers->leader_revision = 0;
-	agent_set_alive(peers->core->agent, NULL, 0);
+	agent_set_alive(peers->core->agent, NULL, 0, 0);
 }
 
 struct telling { struct peers *peers; uint64_t lease; int64_t epoch; };
@@ -116,7 +127,7 @@ static void told(void *data, const struct store_result *result)
 	}
 	peers->is_alive = true;
 	peers->epoch = telling->epoch;
-	agent_set_alive(peers->core->agent, key, note->revision);
+	agent_set_alive(peers->core->agent, key, note->revision, peers->lease);
 	leader_stand(peers);
 	ask_in(peers, PEERS_RENEW_MS);
 }

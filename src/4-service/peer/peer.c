@@ -157,15 +157,20 @@ static int read_some(struct exchange *exchange, struct str *text, struct err *er
 	}
 }
 
-static int read_answer(struct exchange *exchange, struct str *text, struct answer_head *head, struct err *err)
+static int read_head(struct exchange *exchange, struct str *text, struct answer_head *head, struct err *err)
 {
 	int r;
 
 	while ((r = answer_read_head(str_text(text), text->size, head, err)) == 0)
 		if ((r = read_some(exchange, text, err)) <= 0)
 			return r < 0 ? r : err_set(err, -ECONNRESET, "it has ended the connection without an answer");
-	if (r < 0)
-		return r;
+	return r < 0 ? r : 0;
+}
+
+static int read_body(struct exchange *exchange, struct str *text, struct answer_head *head, struct err *err)
+{
+	int r;
+
 	if (head->content_length < 0 || head->content_length > PEER_ANSWER_BYTES_MAX)
 		return err_set(err, -EPROTO, "its answer has no length, or is larger than %d bytes", PEER_ANSWER_BYTES_MAX);
 	while (text->size - head->size < (size_t)head->content_length)
@@ -185,6 +190,17 @@ static int decode_answer(const struct str *text, const struct answer_head *head,
 	return size ? json_parse(body, size, ret_answer, err) : 0;
 }
 
+static int begin(struct exchange *exchange, struct str *text, struct answer_head *head, struct err *err)
+{
+	int r = dial(exchange, err);
+
+	if (r == 0)
+		r = shake_hands(exchange, err);
+	if (r == 0)
+		r = send_request(exchange, err);
+	return r < 0 ? r : read_head(exchange, text, head, err);
+}
+
 int peer_ask(const struct peer_request *request, struct json **ret_answer, struct err *err)
 {
 	struct exchange exchange = { .request = request, .deadline_ms = clock_monotonic_ms() + request->timeout_ms, .fd = -1 };
@@ -192,15 +208,66 @@ int peer_ask(const struct peer_request *request, struct json **ret_answer, struc
 	struct answer_head head = { 0 };
 	int r;
 
-	r = dial(&exchange, err);
+	r = begin(&exchange, &text, &head, err);
 	if (r == 0)
-		r = shake_hands(&exchange, err);
-	if (r == 0)
-		r = send_request(&exchange, err);
-	if (r == 0)
-		r = read_answer(&exchange, &text, &head, err);
+		r = read_body(&exchange, &text, &head, err);
 	exchange_done(&exchange);
 	if (r < 0)
 		return err_prefix(err, "the host at '%s' cannot be asked", shown(request->address));
 	return decode_answer(&text, &head, ret_answer, err);
+}
+
+static int write_all(int fd, const char *bytes, size_t size, struct err *err)
+{
+	while (size) {
+		ssize_t n = write(fd, bytes, size);
+
+		if (n < 0 && errno != EINTR)
+			return err_set(err, -errno, "write: %m");
+		bytes += n > 0 ? n : 0;
+		size -= n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
+/* 'text' has the head and what came with it. */
+static int pass_body(struct exchange *exchange, struct str *text, const struct answer_head *head, int to_fd, struct err *err)
+{
+	int64_t left = head->content_length;
+	int r;
+
+	if (left < 0)
+		return err_set(err, -EPROTO, "its answer has no length");
+	str_remove_front(text, head->size);
+	for (;;) {
+		if ((int64_t)text->size > left)
+			return err_set(err, -EPROTO, "its answer is longer than it says");
+		r = write_all(to_fd, str_text(text), text->size, err);
+		left -= (int64_t)text->size;
+		str_clear(text);
+		if (r < 0 || left == 0)
+			return r;
+		exchange->deadline_ms = clock_monotonic_ms() + exchange->request->timeout_ms;
+		if ((r = read_some(exchange, text, err)) <= 0)
+			return r < 0 ? r : err_set(err, -ECONNRESET, "it has ended the connection in the middle of its answer");
+	}
+}
+
+int peer_get(const struct peer_request *request, int to_fd, struct err *err)
+{
+	struct exchange exchange = { .request = request, .deadline_ms = clock_monotonic_ms() + request->timeout_ms, .fd = -1 };
+	auto_str struct str text = { 0 };
+	struct answer_head head = { 0 };
+	bool is_refused;
+	int r = begin(&exchange, &text, &head, err);
+
+	is_refused = r == 0 && (head.status < 200 || head.status > 299);
+	if (is_refused)
+		r = read_body(&exchange, &text, &head, err);
+	else if (r == 0)
+		r = pass_body(&exchange, &text, &head, to_fd, err);
+	exchange_done(&exchange);
+	if (r < 0)
+		return err_prefix(err, "the host at '%s' cannot be asked", shown(request->address));
+	return is_refused ? answer_error(head.status, text.data + head.size, (size_t)head.content_length, err) : 0;
 }

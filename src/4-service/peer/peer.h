@@ -33,5 +33,7 @@ struct peer_request {
 
 /* *ret_answer is null when the answer has no body. */
 int peer_ask(const struct peer_request *request, struct json **ret_answer, struct err *err);
+/* The body of the answer, of any size, goes to 'to_fd'; timeout_ms is for each piece of it. */
+int peer_get(const struct peer_request *request, int to_fd, struct err *err);
 
 #endif

@@ -23,6 +23,15 @@ FIELD_TABLE(body_clone_table, body_clone, "What to clone into.",
 	FIELD(STRING, body_clone, snapshot, .doc = "Snapshot to clone; absent: the present state."),
 );
 
+FIELD_TABLE(body_move_request_table, body_move_request, "Where an instance should go.",
+	FIELD(STRING, body_move_request, node, .flags = FIELD_OMIT_EMPTY, .doc = "The node; any other one with room when not given."),
+	FIELD(BOOL, body_move_request, cold, .flags = FIELD_OMIT_EMPTY,
+	      .doc = "Stop it, move it, start it; containers always. Without it a machine that runs goes on running."),
+	FIELD(BOOL, body_move_request, postcopy, .flags = FIELD_OMIT_EMPTY,
+	      .doc = "A machine that changes its memory faster than it can be copied goes on at the other node before all is there."),
+	FIELD(BOOL, body_move_request, cancel, .flags = FIELD_OMIT_EMPTY, .doc = "Take the move back that is under way."),
+);
+
 FIELD_TABLE(body_attach_table, body_attach, "A volume to plug in.",
 	FIELD(STRING, body_attach, volume, .flags = FIELD_REQUIRED, .doc = "Name of the volume."),
 	FIELD(BOOL, body_attach, read_only, .doc = "The guest cannot write to it."),

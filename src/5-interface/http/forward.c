@@ -123,6 +123,9 @@ static void explain(const struct forward *forward, struct err *err)
 		err_prefix(err, "node '%s' at %s has broken off, so whether it was done is not known: look and try again",
 			   shown(forward->name), forward->address);
 		return;
+	case -EACCES:
+		err->code = -ECONNREFUSED;	/* It is not the client who may not. */
+		/* fall through */
 	default:
 		err_prefix(err, "node '%s' at %s", shown(forward->name), forward->address);
 	}

@@ -19,6 +19,7 @@
 #include "5-interface/http/helpers.h"
 #include "5-interface/http/peer.h"
 #include "5-interface/http/server.h"
+#include "5-interface/http/tls.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -171,14 +172,13 @@ static int prepare_tls(const struct http *http, const char *listen_text, struct 
 		       struct err *err)
 {
 	struct addrinfo *info = NULL;
-	char address[64];
 	const struct pki_host host = {
-		.uid = http->params.node_uid, .addresses = (const char *[]){ address }, .address_count = 1,
+		.uid = http->params.node_uid, .addresses = (const char *[]){ ret_params->address }, .address_count = 1,
 	};
 	int r;
 
 	*ret_params = (struct server_params){ .http = http->params, .is_tls = true, .listen_fd = -1, .group = (gid_t)-1 };
-	r = parse_listen(listen_text, address, &info, err);
+	r = parse_listen(listen_text, ret_params->address, &info, err);
 	if (r < 0)
 		return r;
 	r = listen_tcp(info, listen_text, &ret_params->listen_fd, err);
@@ -225,6 +225,22 @@ int http_set_listen(struct http *http, const char *listen_text, struct err *err)
 		close(params.listen_fd);
 	}
 	return r;
+}
+
+int http_certificates_changed(struct http *http, struct err *err)
+{
+	struct pki_paths paths = pki_paths(http->params.certificates);
+	int r = tls_try(&paths, err);
+
+	pki_paths_done(&paths);
+	if (r < 0)
+		return r;
+	server_certificates_changed(http->unix_server);
+	pthread_mutex_lock(&http->lock);
+	if (http->tls_server)
+		server_certificates_changed(http->tls_server);
+	pthread_mutex_unlock(&http->lock);
+	return 0;
 }
 
 static void copy_params(struct http *http, const struct http_params *params)

@@ -41,4 +41,8 @@ void http_stop(struct http *http);		/* Null is fine. Closes every connection. */
  * nothing has changed. */
 int http_set_listen(struct http *http, const char *listen, struct err *err);
 
+/* The files in the folder for certificates are others now (this host has joined a cluster): they count from here. Connections by
+ * TLS that another CA has let in are cut. Any thread, but not beside the functions above. */
+int http_certificates_changed(struct http *http, struct err *err);
+
 #endif

@@ -52,6 +52,12 @@ static const struct parameter backup_parameters[] = {
 	{ "base", PARAMETER_TEXT, false, "Only what changed since this snapshot; all when absent." },
 	{ 0 },
 };
+static const struct parameter disk_parameters[] = {
+	{ "disk", PARAMETER_TEXT, false, "root (when absent), or the uid of a volume." },
+	{ "part", PARAMETER_TEXT, false, "info, or a number: its snapshots, oldest first, then what it is now." },
+	{ "file", PARAMETER_TEXT, false, "kernel, initrd, cmdline, nvram or console.log." },
+	{ 0 },
+};
 static const struct parameter image_parameters[] = {
 	{ "form", PARAMETER_TEXT, false, "Of a container image: oci (when absent) or docker." },
 	{ "part", PARAMETER_TEXT, false, "disk, kernel or initrd; disk when absent." },
@@ -100,6 +106,9 @@ const struct route routes[] = {
 	ACTION("restart", CALL_RESTART, TABLE, &body_stop_table, "Stop and start."),
 	ACTION("pause", CALL_PAUSE, JSON, NULL, "Stop its processors; memory stays."),
 	ACTION("resume", CALL_RESUME, JSON, NULL, "Go on after a pause."),
+	{ METHOD_POST, "/v1/instances/{name}/move", &handler_call, CALL_MOVE, KIND_INSTANCE, .status = 202,
+	  .body = CONTENT_TABLE, .body_table = &body_move_request_table, .answer = CONTENT_OBJECT,
+	  .doc = "Go to another node, or take that back; status.move says how far it is." },
 	ACTION("attach", CALL_ATTACH, TABLE, &body_attach_table, "Plug in a volume."),
 	ACTION("detach", CALL_DETACH, TABLE, &body_detach_table, "Unplug a volume."),
 	{ METHOD_POST, "/v1/instances/{name}/clone", &handler_call, CALL_CLONE, KIND_INSTANCE, .status = 201,
@@ -160,6 +169,8 @@ const struct route routes[] = {
 	  .doc = "Write one regular file in the guest." },
 	{ METHOD_GET, "/v1/instances/{name}/export", &handler_download, CALL_EXPORT, KIND_INSTANCE, .status = 200,
 	  .answer = CONTENT_BYTES, .doc = "The instance as one tar file." },
+	{ METHOD_GET, "/v1/instances/{name}/disk", &handler_download, CALL_DISK, KIND_INSTANCE, .status = 200,
+	  .parameters = disk_parameters, .answer = CONTENT_BYTES, .doc = "Of an instance on its way, for the node it goes to: a disk, or a file beside it." },
 	{ METHOD_GET, "/v1/images/{name}/export", &handler_download, CALL_IMAGE_EXPORT, KIND_IMAGE, .status = 200,
 	  .parameters = image_parameters, .answer = CONTENT_BYTES, .doc = "The image's disk as qcow2, its kernel or initrd." },
 

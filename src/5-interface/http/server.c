@@ -37,6 +37,7 @@ enum {
 	ACCEPTS_PER_TURN = 32,
 	ACCEPT_AGAIN_MS = 100,
 	FD_RESERVE = 16,
+	RENEW_LOOK_S = 24 * 3600,
 };
 
 static const lws_retry_bo_t no_pings = { 0 };
@@ -185,6 +186,45 @@ static void tell_watchers(struct server *server)
 			connection->handler->changed(connection);
 }
 
+/* Who got in by another CA does not stay. */
+static void drop_all(struct server *server)
+{
+	for (struct connection *connection = server->connections; connection; connection = connection->next)
+		if (connection->wsi)
+			lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+}
+
+/* For connections to come; http_certificates_changed() has tried the files. */
+static void load_certificates(struct server *server)
+{
+	struct pki_paths paths = pki_paths(server->params.http.certificates);
+	char fingerprint[PKI_FINGERPRINT_SIZE];
+	struct err ignored;
+
+	SSL_CTX_free(take(server->peers));
+	if (server->tls && tls_load(server->tls, &paths, &ignored) == 0 &&
+	    pki_fingerprint(server->params.http.certificates, fingerprint, &ignored) == 0 &&
+	    !text_equal(fingerprint, server->ca_fingerprint)) {
+		strcpy(server->ca_fingerprint, fingerprint);
+		drop_all(server);
+	}
+	pki_paths_done(&paths);
+}
+
+/* Once a year or so it makes two small files, which is the one time that this thread waits for a disk. */
+static void renew(lws_sorted_usec_list_t *timer)
+{
+	struct server *server = container_of(timer, struct server, renew_timer);
+	const struct pki_host host = {
+		.uid = server->params.http.node_uid, .addresses = (const char *[]){ server->params.address }, .address_count = 1,
+	};
+	struct err ignored;		/* Another try tomorrow: there are PKI_RENEW_DAYS of them. */
+
+	if (pki_prepare_host(server->params.http.certificates, &host, &ignored) == 0)
+		load_certificates(server);
+	lws_sul_schedule(server->context, 0, timer, renew, (lws_usec_t)RENEW_LOOK_S * LWS_US_PER_SEC);
+}
+
 static void on_mailbox(void *data, uint32_t events)
 {
 	struct server *server = data;
@@ -193,6 +233,8 @@ static void on_mailbox(void *data, uint32_t events)
 	mailbox_deliver(server->mailbox);
 	if (atomic_exchange(&server->view_changed, false))
 		tell_watchers(server);
+	if (atomic_exchange(&server->certificates_changed, false))
+		load_certificates(server);
 }
 
 void server_view_changed(struct server *server)
@@ -200,6 +242,12 @@ void server_view_changed(struct server *server)
 	if (!atomic_load(&server->watchers))
 		return;
 	atomic_store(&server->view_changed, true);
+	mailbox_wake(server->mailbox);
+}
+
+void server_certificates_changed(struct server *server)
+{
+	atomic_store(&server->certificates_changed, true);
 	mailbox_wake(server->mailbox);
 }
 
@@ -239,7 +287,7 @@ static int create_context(struct server *server, struct err *err)
 	return 0;
 }
 
-/* Puts poller, mailbox and listener into libwebsockets' loop. */
+/* Puts poller, mailbox, listener and timer into libwebsockets' loop. */
 static int create_sources(struct server *server, struct err *err)
 {
 	lws_adopt_desc_t description = { .vh = server->vhost, .type = LWS_ADOPT_RAW_FILE_DESC, .vh_prot_name = "strata" };
@@ -260,6 +308,8 @@ static int create_sources(struct server *server, struct err *err)
 	source_want(server->mailbox_source, EPOLLIN);
 	server->listener = source_new(server->poller, server->params.listen_fd, on_listener, server);
 	source_want(server->listener, EPOLLIN);
+	if (server->params.is_tls)
+		lws_sul_schedule(server->context, 0, &server->renew_timer, renew, (lws_usec_t)RENEW_LOOK_S * LWS_US_PER_SEC);
 	return 0;
 }
 
@@ -269,6 +319,7 @@ static void clean_up(struct server *server)
 	if (server->context) {
 		lws_sul_cancel(&server->accept_timer);
 		lws_sul_cancel(&server->sweep_timer);
+		lws_sul_cancel(&server->renew_timer);
 		lws_context_destroy(server->context);	/* Ends every connection. */
 	}
 	SSL_CTX_free(server->peers);
@@ -312,7 +363,9 @@ int server_start(const struct server_params *params, struct server **ret_server,
 
 	server->params = *params;
 	server->helpers = helpers_new();
-	r = create_context(server, err);
+	r = params->is_tls ? pki_fingerprint(params->http.certificates, server->ca_fingerprint, err) : 0;
+	if (r == 0)
+		r = create_context(server, err);
 	if (r == 0)
 		r = create_sources(server, err);
 	if (r == 0)

@@ -29,7 +29,7 @@ int stranger_check(struct connection *connection, const struct route *route)
 		return reply_status(connection, 503, "%d clients without a certificate are here already: try again later", LIMIT_STRANGERS);
 	if (!route || route->op != CALL_CLUSTER_JOIN || route->handler != &handler_call)
 		return reply_status(connection, 401, "a client certificate of this host's CA is needed: "
-				    "make one with 'strata node certificate NAME' on this host");
+				    "make one with 'strata cert issue NAME' on this host");
 	if (connection->head.is_chunked || connection->head.content_length > LIMIT_JOIN_BYTES)
 		return reply_status(connection, 413, "the body is larger than %d bytes, or its length is not said", LIMIT_JOIN_BYTES);
 	if (!take_join(&connection->server->joins))

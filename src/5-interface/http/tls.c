@@ -15,8 +15,7 @@ static int not_taken(const char *path, struct err *err)
 	return err->code;
 }
 
-/* Everything is tried on another context first: half of a change would shut everybody out. */
-static int try_files(const struct pki_paths *paths, struct err *err)
+int tls_try(const struct pki_paths *paths, struct err *err)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
 	int r = 0;
@@ -34,7 +33,7 @@ static int try_files(const struct pki_paths *paths, struct err *err)
 int tls_load(SSL_CTX *context, const struct pki_paths *paths, struct err *err)
 {
 	X509_STORE *store = X509_STORE_new();
-	int r = try_files(paths, err);
+	int r = tls_try(paths, err);	/* Half of a change would shut everybody out. */
 
 	if (r == 0 && (!store || X509_STORE_load_file(store, paths->ca) != 1))
 		r = not_taken(paths->ca, err);

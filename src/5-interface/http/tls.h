@@ -13,6 +13,8 @@
 #include "5-interface/http/peer.h"
 #include "base/err.h"
 
+/* Whether OpenSSL takes them. Any thread. */
+int tls_try(const struct pki_paths *paths, struct err *err);
 /* Certificate, key and CA out of the files, for the connections to come. Nothing has changed when it fails. */
 int tls_load(SSL_CTX *context, const struct pki_paths *paths, struct err *err);
 

@@ -33,7 +33,7 @@ static struct machine_config config_of(enum machine_type type)
 static struct qemu_plan plan_of(const struct machine_config *config)
 {
 	return (struct qemu_plan){
-		.program = "qemu", .config = config, .tsc_khz = 2600000, .qmp = 3, .events = 4, .console = 5, .agent = 6,
+		.program = "qemu", .config = config, .tsc_khz = 2600000, .qmp = 3, .events = 4, .migration = 31, .console = 5, .agent = 6,
 		.terminal = 7, .console_log = 8, .kernel = 9, .initrd = 10, .firmware = -1, .nvram = -1, .display = -1,
 		.vsock = -1, .layers = layer_fds, .taps = tap_fds,
 	};

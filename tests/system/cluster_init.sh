@@ -87,7 +87,7 @@ start b
 start c
 start d
 token=$(on a cluster token 2>/dev/null)
-check_says "a token is listed" "59m" on a cluster token ls
+check_says "a token is listed" "1h" on a cluster token ls
 check_refused "a token with a typo" "token" on b cluster join "x$token"
 check_refused "a name that is taken" "--name" on b cluster join "$token" --name a
 body='{"token_id":"x","secret":"y","name":"z","uid":"00000000-0000-0000-0000-000000000000","csr":"-","addresses":["10.7.0.9"]}'
@@ -187,6 +187,21 @@ check "guests have the same pids" same_guests
 check_says "and the container answers" "hello" on a exec box -- echo hello
 check "with all objects" test "$(on a volume ls -o name | sort | xargs)" = "data fifth fourth more third"
 check "etcd is gone" test ! -e "$WORK/a/state/etcd"
+# An etcd that is there already
+
+etcd --name one --data-dir "$WORK/etcd" --listen-client-urls http://10.7.0.254:2379 --advertise-client-urls http://10.7.0.254:2379 \
+	--listen-peer-urls http://10.7.0.254:2380 --initial-advertise-peer-urls http://10.7.0.254:2380 \
+	--initial-cluster one=http://10.7.0.254:2380 --log-level error >>"$WORK/etcd.log" 2>&1 </dev/null &
+external=$!
+disown
+check "a cluster on an etcd of ours" on a cluster init --etcd http://10.7.0.254:2379
+check "no etcd runs here" test ! -e "$WORK/a/state/etcd"
+check "b joins" on b cluster join "$(on a cluster token 2>/dev/null)"
+check "and sees the objects" test "$(on b volume ls -o name | sort | xargs)" = "data fifth fourth more third"
+check "b leaves" on b cluster leave
+check "a goes back" on a cluster leave
+check "guests have the same pids" same_guests
+kill -9 $external
 check "and forward again" on a cluster init
 check "guests have the same pids" same_guests
 for name in web box; do check "remove $name" on a rm --force $name; done

@@ -86,10 +86,13 @@ static void read_members(const struct json *answer, struct member_list *list)
 	for (size_t i = 0; i < json_count(members); i++) {
 		const struct json *member = json_at(members, i);
 		const char *name = json_string(json_get(member, "name"), "");
+		char *peer_url = first_url(member, "peerURLs");
 
+		if (!peer_url)
+			continue;
 		*vec_push(&list->items) = (struct member_info){
 			.id = etcd_reply_number(member, "ID"), .name = name[0] ? text_copy(name) : NULL,
-			.peer_url = first_url(member, "peerURLs"), .client_url = first_url(member, "clientURLs"),
+			.peer_url = peer_url, .client_url = first_url(member, "clientURLs"),
 			.is_learner = json_bool(json_get(member, "isLearner"), false),
 		};
 	}

@@ -367,6 +367,8 @@ static int open_parts(struct core *core, struct err *err)
 	memcpy(agent_params.machines, params->machines, sizeof(agent_params.machines));
 	agent_params.objects = core->objects;
 	agent_params.console_log_bytes = core->config.console.log_size;
+	if (store_is_shared(params->store))
+		config_follow(core);
 	r = agent_new(&agent_params, &core->agent, err);
 	if (r == 0)
 		objects_take_events(core->objects, read_event, core);

@@ -143,6 +143,7 @@ void node_announce(struct core *core);			/* Stores what this node is. */
 void node_changed(struct core *core, struct node *stored);
 
 int config_load(struct core *core, struct err *err);
+void config_follow(struct core *core);			/* What other hosts of the cluster change. */
 void node_publish(struct core *core);
 void publish_all(struct core *core);
 void publish_config(struct core *core);

@@ -40,6 +40,7 @@ check_refused "no token without a cluster" "strata cluster init" on a cluster to
 check_refused "nothing to leave" "in no cluster" on a cluster leave
 check_refused "an address for everybody" "0.0.0.0" on a cluster init --address 0.0.0.0
 check_refused "an address that is none" "no numeric address" on a cluster init --address nonsense
+check_refused "an address of somebody else" "is no address of this host" on a cluster init --address 10.7.0.2
 check_refused "an etcd that is not there" "none of the members of etcd" on a cluster init --etcd http://10.7.0.254:1
 check "after that it is what it was" test "$(state a)" = single
 check "and takes changes" on a volume create more 1MiB
@@ -94,6 +95,12 @@ body='{"token_id":"x","secret":"y","name":"z","uid":"00000000-0000-0000-0000-000
 check_says "one who has no token" "not valid" curl -sk https://10.7.0.1:8443/v1/cluster/join -d "$body"
 id=$(on a cluster token ls -o name)
 check_says "one who guesses" "forged" curl -sk https://10.7.0.1:8443/v1/cluster/join -d "${body/\"x\"/\"$id\"}"
+# With the token's own secret (version, checksum, fingerprint, id, secret: see 4-service/pki/join_token.h).
+wrong=$(python3 -c '
+import base64, json, sys
+token = base64.urlsafe_b64decode(sys.argv[1] + "==")
+print(json.dumps({**json.loads(sys.argv[2]), "token_id": token[37:45].hex(), "secret": token[45:61].hex(), "time": 1}))' "$token" "$body")
+check_says "one whose clock is wrong" "behind that of node 'a'" curl -sk https://10.7.0.1:8443/v1/cluster/join -d "$wrong"
 short=$(on a cluster token --ttl 1s 2>/dev/null)
 revoked=$(on a cluster token 2>/dev/null)
 for each in $(on a cluster token ls -o name); do
@@ -110,6 +117,9 @@ check_refused "now it is" "not valid" on c cluster join "$token"
 check "two hosts" test "$(on b node ls -o name | xargs)" = "a b"
 check "see the same" test "$(on b volume ls -o name | sort | xargs)" = "$(on a volume ls -o name | sort | xargs)"
 check "one default network" test "$(on b network ls -o name | xargs)" = default
+check "settings are the cluster's" on b config set console.log_size 3MiB
+wait_for 10 "a to follow" eval "on a config show -o json | grep -q 3145728"
+check_refused "but not where each answers" "--address" on b config set api.listen 127.0.0.1:8443
 check "one member of etcd" has_members b 1
 
 # kill -9 on the way in: in, or not; a token that was lost on the way is made anew

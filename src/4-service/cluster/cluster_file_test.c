@@ -1,10 +1,13 @@
 #include "4-service/cluster/file.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -61,6 +64,27 @@ static void test_the_address_towards_others(void **state)
 	assert_string_equal(address, "127.0.0.1");
 }
 
+static void test_who_may_listen(void **state)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	auto_free char *listen_text = NULL;
+	socklen_t size = sizeof(address);
+	struct err err = { 0 };
+
+	(void)state;
+	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 && getsockname(fd, (struct sockaddr *)&address, &size) == 0);
+	assert_int_equal(listen(fd, 1), 0);
+	listen_text = text_format("127.0.0.1:%d", ntohs(address.sin_port));
+	assert_int_equal(cluster_address_check(listen_text, NULL, &err), -EBUSY);
+	assert_non_null(strstr(err.msg, "api.listen"));
+	assert_int_equal(cluster_address_check(listen_text, listen_text, &err), 0);
+	close(take_fd(fd));
+	assert_int_equal(cluster_address_check(listen_text, NULL, &err), 0);
+	assert_int_equal(cluster_address_check("192.0.2.77:8443", NULL, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "ip address"));
+}
+
 static char *make_folder(void)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -113,6 +137,7 @@ int main(void)
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_addresses_that_are_none),
 		cmocka_unit_test(test_the_address_towards_others),
+		cmocka_unit_test(test_who_may_listen),
 		cmocka_unit_test(test_the_file),
 	};
 

@@ -169,7 +169,9 @@ static int take_request(struct core *core, const struct json *body, struct join_
 	if (r == 0 && !address)
 		r = cluster_address_guess(token->addresses[0], &guessed, err);
 	settings->name = text_copy(name);
-	return r < 0 ? r : cluster_address_parse(address ? address : guessed, &unused, &settings->address, err);
+	if (r == 0)
+		r = cluster_address_parse(address ? address : guessed, &unused, &settings->address, err);
+	return r < 0 ? r : cluster_address_check(settings->address, core->config.api.listen, err);
 }
 
 void cluster_enter(struct core *core, struct call *call)

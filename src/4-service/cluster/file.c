@@ -163,6 +163,31 @@ int cluster_address_parse(const char *text, char **ret_address, char **ret_liste
 	return 0;
 }
 
+/* Afterwards would be too late: a daemon of a cluster that cannot listen does not start. */
+int cluster_address_check(const char *listen_text, const char *present, struct err *err)
+{
+	const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
+	auto_free char *host = NULL, *port = NULL;
+	struct addrinfo *info = NULL;
+	auto_close int fd = -1;
+	int r = split(listen_text, &host, &port, err);
+
+	if (r < 0 || text_equal(listen_text, present))
+		return r;
+	if (getaddrinfo(host, port, &hints, &info) != 0)
+		return err_set(err, -EINVAL, "address: '%s' is no address", shown(listen_text));
+	fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+	if (fd < 0 || bind(fd, info->ai_addr, info->ai_addrlen) < 0)
+		r = errno == EADDRNOTAVAIL ? err_set(err, -EINVAL, "address: '%s' is no address of this host: see 'ip address'", shown(host)) :
+		    errno == EADDRINUSE ? err_set(err, -EBUSY, "address: '%s' is in use: give another port, or end who listens there (this daemon, "
+						  "when 'api.listen' is set: 'strata config set api.listen=')", shown(listen_text)) :
+					  err_set(err, -errno, "address: '%s': %m", shown(listen_text));
+	freeaddrinfo(info);
+	return r;
+}
+
 /* What the kernel would send from. Nothing is sent: it is only asked for the route. */
 int cluster_address_guess(const char *remote, char **ret_address, struct err *err)
 {

@@ -210,7 +210,9 @@ static int take_request(struct core *core, const struct json *body, struct clust
 	take_external(json_get(body, "etcd"), settings);
 	if (r == 0 && !address)
 		r = cluster_address_guess(NULL, &guessed, err);
-	return r < 0 ? r : cluster_address_parse(address ? address : guessed, &unused, &settings->address, err);
+	if (r == 0)
+		r = cluster_address_parse(address ? address : guessed, &unused, &settings->address, err);
+	return r < 0 ? r : cluster_address_check(settings->address, core->config.api.listen, err);
 }
 
 void cluster_init(struct core *core, struct call *call)

@@ -58,6 +58,14 @@ enum call_op {
 	CALL_CONFIG,		/* Merge patch of the config. */
 	CALL_CLUSTER_JOIN,	/* {"token_id", "secret", "name", "uid", "csr", "addresses": ["192.0.2.2"]} of a host that has no certificate yet:
 				 * 200 {"certificate", "ca", "ca_key", ...}, PEM. */
+	CALL_CLUSTER_SHOW,	/* Reply: body as of model/cluster.h. */
+	CALL_CLUSTER_INIT,	/* {"address": "192.0.2.1:8443" or absent, "etcd": {"endpoints": [...], "ca", "certificate", "key"} or absent}: 202 */
+	CALL_CLUSTER_ENTER,	/* {"token", "name", "address"; both may be absent}: this host joins. 202 */
+	CALL_CLUSTER_LEAVE,	/* 202 */
+	CALL_CLUSTER_IMPORT,	/* {"upload": id of a store}: 202 */
+	CALL_TOKEN_CREATE,	/* {"ttl": ms or absent}: 201 with the token. */
+	CALL_TOKEN_LIST,	/* Reply: body [token without its secret]. */
+	CALL_TOKEN_REVOKE,	/* name: its id. */
 	CALL_DOCTOR,		/* Reply: body [{"check": "kvm", "state": "ok|warning|failed", "text": "...", "remedy": "..."}] */
 	CALL_OP_COUNT
 };

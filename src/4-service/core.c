@@ -52,6 +52,19 @@ static call_fn *const operations[CALL_OP_COUNT] = {
 	[CALL_DOCTOR] = doctor_run,
 };
 
+/* Of these there are none without a cluster. */
+static call_fn *const cluster_operations[CALL_OP_COUNT] = {
+	[CALL_CLUSTER_SHOW] = cluster_show,
+	[CALL_CLUSTER_INIT] = cluster_init,
+	[CALL_CLUSTER_ENTER] = cluster_enter,
+	[CALL_CLUSTER_JOIN] = cluster_admit,
+	[CALL_CLUSTER_LEAVE] = cluster_leave,
+	[CALL_CLUSTER_IMPORT] = cluster_import,
+	[CALL_TOKEN_CREATE] = token_create,
+	[CALL_TOKEN_LIST] = token_list,
+	[CALL_TOKEN_REVOKE] = token_revoke,
+};
+
 static const struct {
 	call_fn *create, *update, *remove;
 } resources[KIND_COUNT] = {
@@ -61,7 +74,7 @@ static const struct {
 	[KIND_NETWORK] = { network_create, network_update, network_delete },
 	[KIND_SNAPSHOT] = { snapshot_create, NULL, snapshot_delete },
 	[KIND_POOL] = { pool_create, pool_update, pool_delete },
-	[KIND_NODE] = { NULL, node_update, NULL },
+	[KIND_NODE] = { NULL, node_update, node_remove },
 };
 
 static void run_resource(struct core *core, struct call *call, call_fn *fn, const char *verb)
@@ -99,9 +112,14 @@ struct delivery {
 static void deliver(void *data)
 {
 	auto_free struct delivery *delivery = data;
+	struct core *core = delivery->core;
 	call_fn *operation = operations[delivery->call->op];
 	struct err err;
 
+	if (!operation && core->membership)
+		operation = cluster_operations[delivery->call->op];
+	if (!membership_admits(core->membership, delivery->call))
+		return;
 	if (peers_routes(delivery->core->peers, delivery->call))
 		return;
 	if (operation) {
@@ -239,6 +257,8 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 {
 	struct core *core = data;
 
+	if (kind->id == KIND_NODE && (change == OBJECTS_DESIRED || change == OBJECTS_REMOVED))
+		membership_nodes_changed(core->membership);
 	if (kind->id == KIND_INSTANCE && (change == OBJECTS_DESIRED || change == OBJECTS_REMOVED))
 		instance_placed(core, kind_meta(object)->uid, change == OBJECTS_REMOVED ? NULL : object);
 	if (change == OBJECTS_REMOVED) {
@@ -339,11 +359,16 @@ static int open_parts(struct core *core, struct err *err)
 	if (r < 0)
 		return r;
 	core->peers = peers_new(core);
+	r = membership_new(core, &core->membership, err);
+	if (r < 0)
+		return r;
 	place_all(core);
 	objects_listen(core->objects, object_changed, event_added, core);
 	memcpy(agent_params.machines, params->machines, sizeof(agent_params.machines));
 	agent_params.objects = core->objects;
 	agent_params.console_log_bytes = core->config.console.log_size;
+	if (store_is_shared(params->store))
+		config_follow(core);
 	r = agent_new(&agent_params, &core->agent, err);
 	if (r == 0)
 		objects_take_events(core->objects, read_event, core);
@@ -467,6 +492,7 @@ void core_start(struct core *core)
 	network_create_default(core);
 	pool_create_default(core);
 	schedule_start(core);
+	membership_start(core->membership);
 }
 
 void core_free(struct core *core)
@@ -475,6 +501,7 @@ void core_free(struct core *core)
 		return;
 	schedule_stop(core);
 	agent_free(core->agent);
+	membership_free(core->membership);
 	peers_free(core->peers);
 	objects_close(core->objects);
 	placement_free(core->placement);

@@ -14,6 +14,7 @@
 
 #include "2-virtualization/agent/agent.h"
 #include "4-service/api.h"
+#include "4-service/cluster/membership.h"
 #include "4-service/view.h"
 #include "base/rng.h"
 #include "model/config.h"
@@ -36,6 +37,7 @@ struct core_params {
 	const char *boot_id;
 	const char *version;
 	uint32_t sample_ms;		/* Usage sampling; 0: never. */
+	const struct cluster_params *cluster;	/* Null: there are no clusters (tests). */
 	const struct json *config_defaults;	/* Settings of the daemon's own file, or null. */
 	/* The daemon's part of a change of settings; may be null. Fails before anything is stored. */
 	int (*apply_config)(void *data, const struct config *config, struct err *err);

@@ -27,6 +27,7 @@ struct core {
 	struct node *node;
 	struct placement *placement;
 	struct peers *peers;
+	struct membership *membership;	/* Null: see core_params. */
 	bool is_entered;			/* This node is in the store, or on its way there. */
 	bool is_node_stale;			/* Readers are told soon. */
 	struct machine_capabilities capabilities[INSTANCE_KIND_COUNT];
@@ -96,7 +97,8 @@ call_fn instance_create, instance_update, instance_delete, instance_start, insta
 	instance_resume, instance_clone, instance_placement, instance_move, instance_restore, instance_attach, instance_detach;
 call_fn resource_rename;
 call_fn image_create, image_update, image_delete, image_tag, image_prune, instance_commit;
-call_fn node_update, node_what_if_drain;
+call_fn node_update, node_what_if_drain, node_remove;
+call_fn cluster_show, cluster_init, cluster_enter, cluster_admit, cluster_leave, cluster_import, token_create, token_list, token_revoke;
 call_fn volume_create, volume_update, volume_delete, volume_clone, volume_receive, volume_snapshot_restore;
 call_fn network_create, network_update, network_delete, snapshot_create, snapshot_delete, pool_create, pool_update, pool_delete;
 call_fn stream_attach, stream_console, stream_logs, stream_exec, stream_file_read, stream_file_write;
@@ -141,6 +143,7 @@ void node_announce(struct core *core);			/* Stores what this node is. */
 void node_changed(struct core *core, struct node *stored);
 
 int config_load(struct core *core, struct err *err);
+void config_follow(struct core *core);			/* What other hosts of the cluster change. */
 void node_publish(struct core *core);
 void publish_all(struct core *core);
 void publish_config(struct core *core);

@@ -427,7 +427,9 @@ void transfer_volume_backup(struct core *core, struct call *call)
 static void backup_run(void *data)
 {
 	struct transfer *transfer = data;
-	int r = store_backup(transfer->store, transfer->path, &transfer->err);
+	const struct cluster_params *cluster = transfer->core->params.cluster;
+	int r = store_is_shared(transfer->store) && cluster ? cluster_backup(cluster, transfer->store, transfer->path, &transfer->err) :
+							      store_backup(transfer->store, transfer->path, &transfer->err);
 
 	if (r == 0)
 		r = open_and_unlink(transfer->path, &transfer->fd, &transfer->err);

@@ -7,6 +7,7 @@
 #include "5-interface/http/bodies.h"
 #include "5-interface/http/handlers.h"
 #include "base/mem.h"
+#include "model/cluster.h"
 #include "model/config.h"
 #include "model/event.h"
 
@@ -201,6 +202,28 @@ const struct route routes[] = {
 	{ METHOD_POST, "/v1/cluster/join", &handler_call, CALL_CLUSTER_JOIN, -1, .status = 200, .body = CONTENT_TABLE,
 	  .body_table = &body_join_table, .answer = CONTENT_JSON,
 	  .doc = "Let a new host into the cluster, for a join token; the one request that needs no client certificate." },
+	{ METHOD_GET, "/v1/cluster", &handler_call, CALL_CLUSTER_SHOW, -1, .status = 200, .answer = CONTENT_TABLE,
+	  .answer_table = &cluster_status_table, .doc = "Is this host in a cluster, and does its etcd answer?" },
+	{ METHOD_POST, "/v1/cluster/init", &handler_call, CALL_CLUSTER_INIT, -1, .status = 202, .body = CONTENT_TABLE,
+	  .body_table = &body_cluster_init_table, .answer = CONTENT_TABLE, .answer_table = &cluster_status_table,
+	  .doc = "Make a cluster of this host; guests run on. Ask /v1/cluster how far it is: the daemon begins anew at the end." },
+	{ METHOD_POST, "/v1/cluster/enter", &handler_call, CALL_CLUSTER_ENTER, -1, .status = 202, .body = CONTENT_TABLE,
+	  .body_table = &body_cluster_enter_table, .answer = CONTENT_TABLE, .answer_table = &cluster_status_table,
+	  .doc = "This host, which must be empty, joins a cluster. Ask /v1/cluster how far it is: the daemon begins anew at the end." },
+	{ METHOD_POST, "/v1/cluster/leave", &handler_call, CALL_CLUSTER_LEAVE, -1, .status = 202, .body = CONTENT_JSON, .answer = CONTENT_TABLE,
+	  .answer_table = &cluster_status_table,
+	  .doc = "This host becomes one by itself: the last one with all that is stored, one of several only when it is empty." },
+	{ METHOD_POST, "/v1/cluster/import", &handler_call, CALL_CLUSTER_IMPORT, -1, .status = 202, .body = CONTENT_TABLE,
+	  .body_table = &body_receive_table, .answer = CONTENT_TABLE, .answer_table = &cluster_status_table,
+	  .doc = "Put the objects of a backup into a store that has none." },
+	{ METHOD_GET, "/v1/cluster/tokens", &handler_call, CALL_TOKEN_LIST, -1, .status = 200, .answer = CONTENT_TABLE_LIST,
+	  .answer_table = &cluster_token_table, .doc = "Join tokens that were not used yet, without their secrets." },
+	{ METHOD_POST, "/v1/cluster/tokens", &handler_call, CALL_TOKEN_CREATE, -1, .status = 201, .body = CONTENT_TABLE,
+	  .body_table = &body_token_table, .answer = CONTENT_TABLE, .answer_table = &cluster_token_table,
+	  .doc = "Make a token with which one host may join, once." },
+	{ METHOD_DELETE, "/v1/cluster/tokens/{name}", &handler_call, CALL_TOKEN_REVOKE, -1, .status = 200, .answer = CONTENT_JSON,
+	  .doc = "Make a token worthless." },
+	KIND_DELETE(KIND_NODE, "/v1/nodes", "{name}"),
 	{ METHOD_GET, "/v1/version", &handler_version, .kind = -1, .status = 200, .answer = CONTENT_TABLE,
 	  .answer_table = &body_version_table, .doc = "Versions of the daemon and the API." },
 	{ METHOD_GET, "/v1/openapi.json", &handler_openapi, .kind = -1, .status = 200, .answer = CONTENT_JSON,

@@ -327,7 +327,7 @@ static bool is_all_cordoned(const struct cluster *cluster)
 static int refuse(const struct placement *placement, const char *why, struct err *err)
 {
 	if (is_all_cordoned(placement->ledger.cluster))
-		return err_set(err, -ENOSPC, "%s: let a node take instances again with 'strata node uncordon'", why);
+		return err_set(err, -ENOSPC, "%s: let a node take instances again with 'strata node uncordon' (see 'strata node ls')", why);
 	return err_set(err, -ENOSPC, "%s: use less, stop others, or promise more than there is (see 'strata explain config.overcommit')", why);
 }
 

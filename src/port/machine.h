@@ -143,6 +143,8 @@ struct machine_status {
 	bool is_incoming;		/* Made by migrate_in() and not yet resumed: the guest has never run here. */
 	bool has_arrived;		/* is_incoming, and everything is here: resume() may be called. */
 	bool is_moved_out;		/* All of it is at the destination, its disks are released: kill(), or resume() to go on here. */
+	/* Post-copy: part of its memory is still here. Once handed over leave it alone until it is_moved_out; else migrate_cancel(). */
+	bool is_postcopy;
 };
 
 /*
@@ -155,6 +157,8 @@ struct machine_status {
  *		--- here the guest runs nowhere: the caller stores which of the two is to go on ---
  *	resume: the guest goes on here		kill
  *   or	kill					resume: the guest goes on as if nothing had been
+ *
+ * Whether PAUSED and RESUMED are reported of a machine that moves is not said: its status is.
  *
  * Nothing is remembered in the daemons: either may be killed and started again anywhere. When the daemon of the source dies
  * in the middle, the copying ends or goes on by itself; the next daemon sees is_moved_out, or calls migrate_cancel()
@@ -201,7 +205,8 @@ struct machine_migration {
 	/*
 	 * Post-copy; null: never. A guest that changes its memory faster than it can be copied is stopped, and this is called while
 	 * part of the memory is still at the source. 0: the destination has been stored as the one to go on, and is resumed now; what
-	 * it touches comes first. From then on a broken link or a dead source loses the guest. Less than 0: the source goes on.
+	 * it touches comes first. Less than 0: the source goes on, as soon as the rest has been sent. Until the end of it a broken
+	 * link or a dead source loses the guest (-EOWNERDEAD).
 	 */
 	int (*hand_over)(void *data, struct err *err);
 	void *data;
@@ -304,11 +309,14 @@ struct machine_ops {
 	 * Blocks until everything is at the destination: the machine is_moved_out then. On failure the guest runs on as if nothing
 	 * had been: -EBUSY it is not running, -ECANCELED, -ETIMEDOUT nothing went through for a while, -EAGAIN it changes its memory
 	 * faster than it can be copied, -ECONNREFUSED nobody waits there, -EACCES a certificate was not accepted, -EIO else.
-	 * -EOWNERDEAD: it failed after hand_over(); the guest is lost.
+	 * -EOWNERDEAD: it failed in the middle of post-copy; the guest is lost.
 	 */
 	int (*migrate_out)(struct machine_driver *driver, const char *uid, const struct machine_migration *migration,
 			   struct machine_migration_result *ret_result, struct err *err);
-	/* Ends what a daemon that died in migrate_out() left going; the guest runs on. Nothing to end is fine, is_moved_out stays. */
+	/*
+	 * Ends what a daemon that died in migrate_out() left going; the guest runs on. Nothing to end is fine, is_moved_out stays.
+	 * Never when it was handed over (is_postcopy): that would lose the guest.
+	 */
 	int (*migrate_cancel)(struct machine_driver *driver, const char *uid, struct err *err);
 	/* Live change; 0 means "leave". -EOPNOTSUPP: only at the next start, with the reason. */
 	int (*resize)(struct machine_driver *driver, const char *uid, unsigned cpus, uint64_t memory_bytes, struct err *err);

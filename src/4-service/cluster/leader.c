@@ -78,7 +78,7 @@ void leader_note_changed(struct peers *peers)
 		forget_lost(peers);		/* The time begins anew: what was seen before may be long ago. */
 	peers->leader_revision = is_ours ? note->revision : 0;
 	if (note)
-		route_leader_changed(peers);
+		route_try_again(peers);
 	else
 		leader_stand(peers);
 }

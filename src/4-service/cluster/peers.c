@@ -241,10 +241,10 @@ static void note_changed(void *data, const char *key, const struct note *note)
 		leader_note_changed(peers);
 		for (size_t i = 0; i < objects_all(peers->core->objects, KIND_NODE)->count; i++)
 			node_is_stale(peers, objects_all(peers->core->objects, KIND_NODE)->entries[i].key);
-		return;
-	}
-	if (text_starts_with(key, "member/"))
+	} else if (text_starts_with(key, "member/")) {
 		node_is_stale(peers, strchr(key, '/') + 1);
+		route_try_again(peers);
+	}
 	leader_tick(peers);
 }
 

@@ -64,7 +64,7 @@ void drain_node(struct peers *peers, const char *node, int64_t since);
 /* What could not leave the node before may be tried again. */
 void drain_forget(struct peers *peers, const char *node, struct store_txn *txn);
 /* route.c */
-void route_leader_changed(struct peers *peers);
+void route_try_again(struct peers *peers);		/* Somebody leads, or a node is ready. */
 void route_done(struct peers *peers);
 
 #endif

@@ -115,7 +115,8 @@ static void waited_enough(void *data)
 		struct call *call = peers->waiting.items[0];
 
 		vec_remove(&peers->waiting, 0);
-		refuse(call, -EAGAIN, "no node leads the cluster: are more than half of the hosts with a store up? See 'strata node ls'");
+		refuse(call, -EAGAIN, peers_leader(peers) ? "no node of the cluster is ready: see 'strata node ls'" :
+		       "no node leads the cluster: are more than half of the hosts with a store up? See 'strata node ls'");
 	}
 }
 
@@ -126,7 +127,7 @@ static void wait_for_leader(struct peers *peers, struct call *call)
 		loop_add_timer(peers->core->params.loop, PEERS_WAIT_MS, waited_enough, peers, &peers->wait_timer);
 }
 
-void route_leader_changed(struct peers *peers)
+void route_try_again(struct peers *peers)
 {
 	loop_remove(peers->wait_timer);
 	peers->wait_timer = NULL;
@@ -163,17 +164,35 @@ static void forward(struct core *core, struct call *call, const char *uid)
 		answer_forward(call, node->status.address, uid, node->meta.name);
 }
 
+/* Just after the first daemon has started none is. */
+static bool has_any_joined(struct peers *peers)
+{
+	const struct map *all = objects_all(peers->core->objects, KIND_NODE);
+	bool has_joined = false;
+
+	for (size_t i = 0; i < all->count && !has_joined; i++) {
+		struct node_member member = { 0 };
+
+		peers_member(peers, all->entries[i].key, &member);
+		has_joined = member.state != NODE_JOINING;
+		field_done(&node_member_table, &member);
+	}
+	return has_joined;
+}
+
 bool peers_routes(struct peers *peers, struct call *call)
 {
 	const char *node = node_for(peers, call);
+	bool is_ours;
 
 	if (!store_is_shared(peers->core->params.store))
 		return false;
-	if (place_of(call) == LEADER && (!node || (text_equal(node, peers->core->node_uid) && !peers->leader_revision))) {
+	is_ours = text_equal(node, peers->core->node_uid);
+	if (place_of(call) == LEADER && (!node || (is_ours && (!peers->leader_revision || !has_any_joined(peers))))) {
 		wait_for_leader(peers, call);
 		return true;
 	}
-	if (!node || !node[0] || text_equal(node, peers->core->node_uid))
+	if (!node || !node[0] || is_ours)
 		return false;
 	forward(peers->core, call, node);
 	return true;

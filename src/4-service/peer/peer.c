@@ -184,9 +184,10 @@ static int decode_answer(const struct str *text, const struct answer_head *head,
 	const char *body = text->data + head->size;
 	size_t size = (size_t)head->content_length;
 
-	*ret_answer = NULL;
 	if (head->status < 200 || head->status > 299)
 		return answer_error(head->status, body, size, err);
+	if (!size)
+		*ret_answer = NULL;
 	return size ? json_parse(body, size, ret_answer, err) : 0;
 }
 

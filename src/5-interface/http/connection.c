@@ -427,6 +427,8 @@ int connection_receive(struct connection *connection, char *bytes, size_t size)
 {
 	ssize_t used;
 
+	if (connection->must_end)
+		return -1;
 	if (connection->input.size) {
 		str_append_bytes(&connection->input, bytes, size);
 		return consume_input(connection);
@@ -443,6 +445,8 @@ int connection_writable(struct connection *connection)
 {
 	int r = 0;
 
+	if (connection->must_end)
+		return -1;
 	if (connection->is_finishing) {
 		connection->is_finishing = false;
 		r = next_request(connection);

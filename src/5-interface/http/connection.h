@@ -70,6 +70,7 @@ struct connection {
 	void *state;			/* The handler's. */
 	struct pending *pending;	/* Call without an answer yet. */
 	bool must_close;		/* After this answer. */
+	bool must_end;			/* At once, in its next turn. */
 	bool sends_chunks;
 	bool is_paused;
 	bool is_finishing;		/* All is written, the last bytes are on their way. */

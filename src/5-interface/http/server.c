@@ -189,9 +189,11 @@ static void tell_watchers(struct server *server)
 /* Who got in by another CA does not stay. */
 static void drop_all(struct server *server)
 {
-	for (struct connection *connection = server->connections; connection; connection = connection->next)
+	for (struct connection *connection = server->connections; connection; connection = connection->next) {
+		connection->must_end = true;
 		if (connection->wsi)
-			lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+			connection_want_write(connection);
+	}
 }
 
 /* For connections to come; http_certificates_changed() has tried the files. */

@@ -24,7 +24,7 @@ enum {
 	MIGRATE_TCP_TIMEOUT_MS = 10000,	/* What was sent and is not acknowledged by then breaks the connection. */
 	MIGRATE_CONVERGE_MS = 30000,	/* The rest has not become smaller for so long: it never will. */
 	MIGRATE_DOWNTIME_MS = 300,
-	MIGRATE_END_MS = 30000,		/* From the guest's stop to the end. */
+	MIGRATE_END_MS = 30000,		/* A stream that is to end has sent nothing more for so long. */
 };
 
 /* Names of ours inside QEMU. */

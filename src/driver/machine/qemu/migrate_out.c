@@ -98,19 +98,41 @@ static int read_state(struct qmp *qmp, struct migrate_state *state, struct err *
 	return r;
 }
 
+static bool has_ended(const struct migrate_state *state)
+{
+	return state->status == MIGRATE_NONE || state->status == MIGRATE_COMPLETED;
+}
+
+/* QEMU takes no post-copy back before all of it has arrived: then it is quick. */
+static int cancel_stream(struct qmp *qmp, const struct migrate_state *state, struct err *err)
+{
+	if (state->status == MIGRATE_POSTCOPY_PAUSED)
+		return err_set(err, -EOWNERDEAD, "the link broke in the middle of post-copy");
+	if (state->status == MIGRATE_POSTCOPY)
+		return migrate_call(qmp, "migrate-set-parameters", "{\"max-postcopy-bandwidth\":0}", NULL, err);
+	return migrate_call(qmp, "migrate_cancel", NULL, NULL, err);
+}
+
 static int end_stream(struct qmp *qmp, struct err *err)
 {
 	struct deadline deadline = deadline_in(MIGRATE_END_MS);
+	enum migrate_status tried = MIGRATE_NONE;
 	struct migrate_state state;
+	uint64_t sent = 0;
 	int r = read_state(qmp, &state, err);
 
-	if (r == 0 && state.status != MIGRATE_NONE && state.status != MIGRATE_COMPLETED)
-		r = migrate_call(qmp, "migrate_cancel", NULL, NULL, err);
-	while (r == 0 && state.status != MIGRATE_NONE && state.status != MIGRATE_COMPLETED) {
+	while (r == 0 && !has_ended(&state)) {
+		if (state.status != tried)
+			r = cancel_stream(qmp, &state, err);
+		tried = state.status;
+		if (state.sent != sent)
+			deadline = deadline_in(MIGRATE_END_MS);
+		sent = state.sent;
 		if (deadline_left_ms(deadline) == 0)
 			return err_set(err, -ETIMEDOUT, "the stream of memory does not end");
 		poll(NULL, 0, POLL_MS);
-		r = read_state(qmp, &state, err);
+		if (r == 0)
+			r = read_state(qmp, &state, err);
 	}
 	return r;
 }
@@ -146,14 +168,14 @@ static int clean(struct qmp *qmp, struct err *err)
 }
 
 /* The destination has not been stored as the one to go on: whatever has arrived there, the guest is here. */
-static void abandon(struct qmp *qmp)
+static int abandon(struct qmp *qmp, struct err *err)
 {
-	struct err ignored;
 	char word[32];
+	int cleaned = clean(qmp, err), r = cleaned == -EOWNERDEAD ? cleaned : wait_for_status(qmp, word, err);
 
-	clean(qmp, &ignored);
-	if (wait_for_status(qmp, word, &ignored) == 0 && (text_equal(word, "postmigrate") || text_equal(word, "finish-migrate")))
-		migrate_call(qmp, "cont", NULL, NULL, &ignored);
+	if (r == 0 && (text_equal(word, "postmigrate") || text_equal(word, "finish-migrate")))
+		r = migrate_call(qmp, "cont", NULL, NULL, err);
+	return r < 0 ? r : cleaned;
 }
 
 /* The operation */
@@ -190,6 +212,7 @@ static int copy_disks(struct qmp *qmp, const struct machine_migration *migration
 static int run(const struct qemu *qemu, struct qmp *qmp, int run_dir, struct migrate_stream *stream, uint64_t *ret_disk_bytes, struct err *err)
 {
 	const struct machine_migration *migration = stream->migration;
+	struct err end = { 0 };
 	char word[32];
 	int r = migration->tls ? migrate_add_tls(qemu, qmp, run_dir, migration->tls, false, err) : 0;
 
@@ -199,15 +222,13 @@ static int run(const struct qemu *qemu, struct qmp *qmp, int run_dir, struct mig
 		r = migrate_run_stream(stream, err);
 	if (r == 0)
 		r = wait_for_status(qmp, word, err);
-	if (r < 0 && stream->has_handed_over) {
-		err->code = -EOWNERDEAD;
-		return err_prefix(err, "the guest is lost");
-	}
-	if (r < 0)
-		abandon(qmp);
-	else
+	if (r == 0)
 		drop_tls(qmp);
-	return r;
+	else if (stream->has_handed_over)
+		err->code = -EOWNERDEAD;
+	else if (abandon(qmp, &end) == -EOWNERDEAD)
+		*err = end;
+	return r == 0 ? 0 : err->code == -EOWNERDEAD ? err_prefix(err, "the guest is lost") : r;
 }
 
 int qemu_migrate_out(struct machine_driver *driver, const char *uid, const struct machine_migration *migration,
@@ -242,9 +263,15 @@ int qemu_migrate_cancel(struct machine_driver *driver, const char *uid, struct e
 	struct qemu *qemu = qemu_of(driver);
 	auto_close int run_dir = run_folder_open(qemu->directory_fd, uid, err);
 	auto_qmp struct qmp qmp;
+	struct migrate_state state;
 	int r = open_monitor(qemu, uid, run_dir, &qmp, err);
 
 	if (r == -EOPNOTSUPP)
 		return 0;		/* Too old to have begun one. */
-	return r < 0 ? r : clean(&qmp, err);
+	if (r == 0)
+		r = read_state(&qmp, &state, err);
+	if (r < 0)
+		return r;
+	/* What has arrived may have been handed over. */
+	return state.status == MIGRATE_COMPLETED ? clean(&qmp, err) : abandon(&qmp, err);
 }

@@ -14,6 +14,7 @@
 #include "driver/machine/common/process.h"
 #include "driver/machine/common/run_folder.h"
 #include "driver/machine/qemu/guest_agent.h"
+#include "driver/machine/qemu/migrate.h"
 #include "driver/machine/qemu/run_dir.h"
 
 enum { PASSWD_BYTES = 4096 };
@@ -178,6 +179,18 @@ static bool is_incoming(const struct qemu *qemu, const char *uid, enum machine_s
 	return state == MACHINE_PAUSED;
 }
 
+/* Its guest is stopped for good when it is handed over, or goes on after a migrate_cancel(). */
+static bool is_postcopy(struct qmp *qmp)
+{
+	auto_json struct json *reply = NULL;
+	struct migrate_state state;
+
+	if (qmp_call(qmp, "query-migrate", NULL, &reply, &(struct err){ 0 }) < 0)
+		return false;
+	migrate_state_read(reply, &state);
+	return state.status == MIGRATE_POSTCOPY || state.status == MIGRATE_POSTCOPY_PAUSED;
+}
+
 /* -ENOENT: it has just ended. */
 static int ask_status(const struct qemu *qemu, const char *uid, struct machine_status *status, struct err *err)
 {
@@ -194,6 +207,9 @@ static int ask_status(const struct qemu *qemu, const char *uid, struct machine_s
 	status->state = state_of(word);
 	status->has_io_error = text_equal(word, "io-error");
 	status->is_moved_out = text_equal(word, "postmigrate");
+	status->is_postcopy = text_equal(word, "finish-migrate") && is_postcopy(&qmp);
+	if (status->is_postcopy)
+		status->state = MACHINE_PAUSED;
 	status->is_incoming = is_incoming(qemu, uid, status->state);
 	status->has_arrived = status->is_incoming && !text_equal(word, "inmigrate");
 	return 0;

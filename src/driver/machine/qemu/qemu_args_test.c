@@ -81,6 +81,17 @@ static void nothing_of_ours_is_named(void **state)
 	expect(&plan, "-nodefaults ");
 }
 
+static void incoming_waits(void **state)
+{
+	struct machine_config config = config_of(MACHINE_Q35);
+	struct qemu_plan plan = plan_of(&config);
+
+	(void)state;
+	expect_not(&plan, "-incoming");
+	plan.is_incoming = true;
+	expect(&plan, "-incoming defer -S ");
+}
+
 static void commas_are_doubled(void **state)
 {
 	struct machine_config config = config_of(MACHINE_Q35);
@@ -171,7 +182,7 @@ static void names_fit_qemu(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nothing_of_ours_is_named), cmocka_unit_test(commas_are_doubled),
+		cmocka_unit_test(nothing_of_ours_is_named), cmocka_unit_test(commas_are_doubled), cmocka_unit_test(incoming_waits),
 		cmocka_unit_test(q35_has_room_to_grow), cmocka_unit_test(microvm_is_told_its_clock),
 		cmocka_unit_test(firmware_replaces_kernel), cmocka_unit_test(chains_are_explicit),
 		cmocka_unit_test(last_layer_has_no_backing), cmocka_unit_test(names_fit_qemu),

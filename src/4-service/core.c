@@ -348,7 +348,7 @@ static int open_parts(struct core *core, struct err *err)
 	struct agent_params agent_params = {
 		.loop = params->loop, .work = params->work, .store = params->store,
 		.volume = params->volume, .pools = params->pools, .fabric = params->fabric, .images = params->images,
-		.peers = params->peers, .directory = core->directory,
+		.tls_folder = params->tls_folder, .peers = params->peers, .directory = core->directory,
 		.node = core->node_uid, .is_shared = store_is_shared(params->store), .boot_id = core->boot_id, .sample_ms = params->sample_ms,
 	};
 	int r;

@@ -29,6 +29,7 @@ struct core_params {
 	struct pool_source pools;
 	struct fabric_driver *fabric;
 	const struct image_source *images;
+	const char *tls_folder;		/* As in agent.h; null where there are no other nodes. */
 	struct peer_source peers;	/* Null members where there are no other nodes. */
 	struct view *view;
 	struct rng *rng;

@@ -142,11 +142,28 @@ static int check_ha(struct core *core, const struct instance *instance, struct e
 	return what ? err_set(err, -EINVAL, "spec.ha: volume '%s' is lost with its node: use one in a shared pool", what) : 0;
 }
 
+/* A new one may say where it wants to be first. */
+static int needs_asked(struct home *home, struct instance *instance, struct err *err)
+{
+	auto_free char *name = objects_get(home->core->objects, KIND_INSTANCE, instance->meta.uid) ? NULL : take(instance->spec.node);
+	auto_free char *uid = text_copy(name);
+	const struct node *node;
+	int r = name ? node_fill(home->core, &uid, err) : 0;
+
+	if (r < 0 || !name)
+		return r;
+	node = objects_get(home->core->objects, KIND_NODE, uid);
+	return node ? needs(home, node->meta.uid, "the place asked for", node->meta.name, err) :
+		err_set(err, -EAGAIN, "spec.node: '%s' is not there yet: try again in a moment", shown(name));
+}
+
 int instance_place(struct core *core, struct instance *instance, struct err *err)
 {
 	struct home home = { .core = core };
 	int r = check_ha(core, instance, err);
 
+	if (r == 0)
+		r = needs_asked(&home, instance, err);
 	if (r == 0)
 		r = find_home(&home, instance, err);
 	if (r == 0)

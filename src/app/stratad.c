@@ -20,6 +20,7 @@
 #include "1-hardware/inventory/inventory.h"
 #include "2-virtualization/images/source.h"
 #include "4-service/cluster/file.h"
+#include "4-service/pki/pki.h"
 #include "4-service/core.h"
 #include "4-service/state.h"
 #include "5-interface/http/http.h"
@@ -59,6 +60,7 @@ struct daemon {
 	struct config settings;
 	char *boot_id;
 	char *certificates;
+	char *tls_folder;		/* The same for machines that go to other nodes; null: this host is by itself. */
 };
 
 static const char usage[] =
@@ -149,6 +151,13 @@ static int apply_config(void *data, const struct config *config, struct err *err
 	return daemon->http ? http_set_listen(daemon->http, config->api.listen, err) : 0;
 }
 
+/* They are read when a machine begins to move: a renewed certificate counts from the daemon's next start. */
+static int export_certificates(struct daemon *daemon, struct err *err)
+{
+	daemon->tls_folder = below(daemon, "tls-machines");
+	return pki_export_for_qemu(daemon->certificates, daemon->tls_folder, err);
+}
+
 static int open_core(struct daemon *daemon, struct err *err)
 {
 	struct core_params params = {
@@ -162,6 +171,9 @@ static int open_core(struct daemon *daemon, struct err *err)
 		.apply_config = apply_config, .data = daemon,
 	};
 
+	if (daemon->cluster.settings.uid && export_certificates(daemon, err) < 0)
+		return err->code;
+	params.tls_folder = daemon->tls_folder;
 	return core_new(&params, &daemon->core, err);
 }
 
@@ -281,6 +293,7 @@ static void close_all(struct daemon *daemon)
 	free(daemon->cluster_cgroup);
 	free(daemon->boot_id);
 	free(daemon->certificates);
+	free(daemon->tls_folder);
 	state_close(&daemon->state);
 }
 

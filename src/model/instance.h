@@ -138,8 +138,8 @@ struct instance_move_status {
 	int phase;			/* enum move_phase */
 	char *reason;
 	uint64_t done_bytes, total_bytes;	/* COPYING; total 0: unknown. */
-	int64_t downtime_ms;		/* Live: how long the guest stood still, until all of it was at the destination. */
-	int64_t total_ms;
+	int64_t downtime;		/* ms; live: how long the guest stood still, until all of it was at the destination. */
+	int64_t total;			/* ms */
 	int64_t began_at, ended_at;
 };
 
@@ -160,7 +160,7 @@ struct instance_spec {
 	char *image;			/* Name, as given. */
 	char *image_uid;		/* Filled in. */
 	struct instance_source source;
-	char *node;			/* Filled in by the scheduler: uid of the node it should be at. */
+	char *node;			/* uid of the node it should be at; filled in by the scheduler, or a name when it is made. */
 	struct instance_placement placement;
 	struct instance_move move;
 	int ha;				/* What happens when its node is lost. */

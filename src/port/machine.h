@@ -176,7 +176,7 @@ struct machine_listen {
 	const char *address;		/* IP address of this host that the source can reach. */
 	uint16_t port_first, port_last;	/* Two ports of these; 0 and 0: any that are free. */
 	const char *tls;		/* Null: not encrypted and open to anyone; only for a link that nobody else is on. */
-	/* The subject of the only client certificate that may connect (RFC 4514: "CN=node-a,O=strata"); null: any of that CA. */
+	/* The subject of the only client certificate that may connect (as GnuTLS writes it, in the order of the certificate: "O=strata,CN=node-a"); null: any of that CA. */
 	const char *peer;
 	const char *const *copied;	/* Ids of the disks that are copied; null-terminated; null: none. */
 	bool has_postcopy;		/* As the source's 'hand_over' needs it. */

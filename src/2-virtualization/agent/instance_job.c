@@ -397,7 +397,9 @@ static uint64_t max_memory(const struct instance_job *job)
 static int wait_for_machine(struct instance_job *job, const struct machine_config *config, struct err *err)
 {
 	auto_free const char **copied = move_disk_ids(job->disks);
-	struct machine_listen listen = { .address = job->listen, .tls = job->tls, .copied = copied };
+	auto_free char *peer = text_format("O=strata-node,CN=%s", job->source.uid);	/* As pki.h names hosts. */
+	struct machine_listen listen = { .address = job->listen, .tls = job->tls, .peer = job->tls ? peer : NULL, .copied = copied,
+					 .has_postcopy = job->instance->spec.move.postcopy };
 
 	if (!job->machine->ops->migrate_in)
 		return err_set(err, -EOPNOTSUPP, "only virtual machines move live");

@@ -98,7 +98,7 @@ static void put_hand_over(struct item *item, const struct instance *instance, st
 	status->usage = (struct instance_usage){ 0 };
 	status->move.phase = MOVE_DONE;
 	status->move.ended_at = wall_ms(item);
-	status->move.total_ms = status->move.ended_at - status->move.began_at;
+	status->move.total = status->move.ended_at - status->move.began_at;
 	agent_guard_alive(agent, txn);
 	objects_guard(agent->params.objects, txn, item->kind, item->uid);
 	store_txn_guard(txn, STORE_UNCHANGED, key, note ? note->revision : UINT64_MAX);
@@ -236,7 +236,7 @@ static void out_done(struct job *base)
 		item->world.is_known = false;
 		return;
 	}
-	move_of(item)->downtime_ms = (int64_t)job->result.downtime_ms;
+	move_of(item)->downtime = (int64_t)job->result.downtime_ms;
 	move_of(item)->done_bytes = move_of(item)->total_bytes = job->result.memory_bytes + job->result.disk_bytes;
 	item->world.state = MACHINE_PAUSED;
 	item->world.is_moved_out = true;

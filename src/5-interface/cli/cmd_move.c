@@ -32,7 +32,11 @@ static int look(void *data, const void *object, struct err *err)
 		return err_set(err, -EIO, "it stays where it is: %s", move->reason ? move->reason : "another move was asked for");
 	moving->last = *move;
 	moving->last.reason = NULL;
-	return move->phase == MOVE_DONE && text_equal(instance->status.node, instance->spec.node) ? WAIT_DONE : WAIT_MORE;
+	if (move->phase != MOVE_DONE || !text_equal(instance->status.node, instance->spec.node))
+		return WAIT_MORE;
+	/* What was stopped for it is started again over there. */
+	return instance->spec.power == POWER_RUNNING && (instance->status.state == INSTANCE_STOPPED || instance->status.state == INSTANCE_STARTING) &&
+	       instance->status.ended_serial < instance->spec.start_serial ? WAIT_MORE : WAIT_DONE;
 }
 
 static int64_t serial_of(const struct json *answer)
@@ -45,10 +49,10 @@ static void print_moved(struct cli *cli, const struct moving *moving, bool is_li
 	char took[UNITS_TEXT_SIZE], down[UNITS_TEXT_SIZE];
 
 	if (is_live)
-		fprintf(cli->out, "%s moved in %s; it stood still for %s\n", moving->name, units_format_duration(moving->last.total_ms, took),
-			units_format_duration(moving->last.downtime_ms, down));
+		fprintf(cli->out, "%s moved in %s; it stood still for %s\n", moving->name, units_format_duration(moving->last.total, took),
+			units_format_duration(moving->last.downtime, down));
 	else
-		fprintf(cli->out, "%s moved in %s\n", moving->name, units_format_duration(moving->last.total_ms, took));
+		fprintf(cli->out, "%s moved in %s\n", moving->name, units_format_duration(moving->last.total, took));
 }
 
 static int run_move(struct cli *cli, struct err *err)

@@ -144,7 +144,7 @@ static void add_texts(const struct cli *cli, const char *option, const char *fie
 static void add_placement(const struct cli *cli, struct json *spec)
 {
 	if (cli_value(cli, "on"))
-		json_set(spec_member(spec, "placement"), "node", json_new_string(cli_value(cli, "on")));
+		json_set(spec, "node", json_new_string(cli_value(cli, "on")));
 	if (cli_value(cli, "spread"))
 		json_set(spec_member(spec, "placement"), "spread", json_new_string(cli_value(cli, "spread")));
 	add_texts(cli, "on-label", "labels", spec);

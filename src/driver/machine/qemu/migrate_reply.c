@@ -41,7 +41,7 @@ void migrate_state_read(const struct json *reply, struct migrate_state *state)
 
 int migrate_failure(const char *words, struct err *err)
 {
-	int code = strstr(words, "ertificate") || strstr(words, "TLS") ? -EACCES : -EIO;
+	int code = strstr(words, "ertificate") || strstr(words, "TLS handshake") ? -EACCES : -EIO;
 
 	return err_set(err, code, "%s", words[0] ? words : "the destination broke the connection off");
 }

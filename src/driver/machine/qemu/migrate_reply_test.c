@@ -54,6 +54,7 @@ static void failures_are_told_apart(void **state)
 	assert_int_equal(failed.status, MIGRATE_NONE);
 	assert_int_equal(migrate_failure(failed.reason, &err), -EACCES);
 	assert_int_equal(migrate_failure("Unable to write to socket: Broken pipe", &err), -EIO);
+	assert_int_equal(migrate_failure("Cannot read from TLS channel: The TLS connection was non-properly terminated.", &err), -EIO);
 	assert_int_equal(migrate_failure("", &err), -EIO);
 	assert_true(err.msg[0]);
 }

@@ -2,7 +2,7 @@
  * migrate_testbed.h - two hosts for tests of live migration: two drivers that share nothing but the network and a guest.
  *
  * STRATA_TEST_IMAGE names a folder with "kernel", "initrd" and "disk.qcow2" of a guest that boots to a guest agent,
- * STRATA_TEST_PATTERN the program tests/qemu/pattern.c, linked statically, which runs in it; needs root. Without them, and with a
+ * STRATA_TEST_PATTERN the program tests/migrate/pattern.c, linked statically, which runs in it; needs root. Without them, and with a
  * QEMU that is too old, everything is skipped.
  */
 #ifndef DRIVER_MACHINE_QEMU_MIGRATE_TESTBED_H

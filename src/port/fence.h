@@ -15,6 +15,9 @@
  * Watchdog: is started by the first guard. renew looks after it: when it has died or hangs another is started
  *          before the deadline moves. -EIO: there is none and none can be started; nothing guarded may be started.
  *
+ * Cgroups: one in which something was ended is removed and made anew before an instance starts in it: Linux (seen in 6.18)
+ *          kills at birth what clone3(CLONE_INTO_CGROUP) puts where cgroup.kill was written before.
+ *
  * Errors:  -EINVAL, -EIO (above), -EBUSY, -ENOSPC (no room for another guard), -E2BIG beyond FENCE_GUARDS_MAX.
  * Memory:  'ret_x' passes to the caller on success.
  * Threads: any; each call is short (renew: no system call that waits) but those that start the watchdog (some ms).

@@ -145,6 +145,8 @@ static int guard_locked(struct process_fence *fence, const char *uid, const char
 		FENCE_STORE(fence->page->slots[old].ended_at_ms, 0);
 	else if (old >= 0)
 		FENCE_STORE(fence->page->slots[old].state, FENCE_SLOT_FREE);
+	/* It owes us a look from now on; when it has looked it says itself until when it sleeps. */
+	FENCE_STORE(fence->page->sleeps_until_ns, clock_ns(CLOCK_BOOTTIME));
 	fence_wake(fence);
 	return 0;
 }

@@ -214,7 +214,7 @@ int fence_watchdog_run(const char *directory)
 	take_privileges();
 	if (open_page(&watchdog, directory) < 0 || open_events(&watchdog) < 0)
 		return 1;
-	FENCE_STORE(watchdog.page->sleeps_until_ns, UINT64_MAX);
+	FENCE_STORE(watchdog.page->sleeps_until_ns, clock_ns(CLOCK_BOOTTIME));
 	say_ready();
 	return watch(&watchdog);
 }

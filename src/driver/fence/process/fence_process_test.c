@@ -270,10 +270,12 @@ static void wait_until_renewed(const struct daemon *daemon)
 static uint64_t measure_end(const char *path, uint64_t deadline_ns)
 {
 	uint64_t limit_ns = clock_ns(CLOCK_BOOTTIME) + LIMIT_NS, now_ns;
+	bool is_populated;
 
-	do
-		now_ns = clock_ns(CLOCK_BOOTTIME);
-	while (fence_is_populated(path) && now_ns < limit_ns);
+	do {
+		is_populated = fence_is_populated(path);
+		now_ns = clock_ns(CLOCK_BOOTTIME);	/* After it was seen. */
+	} while (is_populated && now_ns < limit_ns);
 	assert_true(now_ns < limit_ns);
 	assert_true(now_ns >= deadline_ns);
 	return now_ns - deadline_ns;

@@ -307,7 +307,8 @@ static int open_parts(struct core *core, struct err *err)
 	const struct core_params *params = &core->params;
 	struct agent_params agent_params = {
 		.loop = params->loop, .work = params->work, .store = params->store,
-		.volume = params->volume, .pools = params->pools, .fabric = params->fabric, .images = params->images, .directory = core->directory,
+		.volume = params->volume, .pools = params->pools, .fabric = params->fabric,
+		.fence = store_is_shared(params->store) ? params->fence : NULL, .images = params->images, .directory = core->directory,
 		.node = core->node_uid, .is_shared = store_is_shared(params->store), .boot_id = core->boot_id, .sample_ms = params->sample_ms,
 	};
 	int r;
@@ -321,6 +322,7 @@ static int open_parts(struct core *core, struct err *err)
 	place_all(core);
 	objects_listen(core->objects, object_changed, event_added, core);
 	memcpy(agent_params.machines, params->machines, sizeof(agent_params.machines));
+	memcpy(agent_params.cgroups, params->cgroups, sizeof(agent_params.cgroups));
 	agent_params.objects = core->objects;
 	agent_params.console_log_bytes = core->config.console.log_size;
 	r = agent_new(&agent_params, &core->agent, err);
@@ -482,4 +484,14 @@ const struct config *core_config(const struct core *core)
 struct agent *core_agent(struct core *core)
 {
 	return core->agent;
+}
+
+bool core_is_leader(const struct core *core)
+{
+	return peers_is_leader(core->peers);
+}
+
+int core_check(const struct core *core, struct err *err)
+{
+	return placement_check(core->placement, objects_all(core->objects, KIND_INSTANCE), err);
 }

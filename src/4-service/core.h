@@ -27,6 +27,8 @@ struct core_params {
 	struct volume_driver *volume;
 	struct pool_source pools;
 	struct fabric_driver *fabric;
+	struct fence_driver *fence;	/* As in agent.h, ... */
+	const char *cgroups[INSTANCE_KIND_COUNT];
 	const struct image_source *images;
 	struct view *view;
 	struct rng *rng;
@@ -34,6 +36,7 @@ struct core_params {
 	const char *node_uid, *node_tag;
 	const char *boot_id;
 	const char *version;
+	const struct node_status *inventory;	/* What this host is; null: it is looked at. */
 	uint32_t sample_ms;		/* Usage sampling; 0: never. */
 	const struct json *config_defaults;	/* Settings of the daemon's own file, or null. */
 	/* The daemon's part of a change of settings; may be null. Fails before anything is stored. */
@@ -47,5 +50,8 @@ void core_start(struct core *core);		/* Probes the host, sweeps, reconciles. */
 void core_free(struct core *core);		/* As a crash would: the world stays as it is. */
 const struct config *core_config(const struct core *core);
 struct agent *core_agent(struct core *core);
+bool core_is_leader(const struct core *core);
+/* For tests and simulation, while no call is under way: does what is derived agree with what is stored? Else -EUCLEAN. */
+int core_check(const struct core *core, struct err *err);
 
 #endif

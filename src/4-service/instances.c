@@ -229,6 +229,15 @@ static int check_shrink(const struct instance *old, const struct instance *next,
 	return 0;
 }
 
+/* The watchdog has to know before it starts. */
+static int check_ha_change(const struct instance *old, const struct instance *next, struct err *err)
+{
+	if (next->spec.ha == old->spec.ha || next->spec.ha == HA_NONE || !has_machine(old))
+		return 0;
+	return err_set(err, -EBUSY, "spec.ha: instance '%s' is %s: stop it first with 'strata stop %s'", old->meta.name,
+		       instance_state_names[old->status.state], old->meta.name);
+}
+
 void instance_update(struct core *core, struct call *call)
 {
 	struct instance *instance, *next;
@@ -252,6 +261,8 @@ void instance_update(struct core *core, struct call *call)
 		r = check_latency(core, &next->spec, &err);
 	if (r == 0)
 		r = check_shrink(instance, next, &err);
+	if (r == 0)
+		r = check_ha_change(instance, next, &err);
 	if (r == 0)
 		r = instance_spec_check(&next->spec, &err);
 	if (r == 0)

@@ -34,7 +34,10 @@ void node_read(struct core *core)
 	core->node = kind_new(kind);
 	meta = &core->node->meta;
 	status = &core->node->status;
-	inventory_read(core->directory, status);
+	if (core->params.inventory)
+		field_copy(kind->status, core->params.inventory, status);
+	else
+		inventory_read(core->directory, status);
 	meta->uid = text_copy(core->node_uid);
 	free(meta->name);
 	meta->name = name_from_host(status->hostname);
@@ -81,6 +84,7 @@ static void place(struct core *core, const struct node *node)
 
 void node_changed(struct core *core, struct node *stored)
 {
+	peers_look_at(core->peers, stored->meta.uid);
 	if (!text_equal(stored->meta.uid, core->node_uid)) {
 		place(core, stored);
 		publish(core, stored, "nodes", stored->meta.name);

@@ -141,7 +141,8 @@ static int open_core(struct daemon *daemon, struct err *err)
 	struct core_params params = {
 		.loop = daemon->loop, .work = daemon->work, .store = daemon->store,
 		.machines = { daemon->drivers.machines[0], daemon->drivers.machines[1] }, .volume = daemon->drivers.volume,
-		.pools = daemon->drivers.pools, .fabric = daemon->drivers.fabric, .view = daemon->view, .rng = &daemon->rng,
+		.pools = daemon->drivers.pools, .fabric = daemon->drivers.fabric, .fence = daemon->drivers.fence,
+		.cgroups = { daemon->drivers.cgroups[0], daemon->drivers.cgroups[1] }, .view = daemon->view, .rng = &daemon->rng,
 		.images = daemon->options.is_simulated ? &image_source_sim : &image_source_real,
 		.directory = daemon->state.directory, .node_uid = daemon->state.node_uid, .node_tag = daemon->state.node_tag,
 		.boot_id = daemon->boot_id, .version = STRATA_VERSION, .sample_ms = SAMPLE_MS,
@@ -211,9 +212,10 @@ static int open_all(struct daemon *daemon, struct err *err)
 	daemon->boot_id = inventory_boot_id();
 	daemon->work = work_new(daemon->loop, LIMIT_WORKERS);
 	daemon->view = view_new();
-	r = drivers_open(daemon->state.directory, daemon->state.node_tag, daemon->options.is_simulated, &daemon->drivers, err);
+	r = wiring_open_store(&daemon->settings, daemon->state.directory, daemon->state.node_uid, daemon->loop, &daemon->store, err);
 	if (r == 0)
-		r = wiring_open_store(&daemon->settings, daemon->state.directory, daemon->state.node_uid, daemon->loop, &daemon->store, err);
+		r = drivers_open(daemon->state.directory, daemon->state.node_tag, daemon->options.is_simulated, store_is_shared(daemon->store),
+				 &daemon->drivers, err);
 	if (r == 0)
 		r = open_core(daemon, err);
 	if (r == 0)

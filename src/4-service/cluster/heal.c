@@ -17,6 +17,7 @@ static void guard_member(struct core *core, struct store_txn *txn, const char *n
 	const struct note *note = objects_note(core->objects, key);
 
 	store_txn_guard(txn, STORE_UNCHANGED, key, note ? note->revision : 0);
+	leader_guard_lost(txn, node);
 }
 
 /* What was true of its machine is not any more; its disks are as they were. */

@@ -249,7 +249,9 @@ static int sim_disk_attach(struct machine_driver *driver, const char *uid, const
 
 	if (!machine)
 		return err->code;
+	sim_machine_tell(machine, false);
 	sim_config_add_disk(machine->config, disk);
+	sim_machine_tell(machine, true);
 	return end(sim(driver), 0, "disk attached", err);
 }
 
@@ -259,7 +261,9 @@ static int sim_disk_detach(struct machine_driver *driver, const char *uid, const
 
 	if (!machine)
 		return err->code;
+	sim_machine_tell(machine, false);
 	sim_config_remove_disk(machine->config, disk);
+	sim_machine_tell(machine, true);
 	return end(sim(driver), 0, "disk detached", err);
 }
 

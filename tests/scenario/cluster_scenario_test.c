@@ -263,6 +263,23 @@ static bool is_quiet(struct cluster *all, void *data)
 	return true;
 }
 
+static void print_folder(const char *folder)
+{
+	int leader = cluster_leader(&cluster);
+	auto_str struct str json = { 0 };
+
+	view_list(cluster.members[leader < 0 ? 0 : leader].view, folder, &json);
+	fprintf(stderr, "%s at host %d: %s\n", folder, leader, json.data);		/* cmocka would cut it. */
+}
+
+static void tell_what_is(void)
+{
+	print_folder("nodes");
+	print_folder("instances");
+	for (size_t i = 0; i < INSTANCES; i++)
+		print_error("%s runs on %d\n", instances[i], cluster_where(&cluster, instances[i]));
+}
+
 /* Whatever happened: once it is over all runs that should, what was promised is what runs, and nothing was lost. */
 static void one_history(uint64_t seed)
 {
@@ -282,11 +299,7 @@ static void one_history(uint64_t seed)
 	for (size_t i = 0; i < cluster.count; i++)
 		heal(i);
 	if (!cluster.house.witness.broken[0] && !cluster_run_until(&cluster, is_quiet, NULL, QUIET_MS))
-		for (size_t i = 0; i < INSTANCES; i++) {
-			auto_view_text struct view_text *text = view_get(cluster.members[0].view, "instances", instances[i]);
-
-			print_error("%s on %d: %s\n", instances[i], cluster_where(&cluster, instances[i]), text ? text->bytes : "gone");
-		}
+		tell_what_is();
 	if (cluster.house.witness.broken[0] || !is_quiet(&cluster, NULL))
 		fail_msg("seed %u: %s", (unsigned)seed, cluster.house.witness.broken[0] ? cluster.house.witness.broken : "it does not come to rest");
 	assert_true(cluster_run(&cluster, 5000));

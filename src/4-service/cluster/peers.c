@@ -40,10 +40,8 @@ static void lease_changed(void *data)
 {
 	struct peers *peers = data;
 
-	if (!peers->lease.is_alive)
-		peers->leader_revision = 0;
-	else
-		leader_stand(peers);
+	/* The lease may have been renewed after all, unheard, and the key "leader" with it. */
+	leader_note_changed(peers);
 }
 
 static void tick(void *data)

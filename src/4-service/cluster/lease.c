@@ -69,7 +69,16 @@ static void ask_in(struct lease *lease, uint64_t ms)
 	loop_add_timer(lease->params.loop, ms, ask, lease, &lease->renew_timer);
 }
 
-struct telling { struct lease *lease; uint64_t id; };
+struct telling { struct lease *lease; uint64_t id, sent_ns; };
+
+/* The watchdog's time counts from when the renewal was sent: the store counts from later. */
+static void renew_fence(struct fence_driver *fence, uint64_t sent_ns)
+{
+	struct err err = { 0 };
+
+	if (fence && fence->ops->renew(fence, sent_ns + LEASE_MS * NS_PER_MS, &err) < 0)
+		log_line(LOG_ERROR, "instances with 'ha: restart' cannot be started here: %s", err.msg);
+}
 
 static void told(void *data, const struct store_result *result)
 {
@@ -79,12 +88,16 @@ static void told(void *data, const struct store_result *result)
 	const struct note *note = objects_note(lease->params.objects, key);
 
 	lease->is_asking = false;
-	/* Others have decided about us in between: their changes are in the cache now. */
-	if (result->err.code < 0 || !note || lease->id != telling->id) {
+	/*
+	 * Others have decided about us in between: their changes are in the cache now. While something of what they took over is still
+	 * here we are not back, and above all the watchdog is not told so: a start that was late must not succeed now.
+	 */
+	if (result->err.code < 0 || !note || lease->id != telling->id || agent_is_leaving(lease->params.agent)) {
 		lease->id = lease->id == telling->id ? 0 : lease->id;
 		ask_in(lease, LEASE_RETRY_MS);
 		return;
 	}
+	renew_fence(lease->params.fence, telling->sent_ns);
 	lease->is_alive = true;
 	agent_set_alive(lease->params.agent, key, note->revision);
 	lease->params.changed(lease->params.data);
@@ -92,7 +105,7 @@ static void told(void *data, const struct store_result *result)
 }
 
 /* Under the condition that nobody has raised our epoch meanwhile. */
-static void tell_alive(struct lease *lease)
+static void tell_alive(struct lease *lease, uint64_t sent_ns)
 {
 	const struct lease_params *params = &lease->params;
 	const struct note *note = member_note(params->objects, params->node);
@@ -104,7 +117,7 @@ static void tell_alive(struct lease *lease)
 	struct node_member member = { 0 };
 
 	lease_member(params->objects, params->node, &member);
-	*telling = (struct telling){ lease, lease->id };
+	*telling = (struct telling){ lease, lease->id, sent_ns };
 	field_encode(&node_alive_table, &(struct node_alive){ (char *)params->boot_id, member.epoch }, &writer, NULL);
 	store_txn_guard(txn, STORE_UNCHANGED, member_key, note ? note->revision : 0);
 	store_txn_put(txn, key, json.data, json.size, lease->id);
@@ -113,19 +126,18 @@ static void tell_alive(struct lease *lease)
 	store_submit(params->store, txn, told, telling);
 }
 
-/* The watchdog's time counts from when the renewal was sent: the store counts from later. */
 static void ask_run(void *data)
 {
 	struct asking *asking = data;
-	struct err err = { 0 };
-	int r = asking->id ? store_lease_renew(asking->store, asking->id, &asking->err) :
-		store_lease_grant(asking->store, LEASE_MS, &asking->id, &asking->err);
+	bool is_new = !asking->id;
+	int r = is_new ? store_lease_grant(asking->store, LEASE_MS, &asking->id, &asking->err) :
+		store_lease_renew(asking->store, asking->id, &asking->err);
 
 	if (r < 0)
 		return;
 	asking->err.code = 0;
-	if (asking->fence && asking->fence->ops->renew(asking->fence, asking->sent_ns + LEASE_MS * NS_PER_MS, &err) < 0)
-		log_line(LOG_ERROR, "instances with 'ha: restart' cannot be started here: %s", err.msg);
+	if (!is_new)
+		renew_fence(asking->fence, asking->sent_ns);
 }
 
 static void ask_done(void *data)
@@ -153,7 +165,7 @@ static void ask_done(void *data)
 	if (!is_new)
 		ask_in(lease, LEASE_RENEW_MS);
 	else
-		tell_alive(lease);
+		tell_alive(lease, asking->sent_ns);
 }
 
 static void ask(void *data)

@@ -127,21 +127,7 @@ static char *folder_of(struct core *core, const struct kind *kind, const struct 
 	return parent ? text_format("volumes/%s/snapshots", parent->name) : NULL;
 }
 
-/* The name of the instance that has the volume, or null: it follows from the instances. */
-static const char *holder_of(struct core *core, const char *volume_uid)
-{
-	const struct map *all = objects_all(core->objects, KIND_INSTANCE);
-
-	for (size_t i = 0; i < all->count; i++) {
-		const struct instance *instance = all->entries[i].value;
-
-		if (instance_uses_volume(instance, volume_uid, NULL))
-			return instance->meta.name;
-	}
-	return NULL;
-}
-
-static void publish(struct core *core, const struct kind *kind, void *object)
+void publish_object(struct core *core, const struct kind *kind, void *object)
 {
 	struct meta *meta = kind_meta(object);
 	auto_free char *folder = folder_of(core, kind, meta);
@@ -155,7 +141,7 @@ static void publish(struct core *core, const struct kind *kind, void *object)
 		return;
 	}
 	if (kind->id == KIND_VOLUME)
-		text_replace(&((struct volume *)object)->status.instance, holder_of(core, meta->uid));
+		text_replace(&((struct volume *)object)->status.instance, volume_holder_name(core, meta->uid));
 	kind_encode(kind, object, &writer, NULL);
 	view_put(core->params.view, folder, meta->name, json.data, json.size);
 }
@@ -188,14 +174,12 @@ static void publish_renamed(struct core *core, const struct kind *kind, void *ob
 					continue;
 				auto_free char *old_folder = text_format("instances/%s/snapshots", old);
 				view_remove(core->params.view, old_folder, snapshot->meta.name);
-				publish(core, &kinds[KIND_SNAPSHOT], snapshot);
+				publish_object(core, &kinds[KIND_SNAPSHOT], snapshot);
 			}
 	}
 	if (!old || !text_equal(old, meta->name))
 		free(map_put(&core->published, meta->uid, text_copy(meta->name)));
 }
-
-static void publish_volumes(struct core *core);
 
 static void publish_node(void *data)
 {
@@ -219,11 +203,13 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 {
 	struct core *core = data;
 
+	if (kind->id == KIND_INSTANCE)
+		node_has_instance(core, objects_owner(core->objects, kind, object));
 	if (kind->id == KIND_INSTANCE && (change == OBJECTS_DESIRED || change == OBJECTS_REMOVED))
 		instance_placed(core, kind_meta(object)->uid, change == OBJECTS_REMOVED ? NULL : object);
 	if (change == OBJECTS_REMOVED) {
 		if (kind->id == KIND_INSTANCE)
-			publish_volumes(core);
+			holders_changed(core, object, true);
 		unpublish(core, kind, object);
 		free(map_remove(&core->published, kind_meta(object)->uid));
 		return;
@@ -235,9 +221,9 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 	if (kind->id == KIND_INSTANCE)
 		attach_wake(core, object);
 	publish_renamed(core, kind, object);
-	publish(core, kind, object);
+	publish_object(core, kind, object);
 	if (kind->id == KIND_INSTANCE && change == OBJECTS_DESIRED)
-		publish_volumes(core);
+		holders_changed(core, object, false);
 }
 
 static void event_added(void *data, const struct event *event, const char *json, size_t size)
@@ -249,19 +235,6 @@ static void event_added(void *data, const struct event *event, const char *json,
 		log_line(LOG_WARNING, "%s", event->text);
 }
 
-/* An instance was changed: volumes may have come to it or left it. */
-static void publish_volumes(struct core *core)
-{
-	const struct map *all = objects_all(core->objects, KIND_VOLUME);
-
-	for (size_t i = 0; i < all->count; i++) {
-		struct volume *volume = all->entries[i].value;
-
-		if (!text_equal(volume->status.instance, holder_of(core, volume->meta.uid)))
-			publish(core, &kinds[KIND_VOLUME], volume);
-	}
-}
-
 void publish_all(struct core *core)
 {
 	for (enum kind_id k = 0; k < KIND_COUNT; k++) {
@@ -269,7 +242,7 @@ void publish_all(struct core *core)
 
 		for (size_t i = 0; i < all->count; i++) {
 			publish_renamed(core, &kinds[k], all->entries[i].value);
-			publish(core, &kinds[k], all->entries[i].value);
+			publish_object(core, &kinds[k], all->entries[i].value);
 		}
 	}
 }
@@ -313,7 +286,8 @@ static int open_parts(struct core *core, struct err *err)
 	};
 	int r;
 
-	r = objects_open(params->store, params->loop, core->node_uid, &core->objects, err);
+	core->objects = params->objects;
+	r = params->objects ? 0 : objects_open(params->store, params->loop, core->node_uid, &core->objects, err);
 	if (r == 0)
 		r = config_load(core, err);
 	if (r < 0)
@@ -456,8 +430,14 @@ void core_free(struct core *core)
 		return;
 	schedule_stop(core);
 	agent_free(core->agent);
+	if (core->params.objects) {
+		objects_unlisten(core->objects, core);
+		objects_unlisten(core->objects, core->peers);
+	} else {
+		objects_close(core->objects);
+	}
 	peers_free(core->peers);
-	objects_close(core->objects);
+	holders_done(core);
 	placement_free(core->placement);
 	kind_free(&kinds[KIND_NODE], core->node);
 	field_done(&config_table, &core->config);

@@ -23,6 +23,7 @@ struct core_params {
 	struct loop *loop;
 	struct work *work;
 	struct store *store;
+	struct objects *objects;	/* A cache of the store that outlives the core; null: it has its own. */
 	struct machine_driver *machines[INSTANCE_KIND_COUNT];	/* As in agent.h. */
 	struct volume_driver *volume;
 	struct pool_source pools;

@@ -35,23 +35,29 @@ static void reset_status(struct instance_status *status, const char *node)
 	status->attached.count = 0;
 }
 
+static void put_volume(struct core *core, struct store_txn *txn, const char *uid, const char *node)
+{
+	const struct volume *volume = objects_get(core->objects, KIND_VOLUME, uid);
+	struct volume *moved;
+
+	if (!volume || text_equal(volume->spec.node, node))
+		return;
+	moved = kind_copy(&kinds[KIND_VOLUME], volume);
+	text_replace(&moved->spec.node, node);
+	objects_guard(core->objects, txn, &kinds[KIND_VOLUME], uid);
+	objects_put_desired(txn, &kinds[KIND_VOLUME], moved);
+	kind_free(&kinds[KIND_VOLUME], moved);
+}
+
 /* Its volumes go with it: they are in shared pools. */
 static void put_volumes(struct core *core, struct store_txn *txn, const struct instance *next)
 {
-	const struct map *all = objects_all(core->objects, KIND_VOLUME);
+	const struct field_list *volumes = &next->spec.volumes, *mounts = &next->spec.container.mounts;
 
-	for (size_t i = 0; i < all->count; i++) {
-		const struct volume *volume = all->entries[i].value;
-		struct volume *moved;
-
-		if (!instance_uses_volume(next, volume->meta.uid, NULL) || text_equal(volume->spec.node, next->spec.node))
-			continue;
-		moved = kind_copy(&kinds[KIND_VOLUME], volume);
-		text_replace(&moved->spec.node, next->spec.node);
-		objects_guard(core->objects, txn, &kinds[KIND_VOLUME], volume->meta.uid);
-		objects_put_desired(txn, &kinds[KIND_VOLUME], moved);
-		kind_free(&kinds[KIND_VOLUME], moved);
-	}
+	for (size_t i = 0; i < volumes->count; i++)
+		put_volume(core, txn, field_list_at(volumes, struct instance_volume, i)->volume_uid, next->spec.node);
+	for (size_t i = 0; i < mounts->count; i++)
+		put_volume(core, txn, field_list_at(mounts, struct instance_mount, i)->volume_uid, next->spec.node);
 }
 
 /* Said once, for as long as it stays so. */
@@ -97,13 +103,12 @@ static void heal(struct core *core, const struct instance *instance, const char 
 
 void heal_node(struct peers *peers, const char *node)
 {
-	const struct map *all = objects_all(peers->core->objects, KIND_INSTANCE);
+	const struct map *lost = objects_at(peers->core->objects, node);
 
-	for (size_t i = 0; i < all->count; i++) {
-		const struct instance *instance = all->entries[i].value;
+	for (size_t i = 0; i < lost->count; i++) {
+		const struct instance *instance = lost->entries[i].value;
 
-		if (instance->spec.ha == HA_RESTART && !instance->meta.deleted_at &&
-		    text_equal(objects_owner(peers->core->objects, kind, instance), node))
+		if (instance->spec.ha == HA_RESTART && !instance->meta.deleted_at)
 			heal(peers->core, instance, node);
 	}
 }

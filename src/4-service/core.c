@@ -471,7 +471,7 @@ bool core_is_leader(const struct core *core)
 	return peers_is_leader(core->peers);
 }
 
-int core_check(const struct core *core, struct err *err)
+int core_check(const struct core *core, bool is_quiet, struct err *err)
 {
-	return placement_check(core->placement, objects_all(core->objects, KIND_INSTANCE), err);
+	return placement_check(core->placement, is_quiet ? objects_all(core->objects, KIND_INSTANCE) : NULL, err);
 }

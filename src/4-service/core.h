@@ -52,7 +52,7 @@ void core_free(struct core *core);		/* As a crash would: the world stays as it i
 const struct config *core_config(const struct core *core);
 struct agent *core_agent(struct core *core);
 bool core_is_leader(const struct core *core);
-/* For tests and simulation, while no call is under way: does what is derived agree with what is stored? Else -EUCLEAN. */
-int core_check(const struct core *core, struct err *err);
+/* For tests and simulation: does what is derived add up, and, when no call is under way, agree with what is stored? Else -EUCLEAN. */
+int core_check(const struct core *core, bool is_quiet, struct err *err);
 
 #endif

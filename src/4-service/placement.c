@@ -522,7 +522,7 @@ int placement_check(const struct placement *placement, const struct map *instanc
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < instances->count; i++) {
+	for (size_t i = 0; instances && i < instances->count; i++) {
 		const struct instance *instance = instances->entries[i].value;
 		const struct placed *placed = map_get(&placement->placed, instance->meta.uid);
 		uint32_t node = is_on(&instance->spec) ? number_of(placement, instance->spec.node) : CLUSTER_NONE;
@@ -533,7 +533,7 @@ int placement_check(const struct placement *placement, const struct map *instanc
 				       node == CLUSTER_NONE ? "no node" : cluster_node_name(placement->ledger.cluster, node));
 		count += placed != NULL;
 	}
-	if (count != placement->placed.count)
+	if (instances && count != placement->placed.count)
 		return err_set(err, -EUCLEAN, "%zu instances are counted, and %zu run", placement->placed.count, count);
 	return check_sums(placement, err);
 }

@@ -39,7 +39,7 @@ void placement_explain(struct placement *placement, const struct instance *insta
 typedef const char *placement_name_fn(void *data, const char *uid);
 int placement_what_if_drain(struct placement *placement, const char *node_uid, placement_name_fn *name_of, void *data,
 			    struct json_writer *writer, struct err *err);
-/* Is what was promised on each node the sum of what runs there, and is that what 'instances' (struct instance) say? Else -EUCLEAN. */
+/* Is what was promised on each node the sum of what runs there, and, unless null, is that what 'instances' say? Else -EUCLEAN. */
 int placement_check(const struct placement *placement, const struct map *instances, struct err *err);
 /* 'instance' as it is stored; null: there is none with this uid. */
 void placement_sync(struct placement *placement, const char *uid, const struct instance *instance);

@@ -304,7 +304,7 @@ static void one_history(uint64_t seed)
 		fail_msg("seed %u: %s", (unsigned)seed, cluster.house.witness.broken[0] ? cluster.house.witness.broken : "it does not come to rest");
 	assert_true(cluster_run(&cluster, 5000));
 	for (size_t i = 0; i < cluster.count; i++)
-		if (core_check(cluster.members[i].core, &err) < 0)
+		if (core_check(cluster.members[i].core, true, &err) < 0)
 			fail_msg("seed %u, host %zu: %s", (unsigned)seed, i, err.msg);
 	cluster_done(&cluster);
 }

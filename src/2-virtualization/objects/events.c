@@ -101,7 +101,8 @@ static void put_trim(struct event_log *log, struct store_txn *txn)
 	if (log->items.count - log->first < LIMIT_EVENTS_KEPT)
 		return;
 	store_txn_delete(txn, log->items.items[log->first].key);
-	free(take(log->items.items[log->first++].key));
+	free(take(log->items.items[log->first].key));
+	log->first++;			/* Not within take(), which names its argument twice. */
 	if (log->first < LIMIT_EVENTS_KEPT)
 		return;
 	memmove(log->items.items, log->items.items + log->first, (log->items.count - log->first) * sizeof(log->items.items[0]));

@@ -55,11 +55,10 @@ static bool has_volume(uint32_t number) { return number % VOLUME_EVERY == 7; }
 
 static uint32_t networks(const struct simulation *simulation) { return simulation->options.instances / PER_NETWORK + 1; }
 
+/* Some are of a group, some want to be away from one. */
 static void write_placement(uint32_t number, struct str *body)
 {
-	if (number % GROUP_EVERY == 3)
-		str_printf(body, ",\"placement\":{\"spread\":\"app\"}");
-	else if (number % GROUP_EVERY == 4)
+	if (number % GROUP_EVERY == 4)
 		str_printf(body, ",\"placement\":{\"without\":[\"app=g%u\"]}", number / GROUP_EVERY % GROUPS);
 }
 

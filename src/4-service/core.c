@@ -155,20 +155,6 @@ static char *folder_of(struct core *core, const struct kind *kind, const struct 
 	return parent ? text_format("volumes/%s/snapshots", parent->name) : NULL;
 }
 
-/* The name of the instance that has the volume, or null: it follows from the instances. */
-static const char *holder_of(struct core *core, const char *volume_uid)
-{
-	const struct map *all = objects_all(core->objects, KIND_INSTANCE);
-
-	for (size_t i = 0; i < all->count; i++) {
-		const struct instance *instance = all->entries[i].value;
-
-		if (instance_uses_volume(instance, volume_uid, NULL))
-			return instance->meta.name;
-	}
-	return NULL;
-}
-
 static void note_stuck(struct core *core, struct instance *instance)
 {
 	auto_free char *key = text_format("stuck/%s", instance->meta.uid);
@@ -177,7 +163,7 @@ static void note_stuck(struct core *core, struct instance *instance)
 	text_replace(&instance->status.stuck, note ? note->value : NULL);
 }
 
-static void publish(struct core *core, const struct kind *kind, void *object)
+void publish_object(struct core *core, const struct kind *kind, void *object)
 {
 	struct meta *meta = kind_meta(object);
 	auto_free char *folder = folder_of(core, kind, meta);
@@ -193,7 +179,7 @@ static void publish(struct core *core, const struct kind *kind, void *object)
 	if (kind->id == KIND_INSTANCE)
 		note_stuck(core, object);
 	if (kind->id == KIND_VOLUME)
-		text_replace(&((struct volume *)object)->status.instance, holder_of(core, meta->uid));
+		text_replace(&((struct volume *)object)->status.instance, volume_holder_name(core, meta->uid));
 	kind_encode(kind, object, &writer, NULL);
 	view_put(core->params.view, folder, meta->name, json.data, json.size);
 }
@@ -226,14 +212,12 @@ static void publish_renamed(struct core *core, const struct kind *kind, void *ob
 					continue;
 				auto_free char *old_folder = text_format("instances/%s/snapshots", old);
 				view_remove(core->params.view, old_folder, snapshot->meta.name);
-				publish(core, &kinds[KIND_SNAPSHOT], snapshot);
+				publish_object(core, &kinds[KIND_SNAPSHOT], snapshot);
 			}
 	}
 	if (!old || !text_equal(old, meta->name))
 		free(map_put(&core->published, meta->uid, text_copy(meta->name)));
 }
-
-static void publish_volumes(struct core *core);
 
 static void publish_node(void *data)
 {
@@ -259,11 +243,13 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 
 	if (kind->id == KIND_NODE && (change == OBJECTS_DESIRED || change == OBJECTS_REMOVED))
 		membership_nodes_changed(core->membership);
+	if (kind->id == KIND_INSTANCE)
+		node_has_instance(core, objects_owner(core->objects, kind, object));
 	if (kind->id == KIND_INSTANCE && (change == OBJECTS_DESIRED || change == OBJECTS_REMOVED))
 		instance_placed(core, kind_meta(object)->uid, change == OBJECTS_REMOVED ? NULL : object);
 	if (change == OBJECTS_REMOVED) {
 		if (kind->id == KIND_INSTANCE)
-			publish_volumes(core);
+			holders_changed(core, object, true);
 		unpublish(core, kind, object);
 		free(map_remove(&core->published, kind_meta(object)->uid));
 		return;
@@ -275,9 +261,9 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 	if (kind->id == KIND_INSTANCE)
 		attach_wake(core, object);
 	publish_renamed(core, kind, object);
-	publish(core, kind, object);
+	publish_object(core, kind, object);
 	if (kind->id == KIND_INSTANCE && change == OBJECTS_DESIRED)
-		publish_volumes(core);
+		holders_changed(core, object, false);
 }
 
 static void event_added(void *data, const struct event *event, const char *json, size_t size)
@@ -289,19 +275,6 @@ static void event_added(void *data, const struct event *event, const char *json,
 		log_line(LOG_WARNING, "%s", event->text);
 }
 
-/* An instance was changed: volumes may have come to it or left it. */
-static void publish_volumes(struct core *core)
-{
-	const struct map *all = objects_all(core->objects, KIND_VOLUME);
-
-	for (size_t i = 0; i < all->count; i++) {
-		struct volume *volume = all->entries[i].value;
-
-		if (!text_equal(volume->status.instance, holder_of(core, volume->meta.uid)))
-			publish(core, &kinds[KIND_VOLUME], volume);
-	}
-}
-
 void publish_all(struct core *core)
 {
 	for (enum kind_id k = 0; k < KIND_COUNT; k++) {
@@ -309,7 +282,7 @@ void publish_all(struct core *core)
 
 		for (size_t i = 0; i < all->count; i++) {
 			publish_renamed(core, &kinds[k], all->entries[i].value);
-			publish(core, &kinds[k], all->entries[i].value);
+			publish_object(core, &kinds[k], all->entries[i].value);
 		}
 	}
 }
@@ -347,13 +320,15 @@ static int open_parts(struct core *core, struct err *err)
 	const struct core_params *params = &core->params;
 	struct agent_params agent_params = {
 		.loop = params->loop, .work = params->work, .store = params->store,
-		.volume = params->volume, .pools = params->pools, .fabric = params->fabric, .images = params->images,
+		.volume = params->volume, .pools = params->pools, .fabric = params->fabric,
+		.fence = store_is_shared(params->store) ? params->fence : NULL, .images = params->images,
 		.tls_folder = params->tls_folder, .peers = params->peers, .directory = core->directory,
 		.node = core->node_uid, .is_shared = store_is_shared(params->store), .boot_id = core->boot_id, .sample_ms = params->sample_ms,
 	};
 	int r;
 
-	r = objects_open(params->store, params->loop, core->node_uid, &core->objects, err);
+	core->objects = params->objects;
+	r = params->objects ? 0 : objects_open(params->store, params->loop, core->node_uid, &core->objects, err);
 	if (r == 0)
 		r = config_load(core, err);
 	if (r < 0)
@@ -365,6 +340,7 @@ static int open_parts(struct core *core, struct err *err)
 	place_all(core);
 	objects_listen(core->objects, object_changed, event_added, core);
 	memcpy(agent_params.machines, params->machines, sizeof(agent_params.machines));
+	memcpy(agent_params.cgroups, params->cgroups, sizeof(agent_params.cgroups));
 	agent_params.objects = core->objects;
 	agent_params.console_log_bytes = core->config.console.log_size;
 	if (store_is_shared(params->store))
@@ -502,8 +478,14 @@ void core_free(struct core *core)
 	schedule_stop(core);
 	agent_free(core->agent);
 	membership_free(core->membership);
+	if (core->params.objects) {
+		objects_unlisten(core->objects, core);
+		objects_unlisten(core->objects, core->peers);
+	} else {
+		objects_close(core->objects);
+	}
 	peers_free(core->peers);
-	objects_close(core->objects);
+	holders_done(core);
 	placement_free(core->placement);
 	kind_free(&kinds[KIND_NODE], core->node);
 	field_done(&config_table, &core->config);
@@ -530,4 +512,14 @@ const struct config *core_config(const struct core *core)
 struct agent *core_agent(struct core *core)
 {
 	return core->agent;
+}
+
+bool core_is_leader(const struct core *core)
+{
+	return peers_is_leader(core->peers);
+}
+
+int core_check(const struct core *core, bool is_quiet, struct err *err)
+{
+	return placement_check(core->placement, is_quiet ? objects_all(core->objects, KIND_INSTANCE) : NULL, err);
 }

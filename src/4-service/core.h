@@ -24,10 +24,13 @@ struct core_params {
 	struct loop *loop;
 	struct work *work;
 	struct store *store;
+	struct objects *objects;	/* A cache of the store that outlives the core; null: it has its own. */
 	struct machine_driver *machines[INSTANCE_KIND_COUNT];	/* As in agent.h. */
 	struct volume_driver *volume;
 	struct pool_source pools;
 	struct fabric_driver *fabric;
+	struct fence_driver *fence;	/* As in agent.h, ... */
+	const char *cgroups[INSTANCE_KIND_COUNT];
 	const struct image_source *images;
 	const char *tls_folder;		/* As in agent.h; null where there are no other nodes. */
 	struct peer_source peers;	/* Null members where there are no other nodes. */
@@ -37,6 +40,7 @@ struct core_params {
 	const char *node_uid, *node_tag;
 	const char *boot_id;
 	const char *version;
+	const struct node_status *inventory;	/* What this host is; null: it is looked at. */
 	uint32_t sample_ms;		/* Usage sampling; 0: never. */
 	const struct cluster_params *cluster;	/* Null: there are no clusters (tests). */
 	const struct json *config_defaults;	/* Settings of the daemon's own file, or null. */
@@ -51,5 +55,8 @@ void core_start(struct core *core);		/* Probes the host, sweeps, reconciles. */
 void core_free(struct core *core);		/* As a crash would: the world stays as it is. */
 const struct config *core_config(const struct core *core);
 struct agent *core_agent(struct core *core);
+bool core_is_leader(const struct core *core);
+/* For tests and simulation: does what is derived add up, and, when no call is under way, agree with what is stored? Else -EUCLEAN. */
+int core_check(const struct core *core, bool is_quiet, struct err *err);
 
 #endif

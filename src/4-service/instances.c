@@ -182,6 +182,14 @@ static void guard_origin(struct change *change)
 	}
 }
 
+/* A single node that is full takes no new ones: see nodes.c. */
+static bool is_full(struct core *core)
+{
+	size_t nodes = objects_all(core->objects, KIND_NODE)->count;
+
+	return objects_all(core->objects, KIND_INSTANCE)->count >= (nodes ? nodes : 1) * LIMIT_INSTANCES_PER_NODE;
+}
+
 void instance_create(struct core *core, struct call *call)
 {
 	const char *upload = json_string(json_path(call->body, "spec.source.upload"), NULL);
@@ -192,8 +200,8 @@ void instance_create(struct core *core, struct call *call)
 		instance_import(core, call, upload);	/* Comes back here with what the archive says. */
 		return;
 	}
-	if (objects_all(core->objects, KIND_INSTANCE)->count >= LIMIT_INSTANCES_PER_NODE) {
-		err_set(&err, -ENOSPC, "this node has %d instances, as many as it may: remove some", LIMIT_INSTANCES_PER_NODE);
+	if (is_full(core)) {
+		err_set(&err, -ENOSPC, "every node has %d instances, as many as it may: remove some, or add a node", LIMIT_INSTANCES_PER_NODE);
 		answer_err(call, &err);
 		return;
 	}
@@ -229,6 +237,15 @@ static int check_shrink(const struct instance *old, const struct instance *next,
 	return 0;
 }
 
+/* The watchdog has to know before it starts. */
+static int check_ha_change(const struct instance *old, const struct instance *next, struct err *err)
+{
+	if (next->spec.ha == old->spec.ha || next->spec.ha == HA_NONE || !has_machine(old))
+		return 0;
+	return err_set(err, -EBUSY, "spec.ha: instance '%s' is %s: stop it first with 'strata stop %s'", old->meta.name,
+		       instance_state_names[old->status.state], old->meta.name);
+}
+
 void instance_update(struct core *core, struct call *call)
 {
 	struct instance *instance, *next;
@@ -252,6 +269,8 @@ void instance_update(struct core *core, struct call *call)
 		r = check_latency(core, &next->spec, &err);
 	if (r == 0)
 		r = check_shrink(instance, next, &err);
+	if (r == 0)
+		r = check_ha_change(instance, next, &err);
 	if (r == 0)
 		r = instance_spec_check(&next->spec, &err);
 	if (r == 0)

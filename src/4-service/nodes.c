@@ -5,6 +5,7 @@
 
 #include "1-hardware/inventory/inventory.h"
 #include "4-service/cluster/peers.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -35,7 +36,10 @@ void node_read(struct core *core)
 	core->node = kind_new(kind);
 	meta = &core->node->meta;
 	status = &core->node->status;
-	inventory_read(core->directory, status);
+	if (core->params.inventory)
+		field_copy(kind->status, core->params.inventory, status);
+	else
+		inventory_read(core->directory, status);
 	meta->uid = text_copy(core->node_uid);
 	free(meta->name);
 	meta->name = settings && settings->name ? text_copy(settings->name) : name_from_host(status->hostname);
@@ -78,11 +82,23 @@ void node_publish(struct core *core)
 
 static void place(struct core *core, const struct node *node)
 {
-	placement_set_node(core->placement, node, !node->spec.cordoned && peers_is_ready(core->peers, node->meta.uid));
+	bool is_full = objects_at(core->objects, node->meta.uid)->count >= LIMIT_INSTANCES_PER_NODE;
+
+	placement_set_node(core->placement, node, !node->spec.cordoned && !is_full && peers_is_ready(core->peers, node->meta.uid));
+}
+
+void node_has_instance(struct core *core, const char *node)
+{
+	size_t count = objects_at(core->objects, node)->count;
+	struct node *stored = objects_get(core->objects, KIND_NODE, node);
+
+	if (stored && (count == LIMIT_INSTANCES_PER_NODE || count == LIMIT_INSTANCES_PER_NODE - 1))
+		place(core, stored);
 }
 
 void node_changed(struct core *core, struct node *stored)
 {
+	peers_look_at(core->peers, stored->meta.uid);
 	if (!text_equal(stored->meta.uid, core->node_uid)) {
 		place(core, stored);
 		publish(core, stored, "nodes", stored->meta.name);

@@ -516,6 +516,47 @@ void placement_explain(struct placement *placement, const struct instance *insta
 	leave_demand(placement, shared);
 }
 
+/* ---- Is it true? ---- */
+
+static int check_sums(const struct placement *placement, struct err *err)
+{
+	auto_free int64_t *sums = alloc((placement->hosts.count * DIMENSIONS + 1) * sizeof(*sums));
+
+	for (size_t i = 0; i < placement->placed.count; i++) {
+		const struct placed *placed = placement->placed.entries[i].value;
+
+		for (uint32_t d = 0; d < DIMENSIONS; d++)
+			sums[placed->node * DIMENSIONS + d] += placed->shared->demand.request.need[d];
+	}
+	for (size_t i = 0; i < placement->hosts.count; i++)
+		for (uint32_t d = 0; d < DIMENSIONS; d++)
+			if (sums[i * DIMENSIONS + d] != placement->hosts.items[i].promised[d])
+				return err_set(err, -EUCLEAN, "node '%s' has promised %" PRId64 " %s of %s, and those that run there have %" PRId64,
+					       cluster_node_name(placement->ledger.cluster, (uint32_t)i), placement->hosts.items[i].promised[d],
+					       dimensions[d].unit, dimensions[d].name, sums[i * DIMENSIONS + d]);
+	return 0;
+}
+
+int placement_check(const struct placement *placement, const struct map *instances, struct err *err)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; instances && i < instances->count; i++) {
+		const struct instance *instance = instances->entries[i].value;
+		const struct placed *placed = map_get(&placement->placed, instance->meta.uid);
+		uint32_t node = is_on(&instance->spec) ? number_of(placement, instance->spec.node) : CLUSTER_NONE;
+
+		if ((placed ? placed->node : CLUSTER_NONE) != node)
+			return err_set(err, -EUCLEAN, "instance '%s' is counted at '%s', and should be at '%s'", instance->meta.name,
+				       placed ? cluster_node_name(placement->ledger.cluster, placed->node) : "no node",
+				       node == CLUSTER_NONE ? "no node" : cluster_node_name(placement->ledger.cluster, node));
+		count += placed != NULL;
+	}
+	if (instances && count != placement->placed.count)
+		return err_set(err, -EUCLEAN, "%zu instances are counted, and %zu run", placement->placed.count, count);
+	return check_sums(placement, err);
+}
+
 /* ---- What if ---- */
 
 /* By number of the binding; the texts are the map's. */

@@ -12,6 +12,7 @@
 #define SERVICE_PLACEMENT_H
 
 #include "base/json.h"
+#include "base/map.h"
 #include "model/config.h"
 #include "model/instance.h"
 #include "model/node.h"
@@ -40,6 +41,8 @@ void placement_explain(struct placement *placement, const struct instance *insta
 typedef const char *placement_name_fn(void *data, const char *uid);
 int placement_what_if_drain(struct placement *placement, const char *node_uid, placement_name_fn *name_of, void *data,
 			    struct json_writer *writer, struct err *err);
+/* Is what was promised on each node the sum of what runs there, and, unless null, is that what 'instances' say? Else -EUCLEAN. */
+int placement_check(const struct placement *placement, const struct map *instances, struct err *err);
 /* 'instance' as it is stored; null: there is none with this uid. */
 void placement_sync(struct placement *placement, const char *uid, const struct instance *instance);
 

@@ -24,6 +24,7 @@ struct core {
 	struct config config;
 	struct map reserved;			/* Claims of transactions under way -> core. */
 	struct map published;			/* uid -> the name it is published under. */
+	struct map volumes_of;			/* uid of an instance that has volumes -> struct held_volumes (holders.c) */
 	struct node *node;
 	struct placement *placement;
 	struct peers *peers;
@@ -131,6 +132,11 @@ int volume_check_use(struct core *core, const struct volume *volume, const char 
 int instance_fill_mounts(struct core *core, struct instance *instance, struct err *err);
 /* Does the instance list the volume? 'ret_is_read_only' may be null. */
 bool instance_uses_volume(const struct instance *instance, const char *uid, bool *ret_is_read_only);
+/* The name of an instance that has the volume, or null: it follows from the instances. */
+const char *volume_holder_name(struct core *core, const char *volume_uid);
+/* The instance may have given up volumes or got some: readers of these are told. */
+void holders_changed(struct core *core, const struct instance *instance, bool is_gone);
+void holders_done(struct core *core);
 /* Takes and removes snapshots as the volumes' schedules say. */
 void schedule_start(struct core *core);
 void schedule_stop(struct core *core);
@@ -141,10 +147,13 @@ void node_read(struct core *core);
 void node_load(struct core *core);			/* All nodes go to the placement. */
 void node_announce(struct core *core);			/* Stores what this node is. */
 void node_changed(struct core *core, struct node *stored);
+/* One has come to the node or left it: it may be full now, or not any more. */
+void node_has_instance(struct core *core, const char *node);
 
 int config_load(struct core *core, struct err *err);
 void config_follow(struct core *core);			/* What other hosts of the cluster change. */
 void node_publish(struct core *core);
+void publish_object(struct core *core, const struct kind *kind, void *object);
 void publish_all(struct core *core);
 void publish_config(struct core *core);
 

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/ordered.h"
 #include "base/vec.h"
 
 struct entry {
@@ -16,7 +17,7 @@ struct entry {
 };
 
 struct folder {
-	VEC(struct entry) entries;	/* Sorted by name. */
+	struct ordered entries;		/* struct entry, by name. */
 	size_t size_bytes;		/* Of all texts. */
 	uint64_t revision;		/* The view's, at the last change here. */
 };
@@ -88,15 +89,20 @@ struct view *view_new(void)
 	return view;
 }
 
+static void entry_free(struct entry *entry)
+{
+	view_text_unref(entry->text);
+	free(entry->name);
+	free(entry);
+}
+
 static void folder_free(struct folder *folder)
 {
 	if (!folder)
 		return;
-	for (size_t i = 0; i < folder->entries.count; i++) {
-		free(folder->entries.items[i].name);
-		view_text_unref(folder->entries.items[i].text);
-	}
-	vec_done(&folder->entries);
+	for (struct ordered_place at = ordered_from(&folder->entries, ""); ordered_at(&folder->entries, at); at = ordered_next(&folder->entries, at))
+		entry_free(ordered_at(&folder->entries, at)->value);
+	ordered_done(&folder->entries);
 	free(folder);
 }
 
@@ -136,23 +142,6 @@ static void lock_to_read(struct view *view)
 	view->has_notified = false;
 }
 
-/* The first entry whose name is not below 'name'. */
-static size_t position(const struct folder *folder, const char *name, bool *ret_is_there)
-{
-	size_t low = 0, high = folder->entries.count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(folder->entries.items[middle].name, name) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	*ret_is_there = low < folder->entries.count && strcmp(folder->entries.items[low].name, name) == 0;
-	return low;
-}
-
 static struct folder *folder_get_or_add(struct view *view, const char *name)
 {
 	struct folder *folder = map_get(&view->folders, name);
@@ -164,13 +153,16 @@ static struct folder *folder_get_or_add(struct view *view, const char *name)
 	return folder;
 }
 
-static struct entry *entry_insert(struct folder *folder, size_t at, const char *name)
+static struct entry *entry_get_or_add(struct folder *folder, const char *name)
 {
-	vec_push(&folder->entries);
-	memmove(&folder->entries.items[at + 1], &folder->entries.items[at],
-		(folder->entries.count - 1 - at) * sizeof(struct entry));
-	folder->entries.items[at] = (struct entry){ .name = text_copy(name) };
-	return &folder->entries.items[at];
+	struct entry *entry = ordered_get(&folder->entries, name);
+
+	if (!entry) {
+		entry = alloc(sizeof(*entry));
+		entry->name = text_copy(name);
+		ordered_put(&folder->entries, entry->name, entry);
+	}
+	return entry;
 }
 
 void view_put(struct view *view, const char *folder_name, const char *name, const char *json, size_t size)
@@ -179,13 +171,10 @@ void view_put(struct view *view, const char *folder_name, const char *name, cons
 	struct view_text *old = NULL;
 	struct folder *folder;
 	struct entry *entry;
-	bool is_there;
-	size_t at;
 
 	pthread_mutex_lock(&view->lock);
 	folder = folder_get_or_add(view, folder_name);
-	at = position(folder, name, &is_there);
-	entry = is_there ? &folder->entries.items[at] : entry_insert(folder, at, name);
+	entry = entry_get_or_add(folder, name);
 	old = entry->text;
 	if (old && old->size == size && memcmp(old->bytes, json, size) == 0) {
 		pthread_mutex_unlock(&view->lock);
@@ -203,55 +192,53 @@ void view_put(struct view *view, const char *folder_name, const char *name, cons
 void view_remove(struct view *view, const char *folder_name, const char *name)
 {
 	struct folder *folder;
-	struct entry old;
-	bool is_there = false;
-	size_t at = 0;
+	struct entry *old;
 
 	pthread_mutex_lock(&view->lock);
 	folder = map_get(&view->folders, folder_name);
-	if (folder)
-		at = position(folder, name, &is_there);
-	if (!is_there) {
+	old = folder ? ordered_remove(&folder->entries, name) : NULL;
+	if (!old) {
 		pthread_mutex_unlock(&view->lock);
 		return;
 	}
-	old = folder->entries.items[at];
-	vec_remove(&folder->entries, at);
-	folder->size_bytes -= old.text->size;
+	folder->size_bytes -= old->text->size;
 	folder->revision = ++view->revision;
 	if (!folder->entries.count)	/* Folders of deleted instances must not pile up. */
 		folder_free(map_remove(&view->folders, folder_name));
 	changed(view);
-	free(old.name);
-	view_text_unref(old.text);
+	entry_free(old);
 }
 
 struct view_text *view_get(struct view *view, const char *folder_name, const char *name)
 {
 	struct view_text *text = NULL;
 	struct folder *folder;
-	bool is_there;
+	struct entry *entry;
 
 	lock_to_read(view);
 	folder = map_get(&view->folders, folder_name);
-	if (folder) {
-		size_t at = position(folder, name, &is_there);
-
-		if (is_there)
-			text = view_text_ref(folder->entries.items[at].text);
-	}
+	entry = folder ? ordered_get(&folder->entries, name) : NULL;
+	if (entry)
+		text = view_text_ref(entry->text);
 	pthread_mutex_unlock(&view->lock);
 	return text;
 }
 
 static void append_all(const struct folder *folder, struct str *out)
 {
+	struct ordered_place begin = folder ? ordered_from(&folder->entries, "") : (struct ordered_place){ 0, 0 };
+	const struct ordered_entry *entry;
+	bool is_first = true;
+
 	str_reserve(out, 2 + (folder ? folder->size_bytes + folder->entries.count : 0));
 	str_append_char(out, '[');
-	for (size_t i = 0; folder && i < folder->entries.count; i++) {
-		if (i)
+	for (struct ordered_place at = begin; folder && (entry = ordered_at(&folder->entries, at)); at = ordered_next(&folder->entries, at)) {
+		const struct view_text *text = ((const struct entry *)entry->value)->text;
+
+		if (!is_first)
 			str_append_char(out, ',');
-		str_append_bytes(out, folder->entries.items[i].text->bytes, folder->entries.items[i].text->size);
+		is_first = false;
+		str_append_bytes(out, text->bytes, text->size);
 	}
 	str_append_char(out, ']');
 }

@@ -51,11 +51,11 @@ static bool has_reserved_reader(struct core *core, const char *uid)
 
 int volume_check_use(struct core *core, const struct volume *volume, const char *self, bool is_read_only, struct err *err)
 {
-	const struct map *all = objects_all(core->objects, KIND_INSTANCE);
+	const struct map *users = objects_users(core->objects, volume->meta.uid);
 	auto_free char *writer = text_format("claim/attachment/%s", volume->meta.uid);
 
-	for (size_t i = 0; i < all->count; i++) {
-		const struct instance *instance = all->entries[i].value;
+	for (size_t i = 0; i < users->count; i++) {
+		const struct instance *instance = users->entries[i].value;
 		bool reads;
 
 		if (text_equal(instance->meta.uid, self) || !instance_uses_volume(instance, volume->meta.uid, &reads) || (reads && is_read_only))

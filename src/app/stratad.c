@@ -24,6 +24,7 @@
 #include "4-service/core.h"
 #include "4-service/state.h"
 #include "5-interface/http/http.h"
+#include "app/simulate/simulate.h"
 #include "app/wiring/cgroup.h"
 #include "app/wiring/drivers.h"
 #include "app/wiring/peers.h"
@@ -39,6 +40,7 @@ enum { SAMPLE_MS = 5000, EXIT_USAGE = 2 };
 
 struct options {
 	const char *state, *config, *socket;
+	const char *simulate, *seed, *faults;	/* As of app/simulate/simulate.h; null: this is a daemon. */
 	bool is_simulated;
 };
 
@@ -65,6 +67,7 @@ struct daemon {
 
 static const char usage[] =
 	"Usage: stratad [--state DIR] [--config FILE] [--socket PATH] [--driver sim]\n"
+	"       stratad --simulate nodes=N,instances=M [--seed S] [--faults LIST]\n"
 	"\n"
 	"The daemon of Strata: runs the virtual servers of this host.\n"
 	"\n"
@@ -72,12 +75,19 @@ static const char usage[] =
 	"  --config FILE   settings in YAML; those set with 'strata config set' go before them\n"
 	"  --socket PATH   where the API listens (default /run/strata/strata.sock, or DIR/strata.sock with --state)\n"
 	"  --driver sim    simulate machines, disks and networks instead of making them\n"
+	"  --simulate nodes=N,instances=M\n"
+	"                  play a whole cluster in this process, in virtual time: creates the instances, waits until each runs or\n"
+	"                  says why not, and prints one line. 'steps' are turns of the event loop; after each it is checked that no\n"
+	"                  instance runs twice and no volume has two writers. Exit status 1: an invariant was broken\n"
+	"  --seed S        of the simulation (default 1): the same seed gives the same history\n"
+	"  --faults LIST   what goes wrong in it: all, or some of crash,power,partition,clock,disk,leader\n"
 	"  --version       print the version\n"
 	"  --help          print this\n"
 	"\n"
 	"Examples:\n"
 	"  stratad\n"
-	"  stratad --state /srv/strata --config /etc/strata/stratad.yaml\n";
+	"  stratad --state /srv/strata --config /etc/strata/stratad.yaml\n"
+	"  stratad --simulate nodes=100,instances=1000 --seed 7 --faults all\n";
 
 /* Returns -1 to go on, else the exit status. */
 static int parse_options(int argc, char **argv, struct options *options)
@@ -85,7 +95,8 @@ static int parse_options(int argc, char **argv, struct options *options)
 	static const struct option known[] = {
 		{ "state", required_argument, NULL, 's' }, { "config", required_argument, NULL, 'c' },
 		{ "socket", required_argument, NULL, 'S' }, { "driver", required_argument, NULL, 'd' },
-		{ "version", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' }, { 0 },
+		{ "simulate", required_argument, NULL, 'm' }, { "seed", required_argument, NULL, 'e' },
+		{ "faults", required_argument, NULL, 'f' }, { "version", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	int option;
 
@@ -101,6 +112,9 @@ static int parse_options(int argc, char **argv, struct options *options)
 			}
 			options->is_simulated = true;
 			break;
+		case 'm': options->simulate = optarg; break;
+		case 'e': options->seed = optarg; break;
+		case 'f': options->faults = optarg; break;
 		case 'v': printf("stratad %s\n", STRATA_VERSION); return 0;
 		case 'h': fputs(usage, stdout); return 0;
 		default: fputs("stratad: see 'stratad --help'\n", stderr); return EXIT_USAGE;
@@ -108,6 +122,12 @@ static int parse_options(int argc, char **argv, struct options *options)
 	}
 	if (optind < argc) {
 		fprintf(stderr, "stratad: '%s' is not expected: see 'stratad --help'\n", argv[optind]);
+		return EXIT_USAGE;
+	}
+	if (options->simulate)
+		return simulate_main(options->simulate, options->seed, options->faults);
+	if (options->seed || options->faults) {
+		fputs("stratad: --seed and --faults are for a simulation: add --simulate nodes=N,instances=M, or leave them out\n", stderr);
 		return EXIT_USAGE;
 	}
 	return -1;
@@ -163,7 +183,8 @@ static int open_core(struct daemon *daemon, struct err *err)
 	struct core_params params = {
 		.loop = daemon->loop, .work = daemon->work, .store = daemon->store,
 		.machines = { daemon->drivers.machines[0], daemon->drivers.machines[1] }, .volume = daemon->drivers.volume,
-		.pools = daemon->drivers.pools, .fabric = daemon->drivers.fabric, .view = daemon->view, .rng = &daemon->rng,
+		.pools = daemon->drivers.pools, .fabric = daemon->drivers.fabric, .fence = daemon->drivers.fence,
+		.cgroups = { daemon->drivers.cgroups[0], daemon->drivers.cgroups[1] }, .view = daemon->view, .rng = &daemon->rng,
 		.images = daemon->options.is_simulated ? &image_source_sim : &image_source_real,
 		.directory = daemon->state.directory, .node_uid = daemon->state.node_uid, .node_tag = daemon->state.node_tag,
 		.boot_id = daemon->boot_id, .version = STRATA_VERSION, .sample_ms = SAMPLE_MS,
@@ -264,9 +285,10 @@ static int open_all(struct daemon *daemon, struct err *err)
 	daemon->certificates = below(daemon, "tls");
 	daemon->work = work_new(daemon->loop, LIMIT_WORKERS);
 	daemon->view = view_new();
-	r = drivers_open(daemon->state.directory, daemon->state.node_tag, daemon->options.is_simulated, &daemon->drivers, err);
+	r = open_store(daemon, err);
 	if (r == 0)
-		r = open_store(daemon, err);
+		r = drivers_open(daemon->state.directory, daemon->state.node_tag, daemon->options.is_simulated, store_is_shared(daemon->store),
+				 &daemon->drivers, err);
 	if (r == 0)
 		r = open_core(daemon, err);
 	if (r == 0)

@@ -9,6 +9,9 @@
  * it is about to sleep on an empty queue, so a burst costs one wake-up and a post from the
  * loop's own callbacks costs no system call. The eventfd is edge-triggered and never read.
  *
+ * A child is a loop whose messages, timers and fds are its root's; it has its own list of sources, and its messages carry its
+ * mark, so that it can be taken out.
+ *
  * Removal: a source may be removed while events for it lie in the batch just fetched, so it
  * only becomes dead, and dead sources are freed at the end of the turn.
  */
@@ -59,6 +62,7 @@ struct loop_source {
 struct message {
 	loop_message_fn *fn, *drop;
 	void *data;
+	struct loop *loop;			/* Whose it is. */
 };
 
 struct messages {
@@ -67,6 +71,8 @@ struct messages {
 
 struct loop {
 	enum loop_clock clock;
+	struct loop *root;			/* Itself, or whose turns it takes part in. */
+	size_t child_count;
 	int64_t wall_start_ms;			/* Virtual clock only. */
 	uint64_t now_ns;
 	int epoll_fd;
@@ -94,7 +100,7 @@ static void read_clock(struct loop *loop)
 
 uint64_t loop_now_ms(const struct loop *loop)
 {
-	return loop->now_ns / NS_PER_MS;
+	return loop->root->now_ns / NS_PER_MS;
 }
 
 int64_t loop_wall_ms(const struct loop *loop)
@@ -107,6 +113,12 @@ int64_t loop_wall_ms(const struct loop *loop)
 enum loop_clock loop_clock_kind(const struct loop *loop)
 {
 	return loop->clock;
+}
+
+void loop_set_wall(struct loop *loop, int64_t wall_ms)
+{
+	assert(loop->clock == LOOP_CLOCK_VIRTUAL);
+	loop->wall_start_ms = wall_ms - (int64_t)loop_now_ms(loop);
 }
 
 static struct loop_source *first_timer(const struct loop *loop)
@@ -159,7 +171,7 @@ void loop_remove(struct loop_source *source)
 		return;
 	assert(!source->is_dead);
 
-	loop = source->loop;
+	loop = source->loop->root;
 	if (source->kind == SOURCE_TIMER) {
 		timer_heap_remove(&loop->timers, &source->timer);
 	} else {
@@ -183,14 +195,14 @@ static int watch(struct loop_source *source, int fd, uint32_t events, struct err
 {
 	struct epoll_event event = { .events = events, .data.ptr = source };
 
-	if (epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+	if (epoll_ctl(source->loop->root->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
 		err_set(err, -errno, "watch file descriptor %d: %m", fd);
 		source_unlink(source);
 		free(source);
 		return err->code;
 	}
 	source->fd = fd;
-	source->loop->fd_count++;
+	source->loop->root->fd_count++;
 	return 0;
 }
 
@@ -212,7 +224,7 @@ void loop_change_fd(struct loop_source *source, uint32_t events)
 	struct epoll_event event = { .events = events, .data.ptr = source };
 
 	assert(source->kind == SOURCE_FD && !source->is_dead);
-	if (epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event) < 0)
+	if (epoll_ctl(source->loop->root->epoll_fd, EPOLL_CTL_MOD, source->fd, &event) < 0)
 		abort();			/* The fd was closed while it is watched. */
 }
 
@@ -221,6 +233,7 @@ void loop_add_timer(struct loop *loop, uint64_t delay_ms, loop_timer_fn *fn, voi
 {
 	struct loop_source *timer = source_new(loop, SOURCE_TIMER, data);
 
+	loop = loop->root;
 	if (!loop->is_in_turn)
 		read_clock(loop);
 	timer->fn.timer = fn;
@@ -435,7 +448,7 @@ bool loop_step(struct loop *loop, int timeout_ms)
 {
 	bool has_run;
 
-	assert(!loop->is_in_turn);
+	assert(!loop->is_in_turn && loop->root == loop);
 	loop->is_in_turn = true;
 	has_run = loop->clock == LOOP_CLOCK_REAL ? turn_real(loop, timeout_ms) : turn_virtual(loop);
 	loop->is_in_turn = false;
@@ -458,11 +471,13 @@ void loop_stop(struct loop *loop)
 
 void loop_post(struct loop *loop, loop_message_fn *fn, loop_message_fn *drop, void *data)
 {
+	const struct message message = { fn, drop, data, loop };
 	const uint64_t one = 1;
 	bool must_wake;
 
+	loop = loop->root;
 	pthread_mutex_lock(&loop->lock);
-	*vec_push(&loop->posted.list) = (struct message){ fn, drop, data };
+	*vec_push(&loop->posted.list) = message;
 	must_wake = loop->is_sleeping;
 	loop->is_sleeping = false;
 	pthread_mutex_unlock(&loop->lock);
@@ -494,7 +509,7 @@ int loop_new(enum loop_clock clock, int64_t start_ms, struct loop **ret_loop, st
 	int r;
 
 	*loop = (struct loop){
-		.clock = clock, .wall_start_ms = start_ms, .epoll_fd = -1, .event_fd = -1,
+		.clock = clock, .root = loop, .wall_start_ms = start_ms, .epoll_fd = -1, .event_fd = -1,
 	};
 	pthread_mutex_init(&loop->lock, NULL);
 	read_clock(loop);
@@ -505,6 +520,39 @@ int loop_new(enum loop_clock clock, int64_t start_ms, struct loop **ret_loop, st
 	}
 	*ret_loop = loop;
 	return 0;
+}
+
+struct loop *loop_new_child(struct loop *parent, int64_t start_ms)
+{
+	struct loop *loop = alloc(sizeof(*loop));
+
+	assert(parent->clock == LOOP_CLOCK_VIRTUAL);
+	*loop = (struct loop){ .clock = LOOP_CLOCK_VIRTUAL, .root = parent->root };
+	loop->root->child_count++;
+	loop_set_wall(loop, start_ms);
+	return loop;
+}
+
+static void free_child(struct loop *loop)
+{
+	struct messages *posted = &loop->root->posted;
+	size_t kept = 0;
+
+	/* By index: a drop may post again. */
+	for (size_t i = 0; i < posted->list.count; i++) {
+		struct message message = posted->list.items[i];
+
+		if (message.loop == loop && message.drop)
+			message.drop(message.data);
+	}
+	for (size_t i = 0; i < posted->list.count; i++)
+		if (posted->list.items[i].loop != loop)
+			posted->list.items[kept++] = posted->list.items[i];
+	posted->list.count = kept;
+	while (loop->sources)
+		loop_remove(loop->sources);
+	loop->root->child_count--;
+	free(loop);
 }
 
 static void drop_messages(struct loop *loop)
@@ -524,8 +572,13 @@ void loop_free(struct loop *loop)
 {
 	if (!loop)
 		return;
-	assert(!loop->is_in_turn);
+	assert(!loop->root->is_in_turn);
 
+	if (loop->root != loop) {
+		free_child(loop);
+		return;
+	}
+	assert(!loop->child_count);
 	drop_messages(loop);
 	while (loop->sources)
 		loop_remove(loop->sources);

@@ -34,11 +34,17 @@ enum loop_clock { LOOP_CLOCK_REAL, LOOP_CLOCK_VIRTUAL };
 
 /* 'start_ms' is where a virtual clock begins, as wall time (ms since 1970, UTC). */
 int loop_new(enum loop_clock clock, int64_t start_ms, struct loop **ret_loop, struct err *err);
+/*
+ * A loop within a virtual one, for one of several simulated hosts: it has the parent's clock and order and turns with it (only the
+ * parent is stepped), but a wall clock of its own, and is freed alone, between two turns, as when that host goes down. The parent outlives it.
+ */
+struct loop *loop_new_child(struct loop *parent, int64_t start_ms);
 void loop_free(struct loop *loop);
 
 uint64_t loop_now_ms(const struct loop *loop);	/* Monotonic; read once per turn. */
 int64_t loop_wall_ms(const struct loop *loop);	/* Since 1970, UTC. */
 enum loop_clock loop_clock_kind(const struct loop *loop);
+void loop_set_wall(struct loop *loop, int64_t wall_ms);	/* Virtual only: somebody sets the clock. Timers do not care. */
 
 /* 'events' as in epoll(7): EPOLLIN, EPOLLOUT, ...; level-triggered. The fd stays the caller's. */
 typedef void loop_fd_fn(void *data, int fd, uint32_t events);

@@ -567,9 +567,54 @@ static void test_post_ends_an_endless_wait(void **state)
 	loop_free(loop);
 }
 
+/* Loops within a loop */
+
+static void test_child_turns_with_its_parent_and_has_its_own_wall_clock(void **state)
+{
+	struct loop *loop = new_loop(LOOP_CLOCK_VIRTUAL), *child = loop_new_child(loop, 5000000);
+	struct trace trace = { .loop = loop };
+	struct letter a = { &trace, 'a' }, b = { &trace, 'b' }, c = { &trace, 'c' }, d = { &trace, 'd' };
+
+	(void)state;
+	loop_add_timer(child, 20, append_letter, &d, NULL);
+	loop_add_timer(loop, 10, append_letter, &c, NULL);
+	loop_post(child, append_letter, NULL, &a);
+	loop_post(loop, append_letter, NULL, &b);
+	loop_run(loop);
+	assert_string_equal(trace.text, "abcd");
+	assert_int_equal(loop_now_ms(child), 20);
+	assert_int_equal(loop_wall_ms(loop), 1000020);
+	assert_int_equal(loop_wall_ms(child), 5000020);
+	loop_set_wall(child, 4000000);
+	assert_int_equal(loop_wall_ms(child), 4000000);
+	assert_int_equal(loop_now_ms(child), 20);
+	loop_free(child);
+	loop_free(loop);
+}
+
+static void test_freed_child_takes_only_its_own_along(void **state)
+{
+	struct loop *loop = new_loop(LOOP_CLOCK_VIRTUAL), *child = loop_new_child(loop, 0);
+	struct trace trace = { .loop = loop };
+	struct letter a = { &trace, 'a' }, b = { &trace, 'b' }, c = { &trace, 'c' }, d = { &trace, 'd' };
+
+	(void)state;
+	loop_post(child, append_letter, append_letter, &a);
+	loop_post(loop, append_letter, NULL, &b);
+	loop_add_timer(child, 1, append_letter, &c, NULL);
+	loop_add_timer(loop, 2, append_letter, &d, NULL);
+	loop_free(child);
+	assert_string_equal(trace.text, "a");
+	loop_run(loop);
+	assert_string_equal(trace.text, "abd");
+	loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_child_turns_with_its_parent_and_has_its_own_wall_clock),
+		cmocka_unit_test(test_freed_child_takes_only_its_own_along),
 		cmocka_unit_test(test_timers_run_by_due_time_then_by_creation),
 		cmocka_unit_test(test_virtual_day_passes_at_once),
 		cmocka_unit_test(test_virtual_run_ends_when_nothing_is_left),

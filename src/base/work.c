@@ -15,6 +15,7 @@ struct job {
 	struct work *work;			/* Null once the pool is gone. */
 	work_fn *run, *done, *drop;
 	void *data;
+	struct loop_source *timer;		/* Of a lag. */
 	struct job *next_queued;
 	struct job *previous, *next;		/* In work->jobs. */
 };
@@ -26,6 +27,8 @@ struct work {
 	/* The loop's thread only. */
 	struct job *jobs;			/* Submitted and not yet done. */
 	size_t pending;
+	work_lag_fn *lag;			/* Null: none. */
+	void *lag_data;
 
 	pthread_mutex_t lock;			/* Guards everything below. */
 	pthread_cond_t has_job;
@@ -72,17 +75,44 @@ static void job_done(void *data)
 	free(job);
 }
 
-/* In the loop's thread: the work itself, for a pool without threads. */
+/* ---- Without threads: in the loop itself ---- */
+
+static uint32_t lag_of(const struct work *work)
+{
+	return work->lag ? work->lag(work->lag_data) : 0;
+}
+
 static void job_run(void *data)
 {
 	struct job *job = data;
+	uint32_t lag_ms;
 
 	if (!job->work) {
 		free(job);
 		return;
 	}
 	job->run(job->data);
-	loop_post(job->work->loop, job_done, job_drop, job);
+	lag_ms = lag_of(job->work);
+	if (lag_ms)
+		loop_add_timer(job->work->loop, lag_ms, job_done, job, &job->timer);
+	else
+		loop_post(job->work->loop, job_done, job_drop, job);
+}
+
+static void run_in_loop(struct job *job)
+{
+	uint32_t lag_ms = lag_of(job->work);
+
+	if (lag_ms)
+		loop_add_timer(job->work->loop, lag_ms, job_run, job, &job->timer);
+	else
+		loop_post(job->work->loop, job_run, job_drop, job);
+}
+
+void work_set_lag(struct work *work, work_lag_fn *lag, void *data)
+{
+	work->lag = lag;
+	work->lag_data = data;
 }
 
 static void queue_append(struct work *work, struct job *job)
@@ -218,7 +248,7 @@ void work_submit(struct work *work, work_fn *run, work_fn *done, work_fn *drop, 
 	if (has_thread)
 		pthread_cond_signal(&work->has_job);
 	else
-		loop_post(work->loop, job_run, job_drop, job);
+		run_in_loop(job);
 }
 
 size_t work_pending(const struct work *work)
@@ -246,7 +276,7 @@ void work_free(struct work *work)
 		return;
 	stop_threads(work);
 
-	/* What is left lies in the loop as a message, which frees the job when it arrives. */
+	/* What is left lies in the loop as a message, which frees the job when it arrives, or waits for a timer. */
 	while (work->jobs) {
 		struct job *job = work->jobs;
 
@@ -254,6 +284,10 @@ void work_free(struct work *work)
 		job->work = NULL;
 		if (job->drop)
 			job->drop(job->data);
+		if (job->timer) {
+			loop_remove(job->timer);
+			free(job);
+		}
 	}
 	pthread_cond_destroy(&work->has_job);
 	pthread_cond_destroy(&work->has_no_thread);

@@ -16,6 +16,7 @@
 #define BASE_WORK_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/loop.h"
 
@@ -24,6 +25,9 @@ struct work;
 typedef void work_fn(void *data);
 
 struct work *work_new(struct loop *loop, size_t max_threads);
+/* Of a pool without threads: how much of the loop's time passes before each 'run' and before each 'done', as 'lag' says. Null: none. */
+typedef uint32_t work_lag_fn(void *data);
+void work_set_lag(struct work *work, work_lag_fn *lag, void *data);
 void work_submit(struct work *work, work_fn *run, work_fn *done, work_fn *drop, void *data);
 size_t work_pending(const struct work *work);	/* Submitted and not yet done. */
 void work_free(struct work *work);

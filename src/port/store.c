@@ -14,6 +14,10 @@
  * With a virtual loop there is no thread: a commit is a message (or, with a delay, a timer) in the
  * loop and its delivery the next message, in an order that depends on nothing but the calls made.
  *
+ * Several fronts may share one driver there, as daemons share an etcd (listen): each is called when
+ * another has changed something, and reads what is new. What was committed while the store could not be
+ * read is held until it can be, and nothing is committed behind it, as the thread would wait.
+ *
  * A delivery may be in the loop's queue when the store is closed, so the struct lives until the
  * last one has passed; 'is_closed' keeps the callbacks quiet.
  */
@@ -89,6 +93,8 @@ int store_watch(struct store *store, const char *prefix, uint64_t after_revision
 		if (r < 0)
 			return r;
 	}
+	if (store->ops->listen && !store->watches.count)
+		store->ops->listen(store->driver, store_poked, store);
 	*vec_push(&store->watches) = (struct store_watch){
 		.prefix = text_copy(prefix), .fn = fn, .data = data,
 		.after_revision = after_revision > delivered ? after_revision : delivered,
@@ -159,7 +165,7 @@ int store_compact(struct store *store, uint64_t revision, struct err *err)
 
 bool store_is_shared(const struct store *store)
 {
-	return store->ops->wait_events != NULL;
+	return store->ops->wait_events || store->ops->listen;
 }
 
 uint64_t store_revision(const struct store *store)
@@ -242,6 +248,7 @@ int store_open(const struct store_ops *ops, const struct store_params *params, s
 	int r = driver ? 0 : ops->open(params, &driver, err);
 
 	assert(!ops->wait_events || loop_clock_kind(loop) == LOOP_CLOCK_REAL);
+	assert(!ops->listen || loop_clock_kind(loop) == LOOP_CLOCK_VIRTUAL);
 	if (r < 0)
 		return r;
 	store = alloc(sizeof(*store));
@@ -271,6 +278,11 @@ static void shut(struct store *store)
 		store_stop_threads(store);
 	else
 		store_commit_queue(store);
+	if (store->ops->listen)
+		store->ops->listen(store->driver, NULL, NULL);
+	if (store->held)
+		store_delivery_free(store->held);
+	store_delivery_drop_late(store);
 	loop_remove(store->lease_timer);
 	loop_remove(store->commit_timer);
 	if (store->owns_driver)

@@ -109,7 +109,7 @@ struct store_etcd_params {
 struct store_params {
 	const char *path;		/* File (sqlite) or null. */
 	const struct store_etcd_params *etcd;	/* etcd only, else null. */
-	struct store_driver *shared;	/* memory only: an existing driver to use, which outlives the store (tests
+	struct store_driver *shared;	/* memory and sim: an existing driver to use, which outlives the store (tests
 					 * that crash the daemon keep their "disk" this way); else null. */
 };
 
@@ -225,10 +225,18 @@ struct store_ops {
 	void (*wake)(struct store_driver *driver);
 	/* Optional: null when there is only one place. May run beside the others. */
 	int (*set_endpoints)(struct store_driver *driver, const char *const *endpoints, size_t count, struct err *err);
+	/*
+	 * In place of wait_events where the loop's clock is virtual: 'changed' is called, in the loop's thread, after each change by others and
+	 * when what could not be reached can be; the events are then read from history. Null 'changed' ends it.
+	 */
+	void (*listen)(struct store_driver *driver, void (*changed)(void *data), void *data);
+	/* Optional, with listen: how long the next call, or its answer, is under way. */
+	uint32_t (*lag_ms)(struct store_driver *driver);
 };
 
 extern const struct store_ops store_sqlite;
 extern const struct store_ops store_memory;
+extern const struct store_ops store_sim;
 extern const struct store_ops store_etcd;
 
 #endif

@@ -33,6 +33,7 @@ static void commit(struct store *store, struct store_batch *batch)
 	struct store_delivery *delivery = store_delivery_new(store);
 	auto_free struct store_txn **txns = alloc_array(NULL, batch->list.count, sizeof(*txns));
 	struct err err;
+	int r;
 
 	delivery->batch = *batch;
 	*batch = (struct store_batch){ 0 };
@@ -46,9 +47,12 @@ static void commit(struct store *store, struct store_batch *batch)
 	count_results(store, delivery);
 	store_queue_committed(&store->queue);
 	/* The answers wait for the events, so that no cache is behind what was answered. */
-	while (store_delivery_read(delivery, &err) < 0 && !atomic_load(&store->is_stopping))
+	while ((r = store_delivery_read(delivery, &err)) < 0 && store->is_threaded && !atomic_load(&store->is_stopping))
 		nanosleep(&read_pause, NULL);
-	store_delivery_post(delivery);
+	if (r < 0 && !store->is_threaded)
+		store->held = delivery;
+	else
+		store_delivery_post(delivery);
 	pthread_mutex_unlock(&store->driver_lock);
 }
 
@@ -167,8 +171,31 @@ void store_commit_queue(struct store *store)
 {
 	struct store_batch batch;
 
-	while (store_queue_take(&store->queue, &batch))
+	while (!store->held && store_queue_take(&store->queue, &batch))
 		commit(store, &batch);
+}
+
+static int post_held(struct store *store)
+{
+	struct err ignored;
+	int r;
+
+	pthread_mutex_lock(&store->driver_lock);
+	r = store_delivery_read(store->held, &ignored);
+	if (r == 0)
+		store_delivery_post(take(store->held));
+	pthread_mutex_unlock(&store->driver_lock);
+	return r;
+}
+
+void store_poked(void *data)
+{
+	struct store *store = data;
+
+	if (!store->held)
+		post_new_events(store);
+	else if (post_held(store) == 0)
+		store_schedule_commit(store, 0);
 }
 
 static void commit_by_message(void *data)
@@ -193,10 +220,12 @@ static void commit_by_timer(void *data)
 
 void store_schedule_commit(struct store *store, uint32_t delay_ms)
 {
-	uint64_t due_ms = loop_now_ms(store->loop) + delay_ms;
+	uint64_t due_ms;
 
 	if (store->is_commit_posted)
 		return;
+	delay_ms += store->ops->lag_ms ? store->ops->lag_ms(store->driver) : 0;
+	due_ms = loop_now_ms(store->loop) + delay_ms;
 	if (delay_ms == 0) {
 		store->is_commit_posted = true;
 		atomic_fetch_add(&store->references, 1);

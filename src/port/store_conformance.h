@@ -27,6 +27,9 @@ struct store_conformance {
 	unsigned random_steps;		/* Of the comparison with a model. */
 	/* Called before each test: no store is open, and the next one opened must be empty. May be null. */
 	void (*reset)(const struct store_conformance *subject);
+	/* Makes the driver that stores of this test are opened on (store_params.shared), and ends it. May be null. */
+	struct store_driver *(*share)(struct loop *loop);
+	void (*unshare)(struct store_driver *driver);
 };
 
 /* Returns the number of failed tests. */

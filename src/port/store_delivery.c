@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -94,24 +95,78 @@ int store_delivery_read(struct store_delivery *delivery, struct err *err)
 	struct store *store = delivery->store;
 	int r;
 
-	if (!store->ops->wait_events)
+	if (!store_is_shared(store))
 		return 0;
 	store_events_done(&delivery->events);
+	/* Who does not watch is not told of others' changes, and need not read them. */
+	if (store->ops->listen && !store->watches.count)
+		return 0;
 	r = store->ops->history(store->driver, "", store->posted_revision, &delivery->events, err);
 	if (r < 0)
 		store_events_done(&delivery->events);
 	return r == -ERANGE ? store_resync(store, &delivery->events, err) : r;
 }
 
+/* ---- Lag ---- */
+
+static void late_due(void *data);
+
+static void arm_late(struct store *store)
+{
+	uint64_t now_ms = loop_now_ms(store->loop), due_ms;
+
+	if (!store->late.count || store->late_timer)
+		return;
+	due_ms = store->late.items[0].due_ms;
+	loop_add_timer(store->loop, due_ms > now_ms ? due_ms - now_ms : 0, late_due, store, &store->late_timer);
+}
+
+static void late_due(void *data)
+{
+	struct store *store = data;
+	uint64_t now_ms = loop_now_ms(store->loop);
+	size_t count = 0;
+
+	while (count < store->late.count && store->late.items[count].due_ms <= now_ms)
+		loop_post(store->loop, deliver, store_delivery_free, store->late.items[count++].delivery);
+	memmove(store->late.items, store->late.items + count, (store->late.count - count) * sizeof(store->late.items[0]));
+	store->late.count -= count;
+	arm_late(store);
+}
+
+/* None overtakes another. */
+static void post_late(struct store *store, struct store_delivery *delivery, uint32_t lag_ms)
+{
+	uint64_t due_ms = loop_now_ms(store->loop) + lag_ms;
+
+	if (store->late.count && store->late.items[store->late.count - 1].due_ms > due_ms)
+		due_ms = store->late.items[store->late.count - 1].due_ms;
+	*vec_push(&store->late) = (struct store_late){ delivery, due_ms };
+	arm_late(store);
+}
+
+void store_delivery_drop_late(struct store *store)
+{
+	loop_remove(store->late_timer);
+	while (store->late.count)
+		store_delivery_free(store->late.items[--store->late.count].delivery);
+	vec_done(&store->late);
+}
+
 void store_delivery_post(struct store_delivery *delivery)
 {
 	struct store *store = delivery->store;
 	size_t count = delivery->events.items.count;
+	uint32_t lag_ms;
 
 	for (size_t i = 0; i < count; i++)
 		store_note_told(store, delivery->events.items.items[i].is_delete, delivery->events.items.items[i].kv.key);
 	if (count)
 		store->posted_revision = delivery->events.items.items[count - 1].kv.mod_revision;
 	atomic_fetch_add(&store->events, count);
-	loop_post(store->loop, deliver, store_delivery_free, delivery);
+	lag_ms = store->ops->lag_ms ? store->ops->lag_ms(store->driver) : 0;
+	if (lag_ms || store->late.count)
+		post_late(store, delivery, lag_ms);
+	else
+		loop_post(store->loop, deliver, store_delivery_free, delivery);
 }

@@ -26,7 +26,7 @@ static uint64_t last_seen_revision(const struct store_fixture *fixture)
 
 void store_fixture_open(struct store_fixture *fixture)
 {
-	struct store_params params = { .path = fixture->subject->path, .etcd = fixture->subject->etcd };
+	struct store_params params = { .path = fixture->subject->path, .etcd = fixture->subject->etcd, .shared = fixture->shared };
 	struct err err = { 0 };
 
 	if (store_open(fixture->subject->ops, &params, fixture->loop, &fixture->store, &err) < 0)
@@ -53,6 +53,8 @@ int store_fixture_setup(void **state)
 	if (loop_new(subject->clock, 1000000, &fixture->loop, &err) < 0)
 		return -1;
 	*state = fixture;
+	if (subject->share)
+		fixture->shared = subject->share(fixture->loop);
 	store_fixture_open(fixture);
 	store_fixture_watch(fixture, 0);
 	return 0;
@@ -63,6 +65,8 @@ int store_fixture_teardown(void **state)
 	struct store_fixture *fixture = *state;
 
 	store_close(fixture->store);
+	if (fixture->shared)
+		fixture->subject->unshare(fixture->shared);
 	loop_free(fixture->loop);
 	store_events_done(&fixture->seen);
 	free(fixture);

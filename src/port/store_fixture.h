@@ -16,6 +16,7 @@ struct store_fixture {
 	const struct store_conformance *subject;
 	struct loop *loop;
 	struct store *store;
+	struct store_driver *shared;	/* Of subject->share, or null. */
 	struct store_events seen;	/* All that was told to the watch on everything. */
 };
 

@@ -23,6 +23,9 @@ struct store_delivery {
 	int64_t next_lease_ms;
 };
 
+/* Under way for longer than a turn of the loop. */
+struct store_late { struct store_delivery *delivery; uint64_t due_ms; };
+
 struct store_watch {
 	char *prefix;
 	uint64_t after_revision;	/* Has seen everything up to here. */
@@ -46,10 +49,14 @@ struct store {
 	struct loop_source *commit_timer;	/* Virtual loop only, as the next two. */
 	uint64_t commit_due_ms;
 	bool is_commit_posted;
+	/* Of drivers that listen: what waits until the events can be read, and what comes late, in order. */
+	struct store_delivery *held;
+	VEC(struct store_late) late;
+	struct loop_source *late_timer;
 
 	pthread_mutex_t driver_lock;		/* Guards the driver and the next two. */
 	uint64_t posted_revision;		/* Of the last event that was posted. */
-	struct map told;			/* Keys that exist as far as was told; only when the driver has wait_events. */
+	struct map told;			/* Keys that exist as far as was told; only when the store is shared. */
 	pthread_t thread;
 	struct store_queue queue;
 	pthread_t follower;			/* When the driver has wait_events. */
@@ -70,6 +77,8 @@ int store_delivery_read(struct store_delivery *delivery, struct err *err);
 /* With the driver locked, so that deliveries are in the order of revisions. */
 void store_delivery_post(struct store_delivery *delivery);
 void store_unref(struct store *store);
+/* Those that come late are dropped. */
+void store_delivery_drop_late(struct store *store);
 /* From the loop's thread: leases are to be looked at then. */
 void store_arm_lease_timer(struct store *store, int64_t due_ms);
 
@@ -85,6 +94,8 @@ void store_note_told(struct store *store, bool is_delete, const char *key);
 void store_commit_queue(struct store *store);
 /* The same by a message or timer of the virtual loop. */
 void store_schedule_commit(struct store *store, uint32_t delay_ms);
+/* Of drivers that listen: others have changed something, or it can be reached again. */
+void store_poked(void *store);
 /* Ends those that are over. */
 void store_end_leases(struct store *store);
 int store_start_threads(struct store *store, struct err *err);

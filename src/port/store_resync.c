@@ -66,7 +66,7 @@ int store_resync(struct store *store, struct store_events *events, struct err *e
 
 void store_note_told(struct store *store, bool is_delete, const char *key)
 {
-	if (!store->ops->wait_events)
+	if (!store_is_shared(store))
 		return;
 	if (is_delete)
 		map_remove(&store->told, key);

@@ -19,6 +19,7 @@
 #include "model/image.h"
 #include "model/instance.h"
 #include "port/fabric.h"
+#include "port/fence.h"
 #include "port/machine.h"
 #include "port/store.h"
 #include "port/volume.h"
@@ -89,6 +90,9 @@ struct agent_params {
 	struct volume_driver *volume;	/* Of the pool "default". */
 	struct pool_source pools;	/* All others. */
 	struct fabric_driver *fabric;
+	/* Guards instances with 'ha: restart'; null: they are not ended when the daemon is not there to do it. */
+	struct fence_driver *fence;
+	const char *cgroups[INSTANCE_KIND_COUNT];	/* Below which each machine of the kind has one, named by its uid. */
 	const struct image_source *images;
 	const char *tls_folder;		/* Certificates for what machines send each other (ca-cert.pem, server-key.pem, ...); null: none. */
 	struct peer_source peers;	/* Null members where there are no other nodes. */

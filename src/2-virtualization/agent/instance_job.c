@@ -451,7 +451,9 @@ static int start(struct instance_job *job, struct err *err)
 
 	if (job->instance->spec.image && !job->image)
 		return err_set(err, -ENOENT, "image '%s' is gone: import it again", shown(job->instance->spec.image));
-	r = create(job, err);
+	r = instance_guard(job, err);
+	if (r == 0)
+		r = create(job, err);
 	if (r == 0)
 		r = grow_root(job, err);
 	if (r == 0)
@@ -467,6 +469,8 @@ static int receive(struct instance_job *job, struct err *err)
 	struct machine_nic nics[LIMIT_NICS_PER_INSTANCE] = { 0 };
 	int r = job->machine->ops->kill(job->machine, job->instance->meta.uid, err);
 
+	if (r == 0)
+		r = instance_guard(job, err);
 	if (r == 0)
 		r = move_fetch_files(job, err);
 	if (r == 0 && job->image && job->image->status.has_disk)
@@ -515,10 +519,17 @@ static int remove_snapshots(struct instance_job *job, const struct volume_refs *
 	return r;
 }
 
+static int end(struct instance_job *job, struct err *err)
+{
+	int r = job->machine->ops->kill(job->machine, job->instance->meta.uid, err);
+
+	return r < 0 ? r : instance_unguard(job, err);
+}
+
 static int remove_everything(struct instance_job *job, struct err *err)
 {
 	const char *uid = job->instance->meta.uid;
-	int r = job->machine->ops->kill(job->machine, uid, err);
+	int r = end(job, err);
 
 	if (r == 0)
 		r = nics_down(job, err);
@@ -535,8 +546,7 @@ static int remove_everything(struct instance_job *job, struct err *err)
 
 static int leave(struct instance_job *job, struct err *err)
 {
-	const char *uid = job->instance->meta.uid;
-	int r = job->machine->ops->kill(job->machine, uid, err);
+	int r = end(job, err);
 
 	if (r == 0)
 		r = nics_down(job, err);
@@ -586,11 +596,11 @@ static int run_step(struct instance_job *job, struct err *err)
 	case STEP_CREATE: return create(job, err);
 	case STEP_START: return start(job, err);
 	case STEP_SHUTDOWN: return machine->ops->shutdown(machine, uid, err);
-	case STEP_KILL: return machine->ops->kill(machine, uid, err);
+	case STEP_KILL: return end(job, err);
 	case STEP_PAUSE: return machine->ops->pause(machine, uid, err);
 	case STEP_RESUME: return machine->ops->resume(machine, uid, err);
 	case STEP_RESTORE: return restore(job, err);
-	case STEP_NICS: return nics_up(job, nics, err);
+	case STEP_NICS: return instance_guard_again(job, err) < 0 ? err->code : nics_up(job, nics, err);
 	case STEP_ATTACH: return attach(job, err);
 	case STEP_DETACH: return machine->ops->disk_detach(machine, uid, job->changed.uid, err);
 	case STEP_RESIZE: return resize(job, err);
@@ -644,6 +654,7 @@ void instance_job_free(struct job *base)
 	free(job->upload_folder);
 	free(job->source_uid);
 	free(job->memory_snapshot);
+	free(job->cgroup);
 	free(job->changed_uid);
 	free(job->layers_folder);
 	free_texts(job->snapshots.items, job->snapshots.count);

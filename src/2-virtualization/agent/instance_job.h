@@ -25,6 +25,8 @@ struct instance_job {
 	struct volume_driver *volume;		/* Of the pool the root is in. */
 	struct volume_driver *image_volume;	/* Of the pool images are in. */
 	struct fabric_driver *fabric;
+	struct fence_driver *fence;		/* Null: it is not guarded. */
+	char *cgroup;				/* What is guarded then. */
 	struct instance *instance;		/* A copy, with the item's status. */
 	struct image *image;			/* A copy; null when it is gone or there is none. */
 	char *folder;				/* instances/<uid> */
@@ -77,6 +79,11 @@ struct job *instance_leave_job(struct item *item, const struct instance *instanc
 bool instance_may_start(struct item *item, const struct instance *instance);
 
 /* ---- In the worker ---- */
+
+/* fence.c: may it be started here, under guard? -EAGAIN: this node has lost its lease. Of one that runs: as its spec is now. It has ended. */
+int instance_guard(struct instance_job *job, struct err *err);
+int instance_guard_again(struct instance_job *job, struct err *err);
+int instance_unguard(struct instance_job *job, struct err *err);
 
 /* Container: the last part of STEP_START, when root and nics are there. */
 int container_start(struct instance_job *job, struct err *err);

@@ -140,6 +140,7 @@ struct instance_job *instance_job_new(struct item *item, const struct instance *
 	*job = (struct instance_job){
 		.job = { .item = item, .run = instance_job_run, .done = done, .free = instance_job_free },
 		.step = decision.step, .machine = item->machine, .image_volume = agent->params.volume, .fabric = agent->params.fabric,
+		.fence = agent->params.fence,
 		.volume = agent_pool(agent, instance->spec.pool_uid, &ignored),
 		.instance = kind_copy(item->kind, instance), .image = image ? kind_copy(&kinds[KIND_IMAGE], image) : NULL,
 		.folder = text_format("%s/instances/%s", agent->directory, item->uid),
@@ -149,6 +150,8 @@ struct instance_job *instance_job_new(struct item *item, const struct instance *
 	field_copy(item->kind->status, item->status, &job->instance->status);
 	if (image)
 		job->image_folder = text_format("%s/images/%s", agent->directory, image->meta.uid);
+	if (agent->params.fence)
+		job->cgroup = text_format("%s/%s", agent->params.cgroups[instance->spec.kind], item->uid);
 	if (instance->spec.source.upload)
 		job->upload_folder = text_format("%s/staging/%s.d", agent->directory, instance->spec.source.upload);
 	fill_volumes(item, job);

@@ -98,8 +98,8 @@ static struct instance_decision absent_step(const struct instance_spec *spec, co
 {
 	if (!instance_wants_machine(spec, status))
 		return step(spec->container.remove && status->started_serial && status->state != INSTANCE_FAILED ? STEP_DELETE : STEP_NONE);
-	/* A back-off belongs to the start it follows; a new one begins at once. */
-	if (status->next_start_at > wall_ms && status->started_serial == spec->start_serial)
+	/* A back-off belongs to the start it follows; a new one begins at once. One that is longer than any is of a clock that was set back. */
+	if (status->next_start_at > wall_ms && status->next_start_at <= wall_ms + BACKOFF_LAST_MS && status->started_serial == spec->start_serial)
 		return wait_for((uint64_t)(status->next_start_at - wall_ms));
 	return step(STEP_START);
 }

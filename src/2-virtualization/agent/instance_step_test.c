@@ -37,6 +37,8 @@ static const struct case_ cases[] = {
 	{ "start", { .generation = 5 }, { RUNNING_SPEC }, { RUNNING_STATUS }, { ABSENT_WORLD }, STEP_START, 0 },
 	{ "its start came to an end", { .generation = 5 }, { RUNNING_SPEC }, { RUNNING_STATUS, .ended_serial = 3 }, { ABSENT_WORLD }, STEP_NONE, 0 },
 	{ "back-off", { .generation = 5 }, { RUNNING_SPEC }, { RUNNING_STATUS, .next_start_at = WALL_MS + 700 }, { ABSENT_WORLD }, STEP_WAIT, 700 },
+	{ "back-off, and the clock was set back", { .generation = 5 }, { RUNNING_SPEC }, { RUNNING_STATUS, .next_start_at = WALL_MS + 3600000 },
+	  { ABSENT_WORLD }, STEP_START, 0 },
 	{ "leftovers first", { .generation = 5 }, { RUNNING_SPEC }, { RUNNING_STATUS }, { ABSENT_WORLD, .has_leftovers = true }, STEP_KILL, 0 },
 	{ "deleted while it runs", { .generation = 5, .deleted_at = 1 }, { RUNNING_SPEC }, { RUNNING_STATUS }, { RUNNING_WORLD }, STEP_KILL, 0 },
 	{ "deleted", { .generation = 5, .deleted_at = 1 }, { RUNNING_SPEC }, { RUNNING_STATUS }, { ABSENT_WORLD }, STEP_DELETE, 0 },

@@ -151,8 +151,8 @@ void sweep_note_known(struct agent *agent, bool is_shared, struct map *known)
 	for (enum kind_id k = 0; k < KIND_COUNT; k++) {
 		const struct map *all = objects_all(objects, k);
 
-		/* Of an image any node may have a copy. */
-		for (size_t i = 0; i < all->count; i++)
+		/* Of an image any node may have a copy; nothing is named after a node. */
+		for (size_t i = 0; k != KIND_NODE && i < all->count; i++)
 			if (is_shared || k == KIND_IMAGE || objects_concern(objects, &kinds[k], all->entries[i].value, agent->node))
 				map_put(known, all->entries[i].key, agent);
 	}

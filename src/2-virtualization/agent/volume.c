@@ -216,12 +216,9 @@ bool instance_has_volume(const struct instance *instance, const char *uid)
 
 struct item *volume_holder(struct agent *agent, const char *uid)
 {
-	const struct map *all = objects_all(agent->params.objects, KIND_INSTANCE);
+	const struct map *users = objects_users(agent->params.objects, uid);
 
-	for (size_t i = 0; i < all->count; i++)
-		if (instance_has_volume(all->entries[i].value, uid))
-			return item_get(agent, all->entries[i].key);
-	return NULL;
+	return users->count ? item_get(agent, users->entries[0].key) : NULL;
 }
 
 /* A resize or restore must not meet a step of the instance it is plugged into. */

@@ -75,6 +75,18 @@ void objects_listen_notes(struct objects *objects, const char *prefix, objects_n
 	*vec_push(&objects->note_listeners) = (struct note_listener){ text_copy(prefix), fn, data };
 }
 
+void notes_unlisten(struct objects *objects, const void *data)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < objects->note_listeners.count; i++)
+		if (objects->note_listeners.items[i].data != data)
+			objects->note_listeners.items[kept++] = objects->note_listeners.items[i];
+		else
+			free(objects->note_listeners.items[i].prefix);
+	objects->note_listeners.count = kept;
+}
+
 void notes_done(struct objects *objects)
 {
 	for (size_t i = 0; i < objects->notes.count; i++)

@@ -56,6 +56,10 @@ static void remove_object(struct objects *objects, const struct kind *kind, cons
 		return;
 	map_remove(&objects->revisions, uid);
 	unindex_name(objects, kind, object);
+	if (kind->id == KIND_INSTANCE) {
+		index_users(objects, object, false);
+		index_at(objects, objects_owner(objects, kind, object), object, false);
+	}
 	objects_notify(objects, kind, object, OBJECTS_REMOVED, NULL);
 	parts_forget(objects, uid);
 	kind_free(kind, object);
@@ -75,6 +79,8 @@ static int take_desired(struct objects *objects, const struct kind *kind, const 
 	}
 	if (object) {
 		unindex_name(objects, kind, object);
+		if (kind->id == KIND_INSTANCE)
+			index_users(objects, object, false);
 		field_done(&meta_table, kind_meta(object));
 		field_done(kind->spec, kind_spec(kind, object));
 		field_copy(&meta_table, kind_meta(fresh), kind_meta(object));
@@ -87,6 +93,8 @@ static int take_desired(struct objects *objects, const struct kind *kind, const 
 	kind_meta(object)->revision = (int64_t)kv->mod_revision;
 	map_put(&objects->revisions, uid, (void *)(uintptr_t)kv->mod_revision);
 	index_name(objects, kind, object);
+	if (kind->id == KIND_INSTANCE)
+		index_users(objects, object, true);
 	return 0;
 }
 
@@ -124,7 +132,7 @@ static int take_object(struct objects *objects, const struct store_kv *kv, bool 
 {
 	auto_json struct json *json = NULL;
 	struct concern before = { 0 };
-	char uid[NODE_NAME_SIZE];
+	char uid[NODE_NAME_SIZE], owner[NODE_NAME_SIZE];
 	const struct kind *kind;
 	const char *rest;
 	bool is_desired, is_known;
@@ -140,11 +148,18 @@ static int take_object(struct objects *objects, const struct store_kv *kv, bool 
 	is_known = object != NULL;
 	if (is_known && !is_starting)
 		concern_of(objects, kind, object, &before);
+	if (is_known && kind->id == KIND_INSTANCE)
+		snprintf(owner, sizeof(owner), "%s", objects_owner(objects, kind, object));
 	r = json_parse(kv->value, kv->value_size, &json, err);
 	if (r < 0)
 		return err_prefix(err, "%s", kv->key);
 	r = is_desired ? take_desired(objects, kind, uid, kv, json, err) : take_observed(objects, kind, uid, kv, json, err);
 	object = map_get(&objects->all[kind->id], uid);
+	if (object && kind->id == KIND_INSTANCE && !(is_known && text_equal(owner, objects_owner(objects, kind, object)))) {
+		if (is_known)
+			index_at(objects, owner, object, false);
+		index_at(objects, objects_owner(objects, kind, object), object, true);
+	}
 	if (r == 0 && !is_starting && object)
 		objects_notify(objects, kind, object, is_desired ? OBJECTS_DESIRED : OBJECTS_OBSERVED, is_known ? &before : NULL);
 	return r;
@@ -237,11 +252,12 @@ void objects_close(struct objects *objects)
 		parts_forget(objects, objects->parts.entries[objects->parts.count - 1].key);
 	map_done(&objects->parts);
 	map_done(&objects->orphans);
+	indexes_done(objects);
 	map_done(&objects->claims);
 	map_done(&objects->revisions);
 	vec_done(&objects->listeners);
-	for (size_t i = 0; i < objects->node_listeners.count; i++)
-		free(objects->node_listeners.entries[i].value);
+	while (objects->node_listeners.count)
+		objects_listen_node(objects, objects->node_listeners.entries[0].key, NULL, NULL);
 	map_done(&objects->node_listeners);
 	notes_done(objects);
 	events_done(objects);
@@ -254,16 +270,15 @@ void objects_listen(struct objects *objects, objects_changed_fn *changed, object
 	*vec_push(&objects->listeners) = (struct listener){ changed, event, data };
 }
 
-void objects_listen_node(struct objects *objects, const char *node, objects_changed_fn *changed, void *data)
+void objects_unlisten(struct objects *objects, const void *data)
 {
-	struct listener *listener = changed ? alloc(sizeof(*listener)) : NULL;
+	size_t kept = 0;
 
-	if (!changed) {
-		free(map_remove(&objects->node_listeners, node));
-		return;
-	}
-	*listener = (struct listener){ .changed = changed, .data = data };
-	free(map_put(&objects->node_listeners, node, listener));
+	for (size_t i = 0; i < objects->listeners.count; i++)
+		if (objects->listeners.items[i].data != data)
+			objects->listeners.items[kept++] = objects->listeners.items[i];
+	objects->listeners.count = kept;
+	notes_unlisten(objects, data);
 }
 
 void *objects_get(struct objects *objects, enum kind_id kind, const char *uid)

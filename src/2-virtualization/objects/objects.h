@@ -43,8 +43,12 @@ typedef void objects_event_fn(void *data, const struct event *event, const char 
 int objects_open(struct store *store, struct loop *loop, const char *node, struct objects **ret_objects, struct err *err);
 void objects_close(struct objects *objects);
 void objects_listen(struct objects *objects, objects_changed_fn *changed, objects_event_fn *event, void *data);
+/* All that this 'data' listens to, but for a node. */
+void objects_unlisten(struct objects *objects, const void *data);
 /* Only of what concerns the node. One listener per node; null 'changed' ends it. */
 void objects_listen_node(struct objects *objects, const char *node, objects_changed_fn *changed, void *data);
+/* What the node would be told is held back, as by a link that is cut, and told when that is over, as it is by then. For simulation. */
+void objects_hold_node(struct objects *objects, const char *node, bool is_held);
 /* The events that were there at the start, oldest first; once. */
 void objects_take_events(struct objects *objects, objects_event_fn *fn, void *data);
 
@@ -53,6 +57,10 @@ void *objects_get(struct objects *objects, enum kind_id kind, const char *uid);	
 void *objects_find(struct objects *objects, enum kind_id kind, const char *parent, const char *name);
 /* All of a kind: entries[i].value is the object; in no order. */
 const struct map *objects_all(struct objects *objects, enum kind_id kind);
+
+/* Instances by uid, as of objects_all(): those that the node has, and those that use the volume. */
+const struct map *objects_at(struct objects *objects, const char *node);
+const struct map *objects_users(struct objects *objects, const char *volume);
 
 /*
  * Who has the object, and writes its status: uid of a node, or null: every node has its part of it (a network, a

@@ -1,6 +1,6 @@
 /*
  * objects_private.h - what the files of the cache share: objects.c reads the store, owner.c says whose an object is,
- * notes.c and events.c keep what is no object, put.c builds transactions.
+ * index.c finds instances, notes.c and events.c keep what is no object, put.c builds transactions.
  */
 #ifndef OBJECTS_PRIVATE_H
 #define OBJECTS_PRIVATE_H
@@ -17,10 +17,14 @@ struct listener {
 	void *data;
 };
 
-struct note_listener { char *prefix; objects_note_fn *fn; void *data; };
+struct node_listener {
+	objects_changed_fn *changed;
+	void *data;
+	bool is_held;
+	struct map missed;			/* uid -> struct kind: while it is held. */
+};
 
-/* Which nodes have a part of an object that every node has a part of. */
-struct parts { VEC(char *) nodes; };
+struct note_listener { char *prefix; objects_note_fn *fn; void *data; };
 
 /* Whom an object concerns: at most where an instance is and where it should be. */
 struct concern {
@@ -47,11 +51,12 @@ struct objects {
 	struct map names[KIND_COUNT];		/* "<parent>/<name>" -> object. */
 	struct map claims;			/* Key of each claim -> objects. */
 	struct map revisions;			/* uid -> (void *) mod_revision of its desired key. */
-	struct map parts;			/* uid -> struct parts */
+	struct map parts;			/* uid -> struct map of the nodes that have a part of it -> objects */
 	struct map orphans;			/* Keys of this node's parts of objects that are no more -> objects. */
+	struct map at, users;			/* See index.c. */
 	struct map notes;			/* key -> struct note */
 	VEC(struct listener) listeners;
-	struct map node_listeners;		/* node -> struct listener */
+	struct map node_listeners;		/* node -> struct node_listener */
 	VEC(struct note_listener) note_listeners;
 	struct event_log events;
 };
@@ -65,10 +70,16 @@ bool parts_is_key_of_everyone(const char *rest, char ret_uid[NODE_NAME_SIZE], co
 void objects_notify(struct objects *objects, const struct kind *kind, void *object, enum objects_change change,
 		    const struct concern *before);
 
+/* index.c: the instance is, or is not any more, at the node; uses what its spec says. */
+void index_at(struct objects *objects, const char *node, void *instance, bool is_there);
+void index_users(struct objects *objects, void *instance, bool is_there);
+void indexes_done(struct objects *objects);
+
 /* notes.c */
 bool notes_is_key(const char *key);
 void notes_take(struct objects *objects, const struct store_kv *kv, bool is_starting);
 void notes_remove(struct objects *objects, const char *key);
+void notes_unlisten(struct objects *objects, const void *data);
 void notes_done(struct objects *objects);
 
 /* events.c */

@@ -80,23 +80,79 @@ bool objects_concern(struct objects *objects, const struct kind *kind, const voi
 
 /* ---- Telling ---- */
 
+static void tell(struct node_listener *listener, const struct kind *kind, void *object, enum objects_change change)
+{
+	if (listener->is_held)
+		map_put(&listener->missed, kind_meta(object)->uid, (void *)kind);
+	else
+		listener->changed(listener->data, kind, object, change);
+}
+
 static void tell_node(struct objects *objects, const char *node, const struct kind *kind, void *object, enum objects_change change)
 {
-	struct listener *listener = node[0] ? map_get(&objects->node_listeners, node) : NULL;
+	struct node_listener *listener = node[0] ? map_get(&objects->node_listeners, node) : NULL;
 
 	if (listener)
-		listener->changed(listener->data, kind, object, change);
+		tell(listener, kind, object, change);
 }
 
 static void tell_nodes(struct objects *objects, const struct concern *concern, const struct kind *kind, void *object, enum objects_change change)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(concern->nodes); i++)
 		tell_node(objects, concern->nodes[i], kind, object, change);
-	for (size_t i = 0; concern->is_everyones && i < objects->node_listeners.count; i++) {
-		struct listener *listener = objects->node_listeners.entries[i].value;
+	for (size_t i = 0; concern->is_everyones && i < objects->node_listeners.count; i++)
+		tell(objects->node_listeners.entries[i].value, kind, object, change);
+}
 
-		listener->changed(listener->data, kind, object, change);
+void objects_listen_node(struct objects *objects, const char *node, objects_changed_fn *changed, void *data)
+{
+	struct node_listener *listener = map_remove(&objects->node_listeners, node);
+
+	if (listener)
+		map_done(&listener->missed);
+	free(listener);
+	if (!changed)
+		return;
+	listener = alloc(sizeof(*listener));
+	*listener = (struct node_listener){ .changed = changed, .data = data };
+	map_put(&objects->node_listeners, node, listener);
+}
+
+/* Of what is gone only the uid is left to tell. */
+static void tell_removed(const struct node_listener *listener, const struct kind *kind, const char *uid)
+{
+	void *object = kind_new(kind);
+
+	text_replace(&kind_meta(object)->uid, uid);
+	listener->changed(listener->data, kind, object, OBJECTS_REMOVED);
+	kind_free(kind, object);
+}
+
+static void tell_missed(struct objects *objects, const char *node, const struct node_listener *listener, const struct kind *kind, const char *uid)
+{
+	void *object = objects_get(objects, kind->id, uid);
+
+	if (!object) {
+		tell_removed(listener, kind, uid);
+	} else if (objects_concern(objects, kind, object, node)) {
+		listener->changed(listener->data, kind, object, OBJECTS_DESIRED);
+		listener->changed(listener->data, kind, object, OBJECTS_OBSERVED);
+	} else {
+		listener->changed(listener->data, kind, object, OBJECTS_LEFT);
 	}
+}
+
+void objects_hold_node(struct objects *objects, const char *node, bool is_held)
+{
+	struct node_listener *listener = map_get(&objects->node_listeners, node);
+
+	if (!listener)
+		return;
+	listener->is_held = is_held;
+	for (size_t i = 0; !is_held && i < listener->missed.count; i++)
+		tell_missed(objects, node, listener, listener->missed.entries[i].value, listener->missed.entries[i].key);
+	if (!is_held)
+		map_done(&listener->missed);
 }
 
 /* Snapshots are where their instance is. */
@@ -142,54 +198,33 @@ void objects_notify(struct objects *objects, const struct kind *kind, void *obje
 
 /* ---- Parts ---- */
 
-static struct parts *parts_of(struct objects *objects, const char *uid)
-{
-	return map_get(&objects->parts, uid);
-}
-
-static size_t find_part(const struct parts *parts, const char *node)
-{
-	size_t i = 0;
-
-	while (parts && i < parts->nodes.count && !text_equal(parts->nodes.items[i], node))
-		i++;
-	return i;
-}
-
 bool objects_has_part(struct objects *objects, const char *uid, const char *node)
 {
-	const struct parts *parts = parts_of(objects, uid);
+	const struct map *parts = map_get(&objects->parts, uid);
 
-	return parts && find_part(parts, node) < parts->nodes.count;
+	return parts && map_get(parts, node);
 }
 
 void parts_note(struct objects *objects, const char *uid, const char *node, bool is_there)
 {
-	struct parts *parts = parts_of(objects, uid);
-	size_t i = find_part(parts, node);
+	struct map *parts = map_get(&objects->parts, uid);
 
-	if (!parts) {
-		if (!is_there)
-			return;
+	if (!parts && is_there) {
 		parts = alloc(sizeof(*parts));
 		map_put(&objects->parts, uid, parts);
 	}
-	if (is_there && i == parts->nodes.count)
-		*vec_push(&parts->nodes) = text_copy(node);
-	if (!is_there && i < parts->nodes.count) {
-		free(parts->nodes.items[i]);
-		vec_remove(&parts->nodes, i);
-	}
+	if (parts && is_there)
+		map_put(parts, node, objects);
+	else if (parts)
+		map_remove(parts, node);
 }
 
 void parts_forget(struct objects *objects, const char *uid)
 {
-	struct parts *parts = map_remove(&objects->parts, uid);
+	struct map *parts = map_remove(&objects->parts, uid);
 
-	for (size_t i = 0; parts && i < parts->nodes.count; i++)
-		free(parts->nodes.items[i]);
 	if (parts)
-		vec_done(&parts->nodes);
+		map_done(parts);
 	free(parts);
 }
 

@@ -72,14 +72,14 @@ void objects_put_claims(struct store_txn *txn, const struct kind *kind, const vo
 void objects_delete(struct objects *objects, struct store_txn *txn, const struct kind *kind, const void *object)
 {
 	const struct meta *meta = object;
-	const struct parts *parts = map_get(&objects->parts, meta->uid);
+	const struct map *parts = map_get(&objects->parts, meta->uid);
 	auto_free char *desired = text_format("desired/%s/%s", kind->name, meta->uid);
 	auto_free char *observed = status_key(kind, meta->uid, NULL);
 
 	store_txn_delete(txn, desired);
 	store_txn_delete(txn, observed);
-	for (size_t i = 0; parts && i < parts->nodes.count; i++) {
-		auto_free char *part = status_key(kind, meta->uid, parts->nodes.items[i]);
+	for (size_t i = 0; parts && i < parts->count; i++) {
+		auto_free char *part = status_key(kind, meta->uid, parts->entries[i].key);
 
 		store_txn_delete(txn, part);
 	}
@@ -96,11 +96,11 @@ static bool is_alive(struct objects *objects, const char *node)
 bool objects_delete_part(struct objects *objects, struct store_txn *txn, const struct kind *kind, const void *object, const char *node)
 {
 	const struct meta *meta = object;
-	const struct parts *parts = map_get(&objects->parts, meta->uid);
+	const struct map *parts = map_get(&objects->parts, meta->uid);
 	auto_free char *own = status_key(kind, meta->uid, node), *desired = text_format("desired/%s/%s", kind->name, meta->uid);
 
-	for (size_t i = 0; !objects_owner(objects, kind, object) && parts && i < parts->nodes.count; i++)
-		if (!text_equal(parts->nodes.items[i], node) && is_alive(objects, parts->nodes.items[i])) {
+	for (size_t i = 0; !objects_owner(objects, kind, object) && parts && i < parts->count; i++)
+		if (!text_equal(parts->entries[i].key, node) && is_alive(objects, parts->entries[i].key)) {
 			store_txn_delete(txn, own);
 			return false;
 		}

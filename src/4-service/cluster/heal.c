@@ -17,6 +17,7 @@ static void guard_member(struct core *core, struct store_txn *txn, const char *n
 	const struct note *note = objects_note(core->objects, key);
 
 	store_txn_guard(txn, STORE_UNCHANGED, key, note ? note->revision : 0);
+	leader_guard_lost(txn, node);
 }
 
 /* What was true of its machine is not any more; its disks are as they were. */
@@ -77,13 +78,12 @@ static void heal(struct core *core, const struct instance *instance, const char 
 
 void heal_node(struct peers *peers, const char *node)
 {
-	const struct map *all = objects_all(peers->core->objects, KIND_INSTANCE);
+	const struct map *lost = objects_at(peers->core->objects, node);
 
-	for (size_t i = 0; i < all->count; i++) {
-		const struct instance *instance = all->entries[i].value;
+	for (size_t i = 0; i < lost->count; i++) {
+		const struct instance *instance = lost->entries[i].value;
 
-		if (instance->spec.ha == HA_RESTART && !instance->meta.deleted_at &&
-		    text_equal(objects_owner(peers->core->objects, kind, instance), node))
+		if (instance->spec.ha == HA_RESTART && !instance->meta.deleted_at)
 			heal(peers->core, instance, node);
 	}
 }

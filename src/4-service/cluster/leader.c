@@ -34,11 +34,19 @@ void peers_guard(const struct peers *peers, struct store_txn *txn)
 		store_txn_guard(txn, STORE_UNCHANGED, "leader", peers->leader_revision);
 }
 
-static void forget_lost(struct peers *peers)
+static void forget_suspects(struct peers *peers)
 {
-	for (size_t i = 0; i < peers->lost.count; i++)
-		free(peers->lost.items[i].node);
-	peers->lost.count = 0;
+	for (size_t i = 0; i < peers->suspects.count; i++)
+		free(peers->suspects.entries[i].value);
+	map_done(&peers->suspects);
+}
+
+static void look_at_all(struct peers *peers)
+{
+	const struct map *all = objects_all(peers->core->objects, KIND_NODE);
+
+	for (size_t i = 0; i < all->count; i++)
+		leader_look(peers, all->entries[i].value);
 }
 
 /* ---- Standing ---- */
@@ -56,11 +64,11 @@ void leader_stand(struct peers *peers)
 {
 	struct store_txn *txn;
 
-	if (!peers->is_alive || peers->is_standing || objects_note(peers->core->objects, "leader"))
+	if (!peers->lease.is_alive || peers->is_standing || objects_note(peers->core->objects, "leader"))
 		return;
 	txn = store_txn_new();
 	store_txn_guard(txn, STORE_ABSENT, "leader", 0);
-	store_txn_put(txn, "leader", peers->core->node_uid, strlen(peers->core->node_uid), peers->lease);
+	store_txn_put(txn, "leader", peers->core->node_uid, strlen(peers->core->node_uid), peers->lease.id);
 	peers->is_standing = true;
 	store_submit(peers->core->params.store, txn, stood, peers);
 }
@@ -68,15 +76,18 @@ void leader_stand(struct peers *peers)
 void leader_note_changed(struct peers *peers)
 {
 	const struct note *note = objects_note(peers->core->objects, "leader");
-	bool is_ours = note && peers->is_alive && text_equal(note->value, peers->core->node_uid);
+	bool is_ours = note && peers->lease.is_alive && text_equal(note->value, peers->core->node_uid);
 
 	if (is_ours && !peers->leader_revision)
 		log_line(LOG_NOTICE, "this node leads the cluster");
 	if (!is_ours && peers->leader_revision)
 		log_line(LOG_NOTICE, "this node does not lead the cluster any more");
-	if (!is_ours || peers->leader_revision != note->revision)
-		forget_lost(peers);		/* The time begins anew: what was seen before may be long ago. */
-	peers->leader_revision = is_ours ? note->revision : 0;
+	if (!is_ours || peers->leader_revision != note->revision) {
+		forget_suspects(peers);		/* The time begins anew: what was seen before may be long ago. */
+		peers->leader_revision = is_ours ? note->revision : 0;
+		if (is_ours)
+			look_at_all(peers);
+	}
 	if (note)
 		route_try_again(peers);
 	else
@@ -84,6 +95,14 @@ void leader_note_changed(struct peers *peers)
 }
 
 /* ---- Judging ---- */
+
+/* It has not come back meanwhile, unseen by us: who is alive may run what it has. */
+void leader_guard_lost(struct store_txn *txn, const char *node)
+{
+	auto_free char *key = text_format("alive/%s", node);
+
+	store_txn_guard(txn, STORE_ABSENT, key, 0);
+}
 
 static void move(struct peers *peers, const char *node, const struct node_member *member, enum node_state state, const char *reason)
 {
@@ -102,28 +121,13 @@ static void move(struct peers *peers, const char *node, const struct node_member
 	peers_guard(peers, txn);
 	store_txn_guard(txn, STORE_UNCHANGED, key, note ? note->revision : 0);
 	store_txn_put(txn, key, json.data, json.size, 0);
+	if (state == NODE_UNREACHABLE || state == NODE_FENCED)
+		leader_guard_lost(txn, node);
 	if (object)
 		objects_put_event(core->objects, txn, &kinds[KIND_NODE], &object->meta, node_state_names[state],
 				  state == NODE_UNREACHABLE || state == NODE_FENCED, "node '%s' is %s%s%s", object->meta.name,
 				  node_state_names[state], reason ? ": " : "", reason ? reason : "");
 	store_submit(core->params.store, txn, NULL, NULL);
-}
-
-/* How long the leader has seen it without a lease. */
-static uint64_t lost_for_ms(struct peers *peers, const char *node, bool is_alive)
-{
-	for (size_t i = 0; i < peers->lost.count; i++) {
-		if (!text_equal(peers->lost.items[i].node, node))
-			continue;
-		if (!is_alive)
-			return now_ms(peers) - peers->lost.items[i].since_ms;
-		free(peers->lost.items[i].node);
-		vec_remove(&peers->lost, i);
-		return 0;
-	}
-	if (!is_alive)
-		*vec_push(&peers->lost) = (struct lost){ text_copy(node), now_ms(peers) };
-	return 0;
 }
 
 static bool is_alive(struct peers *peers, const char *node, const struct node_member *member)
@@ -136,45 +140,62 @@ static bool is_alive(struct peers *peers, const char *node, const struct node_me
 	return note && json_parse(note->value, note->size, &json, &ignored) == 0 && json_int(json_get(json, "epoch"), 0) == member->epoch;
 }
 
-static void judge(struct peers *peers, const struct node *node)
+/* Returns whether it is as it should be. */
+static bool judge(struct peers *peers, const struct node *node, const struct node_member *member, bool alive, uint64_t lost_ms)
 {
+	enum node_state wanted = node->spec.draining ? NODE_DRAINING : NODE_READY, state = (enum node_state)member->state;
 	const char *uid = node->meta.uid;
-	enum node_state wanted = node->spec.draining ? NODE_DRAINING : NODE_READY, state;
-	struct node_member member = { 0 };
-	uint64_t lost_ms;
-	bool alive;
 
-	peers_member(peers, uid, &member);
-	state = (enum node_state)member.state;
-	alive = is_alive(peers, uid, &member);
-	lost_ms = lost_for_ms(peers, uid, alive);
 	if (alive && state != wanted && node_may_move(state, wanted))
-		move(peers, uid, &member, wanted, NULL);
+		move(peers, uid, member, wanted, NULL);
 	else if (alive && state == NODE_JOINING)
-		move(peers, uid, &member, NODE_READY, NULL);
+		move(peers, uid, member, NODE_READY, NULL);
 	else if (!alive && node_may_move(state, NODE_UNREACHABLE))
-		move(peers, uid, &member, NODE_UNREACHABLE, "it does not renew its lease");
+		move(peers, uid, member, NODE_UNREACHABLE, "it does not renew its lease");
 	else if (!alive && state == NODE_UNREACHABLE && lost_ms >= PEERS_FENCE_GRACE_MS)
-		move(peers, uid, &member, NODE_FENCED, "it was lost: its watchdog has ended its instances with 'ha: restart'");
+		move(peers, uid, member, NODE_FENCED, "it was lost: its watchdog has ended its instances with 'ha: restart'");
 	else if (state == NODE_FENCED)
 		heal_node(peers, uid);
 	else if (state == NODE_DRAINING)
-		drain_node(peers, uid, member.since);
+		drain_node(peers, uid, member->since);
+	return alive && state == wanted && state != NODE_DRAINING;
+}
+
+void leader_look(struct peers *peers, const struct node *node)
+{
+	struct suspect *suspect = map_get(&peers->suspects, node->meta.uid);
+	struct node_member member = { 0 };
+	bool alive;
+
+	peers_member(peers, node->meta.uid, &member);
+	alive = is_alive(peers, node->meta.uid, &member);
+	if (!suspect) {
+		suspect = alloc(sizeof(*suspect));
+		map_put(&peers->suspects, node->meta.uid, suspect);
+	}
+	if (!alive && !suspect->is_lost)
+		suspect->since_ms = now_ms(peers);
+	suspect->is_lost = !alive;
+	if (judge(peers, node, &member, alive, now_ms(peers) - suspect->since_ms))
+		free(map_remove(&peers->suspects, node->meta.uid));
 	field_done(&node_member_table, &member);
 }
 
 void leader_tick(struct peers *peers)
 {
-	const struct map *all = objects_all(peers->core->objects, KIND_NODE);
+	/* From the end: who is as it should be leaves its place to the last. */
+	for (size_t i = peers->suspects.count; peers->leader_revision && i-- > 0;) {
+		const char *uid = peers->suspects.entries[i].key;
+		const struct node *node = objects_get(peers->core->objects, KIND_NODE, uid);
 
-	if (!peers->leader_revision)
-		return;
-	for (size_t i = 0; i < all->count; i++)
-		judge(peers, all->entries[i].value);
+		if (node)
+			leader_look(peers, node);
+		else
+			free(map_remove(&peers->suspects, uid));
+	}
 }
 
 void leader_done(struct peers *peers)
 {
-	forget_lost(peers);
-	vec_done(&peers->lost);
+	forget_suspects(peers);
 }

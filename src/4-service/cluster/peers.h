@@ -1,7 +1,7 @@
 /*
  * peers.h - this node among others that use the same store: its lease, who leads, what becomes of nodes that are lost.
  *
- * docs/decisions/0017-peers.md has the keys and the rules. Where the store is this host's alone there is nothing of it: the
+ * docs/decisions/0017-cluster.md has the keys and the rules. Where the store is this host's alone there is nothing of it: the
  * node leads, always, and no key is written.
  *
  * Threads: the loop's.
@@ -9,9 +9,10 @@
 #ifndef SERVICE_PEERS_H
 #define SERVICE_PEERS_H
 
+#include "4-service/cluster/lease.h"
 #include "4-service/service.h"
 
-enum { PEERS_LEASE_MS = 5000, PEERS_RENEW_MS = 1000, PEERS_FENCE_GRACE_MS = 3000, PEERS_TICK_MS = 500, PEERS_WAIT_MS = 10000 };
+enum { PEERS_FENCE_GRACE_MS = 3000, PEERS_TICK_MS = 500, PEERS_WAIT_MS = 10000 };
 
 struct peers *peers_new(struct core *core);
 void peers_free(struct peers *peers);		/* Null is fine. */
@@ -33,22 +34,27 @@ bool peers_is_reachable(const struct peers *peers, const char *node);
 /* Fills in the volatile part of the status. */
 void peers_fill_node(const struct peers *peers, struct node *node);
 
+/* Something about the node has changed: who leads judges it anew. */
+void peers_look_at(struct peers *peers, const char *node);
+
 /* Has the call to be answered by another node, or to wait until there is one that may? Then it has been dealt with. */
 bool peers_routes(struct peers *peers, struct call *call);
 
 /* ---- Between the files of this folder ---- */
 
-struct lost { char *node; uint64_t since_ms; };
+/* A node that the leader has to look at again and again. */
+struct suspect {
+	bool is_lost;			/* Its lease has ended, ... */
+	uint64_t since_ms;		/* ... as far as this leader has seen it, then. */
+};
 
 struct peers {
 	struct core *core;
-	uint64_t lease;			/* 0: none. */
+	struct lease lease;
 	uint64_t leader_revision;	/* Of the key "leader" when it is ours; 0: it is not. */
-	int64_t epoch;			/* That is in our alive key. */
-	bool is_alive, is_asking, is_standing;	/* A call about the lease, or about leading, is under way. */
-	uint64_t renewed_ms;		/* When the last renewal that succeeded was sent. */
-	struct loop_source *renew_timer, *tick_timer, *wait_timer;
-	VEC(struct lost) lost;		/* Of the leader: nodes whose lease has ended, and since when it knows. */
+	bool is_standing;		/* A call about leading is under way. */
+	struct loop_source *tick_timer, *wait_timer;
+	struct map suspects;		/* Of the leader: uid of a node -> struct suspect. All others are as they should be. */
 	VEC(struct call *) waiting;	/* For a leader. */
 };
 
@@ -56,7 +62,9 @@ struct peers {
 void leader_stand(struct peers *peers);		/* If nobody leads. */
 void leader_note_changed(struct peers *peers);
 void leader_tick(struct peers *peers);
+void leader_look(struct peers *peers, const struct node *node);
 void leader_done(struct peers *peers);
+void leader_guard_lost(struct store_txn *txn, const char *node);
 /* heal.c: instances of the node that is fenced go elsewhere. */
 void heal_node(struct peers *peers, const char *node);
 /* move.c: instances of the node that is drained, since then (wall ms), go elsewhere. */

@@ -1,5 +1,7 @@
 #include "app/wiring/drivers.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -94,11 +96,10 @@ static void open_simulation(struct drivers *drivers)
 	sim_machines_on_snapshot(drivers->sim_machines, sim_volumes_take_snapshot, drivers->sim_volumes);
 }
 
-static int open_machines(struct drivers *drivers, const char *node_tag, const char *cgroup, struct err *err)
+static int open_machines(struct drivers *drivers, const char *node_tag, struct err *err)
 {
-	auto_free char *machines = text_format("%s/machines", cgroup), *containers = text_format("%s/containers", cgroup);
 	auto_free char *run = text_format("%s/run", drivers->directory), *run_containers = text_format("%s/run-containers", drivers->directory);
-	struct machine_params params = { .directory = run, .node_tag = node_tag, .cgroup = machines, .world = drivers->sim_machines };
+	struct machine_params params = { .directory = run, .node_tag = node_tag, .cgroup = drivers->cgroups[INSTANCE_VM], .world = drivers->sim_machines };
 	int r;
 
 	if (drivers->sim_machines) {
@@ -108,11 +109,27 @@ static int open_machines(struct drivers *drivers, const char *node_tag, const ch
 	}
 	r = machine_qemu.open(&params, &drivers->machines[INSTANCE_VM], err);
 	params.directory = run_containers;
-	params.cgroup = containers;
+	params.cgroup = drivers->cgroups[INSTANCE_CONTAINER];
 	return r < 0 ? r : machine_oci.open(&params, &drivers->machines[INSTANCE_CONTAINER], err);
 }
 
-int drivers_open(const char *directory, const char *node_tag, bool is_simulated, struct drivers *drivers, struct err *err)
+/* The watchdog lies beside the daemon, and what both share where no disk can keep it waiting. */
+static int open_fence(struct drivers *drivers, const char *node_tag, const char *cgroup, struct err *err)
+{
+	char self[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self));
+	auto_free char *folder = text_format("/run/strata-%s/fence", node_tag), *group = text_format("%s/fence", cgroup);
+	auto_free char *program = NULL;
+
+	if (length < 0 || length == sizeof(self))
+		return err_set(err, length < 0 ? -errno : -ENAMETOOLONG, "where this program lies: %m");
+	while (length > 0 && self[length - 1] != '/')
+		length--;
+	program = text_format("%.*sstrata-fence", (int)length, self);
+	return fence_process.open(&(struct fence_params){ .directory = folder, .program = program, .cgroup = group }, &drivers->fence, err);
+}
+
+int drivers_open(const char *directory, const char *node_tag, bool is_simulated, bool is_shared, struct drivers *drivers, struct err *err)
 {
 	const struct volume_ops *volume = is_simulated ? &volume_sim : &volume_file;
 	const struct fabric_ops *fabric = is_simulated ? &fabric_sim : &fabric_bridge;
@@ -123,15 +140,19 @@ int drivers_open(const char *directory, const char *node_tag, bool is_simulated,
 	int r;
 
 	drivers->directory = text_copy(directory);
+	drivers->cgroups[INSTANCE_VM] = text_format("%s/machines", cgroup);
+	drivers->cgroups[INSTANCE_CONTAINER] = text_format("%s/containers", cgroup);
 	drivers->pools = (struct pool_source){ .open = open_pool, .destroy = destroy_pool, .data = drivers };
 	if (is_simulated)
 		open_simulation(drivers);
 	volume_params.world = drivers->sim_volumes;
-	r = open_machines(drivers, node_tag, cgroup, err);
+	r = open_machines(drivers, node_tag, err);
 	if (r == 0)
 		r = volume->open(&volume_params, &drivers->volume, err);
 	if (r == 0)
 		r = fabric->open(&fabric_params, &drivers->fabric, err);
+	if (r == 0 && is_shared && !is_simulated)
+		r = open_fence(drivers, node_tag, cgroup, err);
 	return r;
 }
 
@@ -144,6 +165,10 @@ void drivers_close(struct drivers *drivers)
 		drivers->volume->ops->close(drivers->volume);
 	if (drivers->fabric)
 		drivers->fabric->ops->close(drivers->fabric);
+	if (drivers->fence)
+		drivers->fence->ops->close(drivers->fence);
+	for (size_t i = 0; i < INSTANCE_KIND_COUNT; i++)
+		free(drivers->cgroups[i]);
 	sim_machines_free(drivers->sim_machines);
 	sim_volumes_free(drivers->sim_volumes);
 	free(drivers->directory);

@@ -12,6 +12,8 @@ struct drivers {
 	struct machine_driver *machines[INSTANCE_KIND_COUNT];
 	struct volume_driver *volume;		/* Of the pool "default". */
 	struct fabric_driver *fabric;
+	struct fence_driver *fence;		/* Null: simulated, or there are no others to share a store with. */
+	char *cgroups[INSTANCE_KIND_COUNT];	/* Below which the machines have theirs. */
 	struct pool_source pools;
 	char *directory;
 	/* Simulated: the world that outlives its drivers; else null. */
@@ -19,8 +21,9 @@ struct drivers {
 	struct sim_volumes *sim_volumes;
 };
 
-/* 'directory' is the state folder. */
-int drivers_open(const char *directory, const char *node_tag, bool is_simulated, struct drivers *drivers, struct err *err);
+/* 'directory' is the state folder; 'is_shared': other hosts use the store too. */
+int drivers_open(const char *directory, const char *node_tag, bool is_simulated, bool is_shared, struct drivers *drivers,
+		 struct err *err);
 void drivers_close(struct drivers *drivers);	/* Also half open; the world stays as it is. */
 
 #endif

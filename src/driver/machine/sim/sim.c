@@ -244,7 +244,9 @@ static int sim_disk_attach(struct machine_driver *driver, const char *uid, const
 
 	if (!machine)
 		return err->code;
+	sim_machine_tell(machine, false);
 	sim_config_add_disk(machine->config, disk);
+	sim_machine_tell(machine, true);
 	return sim_end(sim_of(driver), 0, "disk attached", err);
 }
 
@@ -254,7 +256,9 @@ static int sim_disk_detach(struct machine_driver *driver, const char *uid, const
 
 	if (!machine)
 		return err->code;
+	sim_machine_tell(machine, false);
 	sim_config_remove_disk(machine->config, disk);
+	sim_machine_tell(machine, true);
 	return sim_end(sim_of(driver), 0, "disk detached", err);
 }
 

@@ -35,6 +35,11 @@ void sim_machines_set_clock(struct sim_machines *world, sim_clock_fn *fn, void *
 typedef void sim_snapshot_fn(void *data, const char *path, const char *snapshot, bool is_removed);
 void sim_machines_on_snapshot(struct sim_machines *world, sim_snapshot_fn *fn, void *data);
 
+/* Told when a machine begins to run and when it ends, and around each change of its disks (it ends and begins). The world's lock is held. */
+typedef void sim_change_fn(void *data, const struct machine_config *config, bool is_running);
+void sim_machines_on_change(struct sim_machines *world, sim_change_fn *fn, void *data);
+
+bool sim_machines_runs(struct sim_machines *world, const char *uid);	/* Or is paused. */
 size_t sim_machines_count(struct sim_machines *world);		/* Running or paused. */
 size_t sim_machines_leftovers(struct sim_machines *world);	/* Ended, not yet cleaned up by kill. */
 

@@ -71,15 +71,24 @@ struct sim_machine *sim_machine_add(struct sim_machines *world, const struct mac
 	struct sim_machine *machine = alloc(sizeof(*machine));
 
 	*machine = (struct sim_machine){
-		.uid = text_copy(config->uid), .config = sim_config_copy(config), .state = MACHINE_RUNNING,
+		.world = world, .uid = text_copy(config->uid), .config = sim_config_copy(config), .state = MACHINE_RUNNING,
 		.pid = world->next_pid++, .started_at = sim_now_ms(world), .console = { -1, -1 },
 	};
 	map_put(&world->machines, config->uid, machine);
+	sim_machine_tell(machine, true);
 	return machine;
+}
+
+void sim_machine_tell(const struct sim_machine *machine, bool is_running)
+{
+	if (machine->world->on_change)
+		machine->world->on_change(machine->world->change_data, &machine->config->config, is_running);
 }
 
 void sim_machine_remove(struct sim_machines *world, struct sim_machine *machine)
 {
+	if (machine->state != MACHINE_ABSENT)
+		sim_machine_tell(machine, false);
 	map_remove(&world->machines, machine->uid);
 	for (size_t i = 0; i < machine->files.count; i++) {
 		str_done(machine->files.entries[i].value);
@@ -131,6 +140,8 @@ void sim_machine_emit(struct sim_machine *machine, enum machine_event_kind kind,
 
 void sim_machine_end(struct sim_machine *machine, enum machine_exit cause, const char *text)
 {
+	if (machine->state != MACHINE_ABSENT)
+		sim_machine_tell(machine, false);
 	machine->state = MACHINE_ABSENT;
 	machine->has_agent = false;
 	closep(&machine->console[1]);
@@ -242,6 +253,24 @@ static struct sim_machine *lock_running(struct sim_machines *world, const char *
 		return machine;
 	pthread_mutex_unlock(&world->lock);
 	return NULL;
+}
+
+void sim_machines_on_change(struct sim_machines *world, sim_change_fn *fn, void *data)
+{
+	world->on_change = fn;
+	world->change_data = data;
+}
+
+bool sim_machines_runs(struct sim_machines *world, const char *uid)
+{
+	const struct sim_machine *machine;
+	bool runs;
+
+	pthread_mutex_lock(&world->lock);
+	machine = sim_machine_find(world, uid);
+	runs = machine && machine->state != MACHINE_ABSENT;
+	pthread_mutex_unlock(&world->lock);
+	return runs;
 }
 
 void sim_machines_exit(struct sim_machines *world, const char *uid, enum machine_exit cause, const char *text)

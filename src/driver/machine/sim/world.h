@@ -30,6 +30,7 @@ bool sim_config_remove_disk(struct sim_config *copy, const char *id);	/* Whether
 struct sim_snapshot { char *name; bool has_memory; };
 
 struct sim_machine {
+	struct sim_machines *world;
 	char *uid;
 	struct sim_config *config;
 	enum machine_state state;	/* ABSENT: ended, but its run directory is still there. */
@@ -61,6 +62,8 @@ struct sim_machines {
 	void *clock_data;
 	sim_snapshot_fn *on_snapshot;
 	void *snapshot_data;
+	sim_change_fn *on_change;
+	void *change_data;
 };
 
 struct machine_watch {
@@ -112,6 +115,8 @@ struct sim_machine *sim_machine_add(struct sim_machines *world, const struct mac
 void sim_machine_remove(struct sim_machines *world, struct sim_machine *machine);
 struct sim_history *sim_history(struct sim_machines *world, const char *uid);		/* Made when missing. */
 struct sim_snapshot *sim_snapshot_find(struct sim_history *history, const char *name, size_t *ret_index);
+
+void sim_machine_tell(const struct sim_machine *machine, bool is_running);		/* To on_change. */
 
 /* Everything below changes state and tells the watch. */
 void sim_machine_end(struct sim_machine *machine, enum machine_exit cause, const char *text);

@@ -1,13 +1,13 @@
 /*
  * The store in memory: for simulation and tests; nothing survives it.
  *
- * Keys are a sorted array of pointers: an update is one binary search, a range one more. Only
- * creating and deleting keys moves memory, and that is cheaper than a tree up to some 100,000 keys.
+ * A lease knows the keys that were ever put with it, so that its end need not look at all others.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/ordered.h"
 #include "base/str.h"
 #include "port/store.h"
 
@@ -15,11 +15,12 @@ struct lease {
 	uint64_t id;
 	uint64_t ttl_ms;
 	int64_t ends_at_ms;
+	VEC(char *) keys;			/* Some of them may be another's by now. */
 };
 
 struct memory {
 	struct store_driver driver;
-	VEC(struct store_kv *) keys;		/* In byte order. */
+	struct ordered keys;			/* struct store_kv */
 	struct store_events history;
 	VEC(struct lease) leases;		/* By id. */
 	uint64_t revision;
@@ -49,6 +50,13 @@ static void key_free(struct store_kv *kv)
 	free(kv);
 }
 
+static void lease_done(struct lease *lease)
+{
+	for (size_t i = 0; i < lease->keys.count; i++)
+		free(lease->keys.items[i]);
+	vec_done(&lease->keys);
+}
+
 static void memory_close(struct store_driver *driver)
 {
 	struct memory *memory;
@@ -56,45 +64,35 @@ static void memory_close(struct store_driver *driver)
 	if (!driver)
 		return;
 	memory = memory_of(driver);
-	for (size_t i = 0; i < memory->keys.count; i++)
-		key_free(memory->keys.items[i]);
-	vec_done(&memory->keys);
+	for (struct ordered_place at = ordered_from(&memory->keys, ""); ordered_at(&memory->keys, at); at = ordered_next(&memory->keys, at))
+		key_free(ordered_at(&memory->keys, at)->value);
+	ordered_done(&memory->keys);
 	store_events_done(&memory->history);
+	for (size_t i = 0; i < memory->leases.count; i++)
+		lease_done(&memory->leases.items[i]);
 	vec_done(&memory->leases);
 	free(memory);
 }
 
-/* The first key that is not before 'key'. */
-static size_t lower_bound(const struct memory *memory, const char *key)
+static struct store_kv *find(const struct memory *memory, const char *key)
 {
-	size_t low = 0, high = memory->keys.count;
+	return ordered_get(&memory->keys, key);
+}
+
+/* Numbers rise, so they are in order. */
+static struct lease *find_lease(struct memory *memory, uint64_t id)
+{
+	size_t low = 0, high = memory->leases.count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (strcmp(memory->keys.items[middle]->key, key) < 0)
+		if (memory->leases.items[middle].id < id)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low;
-}
-
-static struct store_kv *find(const struct memory *memory, const char *key)
-{
-	size_t i = lower_bound(memory, key);
-
-	if (i == memory->keys.count || strcmp(memory->keys.items[i]->key, key) != 0)
-		return NULL;
-	return memory->keys.items[i];
-}
-
-static struct lease *find_lease(struct memory *memory, uint64_t id)
-{
-	for (size_t i = 0; i < memory->leases.count; i++)
-		if (memory->leases.items[i].id == id)
-			return &memory->leases.items[i];
-	return NULL;
+	return low < memory->leases.count && memory->leases.items[low].id == id ? &memory->leases.items[low] : NULL;
 }
 
 static void forget_history(struct memory *memory, uint64_t revision)
@@ -125,14 +123,6 @@ static void record(struct memory *memory, bool is_delete, const struct store_kv 
 	store_events_add(events, is_delete, kv);
 }
 
-static void insert_key(struct memory *memory, size_t at, struct store_kv *kv)
-{
-	vec_push(&memory->keys);
-	memmove(&memory->keys.items[at + 1], &memory->keys.items[at],
-		(memory->keys.count - 1 - at) * sizeof(memory->keys.items[0]));
-	memory->keys.items[at] = kv;
-}
-
 static void put(struct memory *memory, const struct store_change *change, uint64_t revision,
 		struct store_events *events)
 {
@@ -140,26 +130,25 @@ static void put(struct memory *memory, const struct store_change *change, uint64
 		.key = change->key, .value = change->value, .value_size = change->value_size,
 		.create_revision = revision, .mod_revision = revision, .version = 1, .lease = change->lease,
 	};
-	struct store_kv *present = find(memory, change->key);
+	struct store_kv *before = find(memory, change->key), *present = alloc(sizeof(*present));
 
-	if (present) {
-		kv.create_revision = present->create_revision;
-		kv.version = present->version + 1;
-		store_kv_done(present);
-	} else {
-		present = alloc(sizeof(*present));
-		insert_key(memory, lower_bound(memory, change->key), present);
+	if (before) {
+		kv.create_revision = before->create_revision;
+		kv.version = before->version + 1;
 	}
 	store_kv_copy(present, &kv);
+	ordered_put(&memory->keys, present->key, present);
+	if (before)
+		key_free(before);
+	if (change->lease)
+		*vec_push(&find_lease(memory, change->lease)->keys) = text_copy(change->key);
 	record(memory, false, present, events);
 }
 
 static void delete_key(struct memory *memory, const char *key, uint64_t revision, struct store_events *events)
 {
-	size_t at = lower_bound(memory, key);
-	struct store_kv *kv = memory->keys.items[at];
+	struct store_kv *kv = ordered_remove(&memory->keys, key);
 
-	vec_remove(&memory->keys, at);
 	kv->mod_revision = revision;
 	record(memory, true, kv, events);
 	key_free(kv);
@@ -229,17 +218,35 @@ static int memory_range(struct store_driver *driver, const char *prefix, store_k
 {
 	const struct memory *memory = memory_of(driver);
 
-	for (size_t i = lower_bound(memory, prefix); i < memory->keys.count; i++) {
+	const struct ordered_entry *entry;
+
+	for (struct ordered_place at = ordered_from(&memory->keys, prefix); (entry = ordered_at(&memory->keys, at)); at = ordered_next(&memory->keys, at)) {
 		int r;
 
-		if (!text_starts_with(memory->keys.items[i]->key, prefix))
+		if (!text_starts_with(entry->key, prefix))
 			break;
-		r = fn(data, memory->keys.items[i], err);
+		r = fn(data, entry->value, err);
 		if (r < 0)
 			return r;
 	}
 	*ret_revision = memory->revision;
 	return 0;
+}
+
+/* Index in the history. */
+static size_t first_after(const struct memory *memory, uint64_t revision)
+{
+	size_t low = 0, high = memory->history.items.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (memory->history.items.items[middle].kv.mod_revision <= revision)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 static int memory_history(struct store_driver *driver, const char *prefix, uint64_t after_revision,
@@ -249,10 +256,10 @@ static int memory_history(struct store_driver *driver, const char *prefix, uint6
 
 	if (after_revision < memory->compacted)
 		return store_compacted(after_revision, err);
-	for (size_t i = 0; i < memory->history.items.count; i++) {
+	for (size_t i = first_after(memory, after_revision); i < memory->history.items.count; i++) {
 		const struct store_event *event = &memory->history.items.items[i];
 
-		if (event->kv.mod_revision > after_revision && text_starts_with(event->kv.key, prefix))
+		if (text_starts_with(event->kv.key, prefix))
 			store_events_add(events, event->is_delete, &event->kv);
 	}
 	return 0;
@@ -281,19 +288,27 @@ static int memory_lease_renew(struct store_driver *driver, uint64_t lease, int64
 	return 0;
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 /* The lease at this index ends: its keys go in one revision. */
 static void end_lease(struct memory *memory, size_t index, struct store_events *events)
 {
-	uint64_t lease = memory->leases.items[index].id;
+	struct lease lease = memory->leases.items[index];
 	size_t count_before = events->items.count;
 
 	vec_remove(&memory->leases, index);
-	for (size_t i = 0; i < memory->keys.count;) {
-		if (memory->keys.items[i]->lease == lease)
-			delete_key(memory, memory->keys.items[i]->key, memory->revision + 1, events);
-		else
-			i++;
+	if (lease.keys.count)
+		qsort(lease.keys.items, lease.keys.count, sizeof(lease.keys.items[0]), compare_keys);
+	for (size_t i = 0; i < lease.keys.count; i++) {
+		const struct store_kv *kv = find(memory, lease.keys.items[i]);
+
+		if (kv && kv->lease == lease.id)
+			delete_key(memory, lease.keys.items[i], memory->revision + 1, events);
 	}
+	lease_done(&lease);
 	if (events->items.count > count_before)
 		memory->revision++;
 }

@@ -11,10 +11,15 @@ etcd --name one --data-dir "$WORK/etcd" --listen-client-urls $URL --advertise-cl
 etcd=$!
 disown
 
+# What a kernel says that has nothing to do; the real one has, as others use the machine too.
+echo 'cpu  100 0 100 100000 0 0 0 0 0 0' >"$WORK/stat"
+printf 'MemTotal: 8388608 kB\nMemFree: 4194304 kB\nMemAvailable: 4194304 kB\n' >"$WORK/meminfo"
+
 # start NAME: a host with an address and a load of its own; $WORK/NAME.loadavg is what its kernel says.
 start() {
 	printf 'store: etcd\netcd:\n  endpoints: [%s]\n  prefix: /strata/house/\n  timeout: 1s\napi:\n  listen: %s:8443\n' $URL "$(address "$1")" >"$WORK/$1.yaml"
 	unshare --uts --mount sh -c "hostname $1; mount --bind '$WORK/$1.loadavg' /proc/loadavg &&
+		mount --bind '$WORK/stat' /proc/stat && mount --bind '$WORK/meminfo' /proc/meminfo &&
 		exec setsid '$STRATAD' --state '$WORK/$1' --driver sim --config '$WORK/$1.yaml'" >>"$WORK/$1.log" 2>&1 </dev/null &
 	disown
 	STRATA_SOCKET=$WORK/$1/strata.sock wait_for 15 "$1 to answer" strata ls

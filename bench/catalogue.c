@@ -186,6 +186,8 @@ static int measure_empty(struct node *node, double *ret_bytes, struct err *err)
 	int r = node_start(node, NULL, err);
 
 	if (r == 0)
+		r = node_wait_for(node, "/v1/networks", "\"name\":\"default\"", 1, err);
+	if (r == 0)
 		r = node_call(node, "POST", "/v1/instances", instance_body, NULL, err);
 	if (r == 0)
 		r = node_wait_for(node, "/v1/instances", "\"state\":\"running\"", 1, err);

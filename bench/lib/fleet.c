@@ -76,18 +76,33 @@ int fleet_open_store(const struct fleet *fleet, struct loop *loop, struct store 
 
 /* Nodes */
 
-static int write_config(struct fleet *fleet, struct err *err)
+/* Each asks a member of its own first, as on hosts that have one. */
+static int write_config(const struct fleet *fleet, size_t number, const char *path, struct err *err)
 {
 	auto_str struct str text = { 0 };
 
 	str_printf(&text, "store: etcd\netcd:\n  prefix: %s\n  timeout: %ds\n  endpoints: [", fleet->prefix, STORE_TIMEOUT_MS / 1000);
 	for (size_t i = 0; i < fleet->member_count; i++) {
-		auto_free char *url = client_url(i);
+		auto_free char *url = client_url((number + i) % fleet->member_count);
 
 		str_printf(&text, "%s%s", i ? ", " : "", url);
 	}
 	str_append(&text, "]\n");
-	return file_write_atomic(fleet->config, text.data, text.size, 0600, err);
+	return file_write_atomic(path, text.data, text.size, 0600, err);
+}
+
+static int start_node(struct fleet *fleet, size_t number, int round, struct err *err)
+{
+	auto_free char *folder = text_format("%s%d", names[number], round);
+	struct node *node = &fleet->nodes[number];
+	int r;
+
+	fleet->configs[number] = text_format("%s/%s.yaml", fleet->bench->folder, folder);
+	node_init(node, fleet->bench, folder, true);
+	node->hostname = names[number];
+	node->config = fleet->configs[number];
+	r = write_config(fleet, number, node->config, err);
+	return r < 0 ? r : node_start(node, NULL, err);
 }
 
 int fleet_leader(struct fleet *fleet, struct node *asked, struct node **ret_leader, struct err *err)
@@ -135,29 +150,19 @@ static int wait_ready(struct fleet *fleet, struct err *err)
 
 int fleet_start(struct fleet *fleet, const struct bench *bench, size_t members, size_t nodes, int round, struct err *err)
 {
-	int r;
+	int r = 0;
 
-	*fleet = (struct fleet){
-		.bench = bench, .config = text_format("%s/round%d.yaml", bench->folder, round),
-		.prefix = text_format("/strata/bench%d/", round), .member_count = members,
-	};
-	r = write_config(fleet, err);
-	for (; fleet->node_count < nodes && r == 0; fleet->node_count++) {
-		struct node *node = &fleet->nodes[fleet->node_count];
-		auto_free char *folder = text_format("%s%d", names[fleet->node_count], round);
-
-		node_init(node, bench, folder, true);
-		node->hostname = names[fleet->node_count];
-		node->config = fleet->config;
-		r = node_start(node, NULL, err);
-	}
+	*fleet = (struct fleet){ .bench = bench, .prefix = text_format("/strata/bench%d/", round), .member_count = members };
+	for (; fleet->node_count < nodes && r == 0; fleet->node_count++)
+		r = start_node(fleet, fleet->node_count, round, err);
 	return r < 0 ? r : wait_ready(fleet, err);
 }
 
 void fleet_done(struct fleet *fleet)
 {
-	for (size_t i = 0; i < fleet->node_count; i++)
+	for (size_t i = 0; i < fleet->node_count; i++) {
 		node_done(&fleet->nodes[i]);
-	free(fleet->config);
+		free(fleet->configs[i]);
+	}
 	free(fleet->prefix);
 }

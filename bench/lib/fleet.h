@@ -15,7 +15,7 @@ enum { FLEET_NODES_MAX = 3, FLEET_MEMBERS_MAX = 3 };
 
 struct fleet {
 	const struct bench *bench;	/* Borrowed. */
-	char *config;			/* Path of the nodes' configuration. */
+	char *configs[FLEET_NODES_MAX];	/* Paths of the nodes' settings. */
 	char *prefix;			/* Of their keys. */
 	size_t member_count;		/* Of etcd. */
 	struct node nodes[FLEET_NODES_MAX];	/* On hosts "alpha", "beta", "gamma". */

@@ -176,7 +176,7 @@ int store_backup(struct store *store, const char *path, struct err *err)
 
 void store_freeze(struct store *store)
 {
-	pthread_mutex_lock(&store->driver_lock);
+	fair_lock_take(&store->driver_lock);
 }
 
 int store_tell(struct store *store, const char *prefix, store_kv_fn *fn, void *data, struct err *err)
@@ -188,7 +188,7 @@ int store_tell(struct store *store, const char *prefix, store_kv_fn *fn, void *d
 
 void store_release(struct store *store)
 {
-	pthread_mutex_unlock(&store->driver_lock);
+	fair_lock_give(&store->driver_lock);
 }
 
 int store_set_endpoints(struct store *store, const char *const *endpoints, size_t count, struct err *err)

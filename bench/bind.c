@@ -15,7 +15,7 @@
 #include "lib/load.h"
 #include "lib/wire.h"
 
-enum { ROUNDS = 3, QUICK_ROUNDS = 1, MEMBERS = 3, NODES = 3, CLIENTS = 512, CREATES = 6000, QUICK_CREATES = 2000, WARM_UP = 500, KEY_BYTES = 64 };
+enum { ROUNDS = 3, QUICK_ROUNDS = 1, MEMBERS = 3, NODES = 3, CLIENTS = 512, CREATES = 3000, QUICK_CREATES = 1000, WARM_UP = 200, KEY_BYTES = 64 };
 
 /* What the nodes have written */
 

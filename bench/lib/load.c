@@ -1,23 +1,20 @@
 #include "load.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "wire.h"
 
-enum { READ_BYTES = 256 << 10, EVENTS = 64 };
+enum { EVENTS = 64 };
 
 struct connection {
-	int fd;
-	struct str out, in;
-	size_t sent;
+	struct wire wire;
+	struct str out;
 	size_t answer_size;		/* Head and body; 0 until the head has come. */
+	bool is_chunked;		/* ... instead: until its last chunk. */
 	double started_ms;
 	bool is_busy;
 };
@@ -30,7 +27,7 @@ struct run {
 	uint64_t started, ended;
 };
 
-static const char head_end[] = "\r\n\r\n";
+static const char head_end[] = "\r\n\r\n", last_chunk[] = "\r\n0\r\n\r\n";
 
 void load_get(struct str *out, const char *path)
 {
@@ -44,115 +41,74 @@ void load_post(struct str *out, const char *path, const char *body, size_t size)
 	str_append_bytes(out, body, size);
 }
 
-static int send_more(struct connection *connection, struct err *err)
-{
-	ssize_t size = send(connection->fd, connection->out.data + connection->sent, connection->out.size - connection->sent,
-			    MSG_NOSIGNAL);
-
-	if (size < 0)
-		return err_set(err, -errno, "send: %m");
-	connection->sent += (size_t)size;
-	return 0;
-}
-
 /* Sockets are blocking, and requests are small: a request goes out in one call. */
 static int begin_request(struct run *run, struct connection *connection, struct err *err)
 {
-	int r = 0;
-
 	connection->is_busy = run->started < run->load->requests;
 	if (!connection->is_busy)
 		return 0;
 	str_clear(&connection->out);
-	str_clear(&connection->in);
-	connection->sent = connection->answer_size = 0;
+	connection->answer_size = 0;
+	connection->is_chunked = false;
 	run->load->write(run->load->data, run->started++, &connection->out);
 	connection->started_ms = now_ms();
-	while (r == 0 && connection->sent < connection->out.size)
-		r = send_more(connection, err);
-	return r;
+	return wire_send(&connection->wire, &connection->out, err);
 }
 
 /* Leaves 'answer_size' at 0 while the head is incomplete. */
 static int read_head(const struct run *run, struct connection *connection, struct err *err)
 {
-	const char *end = strstr(str_text(&connection->in), head_end);
+	const char *end = strstr(str_text(&connection->wire.in), head_end);
 	const char *length;
 	char *body;
 
 	if (!end)
 		return 0;
-	body = connection->in.data + (end - connection->in.data) + strlen(head_end);
-	if (atoi(connection->in.data + strlen("HTTP/1.1 ")) != run->load->status)
-		return err_set(err, -EIO, "answer: %.12s %s", connection->in.data, shown(body));
-	length = strcasestr(connection->in.data, "\r\ncontent-length:");
-	if (!length || length > end)
-		return err_set(err, -EIO, "an answer without Content-Length");
-	connection->answer_size = (size_t)(body - connection->in.data) +
+	body = connection->wire.in.data + (end - connection->wire.in.data) + strlen(head_end);
+	if (atoi(connection->wire.in.data + strlen("HTTP/1.1 ")) != run->load->status)
+		return err_set(err, -EIO, "answer: %.12s %s", connection->wire.in.data, shown(body));
+	length = strcasestr(connection->wire.in.data, "\r\ncontent-length:");
+	connection->is_chunked = !length || length > end;
+	if (connection->is_chunked)
+		return 0;
+	connection->answer_size = (size_t)(body - connection->wire.in.data) +
 				  strtoull(length + strlen("\r\ncontent-length:"), NULL, 10);
 	return 0;
 }
 
-static int read_some(struct connection *connection, struct err *err)
+/* Nothing comes after the last chunk: there is one request under way. */
+static bool is_complete(const struct connection *connection)
 {
-	ssize_t size;
+	const struct str *in = &connection->wire.in;
+	size_t size = strlen(last_chunk);
 
-	str_reserve(&connection->in, READ_BYTES);
-	size = recv(connection->fd, connection->in.data + connection->in.size, READ_BYTES, 0);
-	if (size <= 0)
-		return err_set(err, size < 0 ? -errno : -ECONNRESET, "receive: %m");
-	connection->in.size += (size_t)size;
-	connection->in.data[connection->in.size] = '\0';
-	return 0;
+	if (connection->is_chunked)
+		return in->size >= size && memcmp(in->data + in->size - size, last_chunk, size) == 0;
+	return connection->answer_size && in->size >= connection->answer_size;
 }
 
 static int on_readable(struct run *run, struct connection *connection, struct err *err)
 {
-	int r = read_some(connection, err);
+	int r = wire_receive(&connection->wire, err);
 
-	if (r == 0 && !connection->answer_size)
+	if (r == 0 && !connection->answer_size && !connection->is_chunked)
 		r = read_head(run, connection, err);
-	if (r < 0 || !connection->answer_size || connection->in.size < connection->answer_size)
+	if (r < 0 || !is_complete(connection))
 		return r;
 	samples_add(&run->result->latencies_ms, now_ms() - connection->started_ms);
 	run->ended++;
 	return begin_request(run, connection, err);
 }
 
-static int connect_socket(const struct load *load, struct connection *connection, struct err *err)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-
-	if (strlen(load->socket) >= sizeof(address.sun_path))
-		return err_set(err, -ENAMETOOLONG, "'%s' is too long for a socket", load->socket);
-	memcpy(address.sun_path, load->socket, strlen(load->socket));
-	connection->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (connection->fd < 0 || connect(connection->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return err_set(err, -errno, "connect to '%s': %m", load->socket);
-	return 0;
-}
-
-static int connect_port(const struct load *load, struct connection *connection, struct err *err)
-{
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_port = htons(load->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-
-	connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (connection->fd < 0 || connect(connection->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return err_set(err, -errno, "connect to port %d: %m", load->port);
-	setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-	return 0;
-}
-
 static int connect_one(struct run *run, struct connection *connection, struct err *err)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = connection };
-	int r = run->load->socket ? connect_socket(run->load, connection, err) : connect_port(run->load, connection, err);
+	int r = run->load->socket ? wire_open_socket(&connection->wire, run->load->socket, err) :
+				    wire_open_port(&connection->wire, run->load->port, err);
 
 	if (r < 0)
 		return r;
-	if (epoll_ctl(run->epoll, EPOLL_CTL_ADD, connection->fd, &event) < 0)
+	if (epoll_ctl(run->epoll, EPOLL_CTL_ADD, connection->wire.fd, &event) < 0)
 		return err_set(err, -errno, "epoll: %m");
 	return 0;
 }
@@ -188,9 +144,7 @@ static void run_done(struct run *run)
 {
 	for (unsigned i = 0; i < run->load->connections; i++) {
 		str_done(&run->connections[i].out);
-		str_done(&run->connections[i].in);
-		if (run->connections[i].fd >= 0)
-			close(run->connections[i].fd);
+		wire_close(&run->connections[i].wire);
 	}
 	free(run->connections);
 	close(run->epoll);
@@ -205,7 +159,7 @@ int load_run(const struct load *load, struct load_result *ret_result, struct err
 
 	run.connections = alloc(load->connections * sizeof(*run.connections));
 	for (unsigned i = 0; i < load->connections; i++)
-		run.connections[i].fd = -1;
+		run.connections[i].wire.fd = -1;
 	r = begin(&run, err);
 	if (r == 0)
 		r = serve(&run, err);

@@ -2,7 +2,7 @@
  * load.h - requests over kept-alive connections to a unix socket or a port of loopback, as fast as the answers come.
  *
  * A client that costs little, so that what is measured is the server: one thread, epoll, one
- * request under way on each connection, answers told by their Content-Length (RFC 9112).
+ * request under way on each connection, answers told by their Content-Length or last chunk (RFC 9112).
  *
  * Errors:  0 or -errno: any answer but 'status' ends the run with its body in the message.
  * Threads: one.

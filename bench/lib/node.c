@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,7 @@ enum {
 	ANSWER_BYTES = 64 << 20,
 	LOG_BYTES = 1 << 20,
 	CLIENTS = 16,			/* Of node_fill(). */
+	ARGUMENTS_MAX = 12,
 };
 
 void node_init(struct node *node, const struct bench *bench, const char *name, bool is_simulated)
@@ -113,15 +115,27 @@ static int spawn_daemon(struct node *node, int log, const char *notify, struct e
 {
 	auto_free char *program = text_format("%s/stratad", node->bench->programs);
 	auto_free char *variable = text_format("NOTIFY_SOCKET=%s", notify);
+	const char *argv[ARGUMENTS_MAX] = { program, "--state", node->state, "--socket", node->socket };
+	size_t count = 5;
 	struct spawn_params params = {
-		.argv = (const char *[]){ program, "--state", node->state, "--socket", node->socket,
-					  node->is_simulated ? "--driver" : NULL, "sim", NULL },
+		.argv = argv,
 		.env = (const char *[]){ variable, NULL },
 		.fds = &(struct spawn_fd){ log, STDERR_FILENO },
 		.fd_count = 1,
 		.has_own_group = true,
 	};
 
+	if (node->is_simulated) {
+		argv[count++] = "--driver";
+		argv[count++] = "sim";
+	}
+	if (node->config) {
+		argv[count++] = "--config";
+		argv[count++] = node->config;
+	}
+	/* A namespace of its own for this and all that is started from now on. */
+	if (node->hostname && (unshare(CLONE_NEWUTS) < 0 || sethostname(node->hostname, strlen(node->hostname)) < 0))
+		return err_set(err, -errno, "a host named '%s': %m", node->hostname);
 	return spawn_start(&params, &node->pid, &node->pidfd, err);
 }
 
@@ -163,6 +177,14 @@ int node_stop(struct node *node, struct err *err)
 	if (waitpid(node->pid, &status, 0) != node->pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return err_set(err, -EIO, "stratad did not end in order");
 	return 0;
+}
+
+void node_kill(struct node *node)
+{
+	auto_close int pidfd = take_fd(node->pidfd);
+
+	kill(node->pid, SIGKILL);
+	waitpid(node->pid, NULL, 0);
 }
 
 /* Requests */

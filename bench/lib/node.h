@@ -17,6 +17,7 @@
 struct node {
 	const struct bench *bench;	/* Borrowed. */
 	bool is_simulated;
+	const char *hostname, *config;	/* Null: this host's; no file. Borrowed. */
 	char *state, *socket;
 	pid_t pid;
 	int pidfd;			/* -1: not running. */
@@ -30,6 +31,7 @@ void node_done(struct node *node);
 /* Returns as soon as the API answers; '*ret_ms' (may be null) is how long that took since the program's exec. */
 int node_start(struct node *node, double *ret_ms, struct err *err);
 int node_stop(struct node *node, struct err *err);		/* SIGTERM, and waits. */
+void node_kill(struct node *node);				/* SIGKILL, and waits. */
 
 /* One request on a connection of its own; any status below 400 will do. 'answer' (may be null) is replaced. */
 int node_call(struct node *node, const char *method, const char *path, const char *body, struct str *answer,

@@ -17,6 +17,7 @@ struct meta {
 	int64_t deleted_at;		/* 0, or when deletion was asked for: it goes when the world is cleaned up. */
 	int64_t generation;		/* Counts changes of spec. */
 	int64_t revision;		/* Of the store, at the last change of spec or status; not itself stored. */
+	int64_t desired_revision;	/* The same of meta and spec; kept in the cache of all objects, and only there. */
 };
 
 extern const struct field_table meta_table;

@@ -59,9 +59,9 @@ int store_range(struct store *store, const char *prefix, store_kv_fn *fn, void *
 	uint64_t revision;
 	int r;
 
-	pthread_mutex_lock(&store->driver_lock);
+	fair_lock_take(&store->driver_lock);
 	r = store->ops->range(store->driver, prefix, tell_kv, &telling, &revision, err);
-	pthread_mutex_unlock(&store->driver_lock);
+	fair_lock_give(&store->driver_lock);
 	if (r == 0 && ret_revision)
 		*ret_revision = revision;
 	return r;
@@ -72,9 +72,9 @@ static int read_history(struct store *store, const char *prefix, uint64_t after_
 {
 	int r;
 
-	pthread_mutex_lock(&store->driver_lock);
+	fair_lock_take(&store->driver_lock);
 	r = store->ops->history(store->driver, prefix, after_revision, events, err);
-	pthread_mutex_unlock(&store->driver_lock);
+	fair_lock_give(&store->driver_lock);
 	return r;
 }
 
@@ -113,9 +113,9 @@ int store_lease_grant(struct store *store, uint64_t ttl_ms, uint64_t *ret_lease,
 	int r;
 
 	assert(!store->is_closed && ttl_ms > 0 && ttl_ms < INT64_MAX / 2);
-	pthread_mutex_lock(&store->driver_lock);
+	fair_lock_take(&store->driver_lock);
 	r = store->ops->lease_grant(store->driver, ttl_ms, now_ms, ret_lease, err);
-	pthread_mutex_unlock(&store->driver_lock);
+	fair_lock_give(&store->driver_lock);
 	/* A shared store ends its leases by itself. */
 	if (r == 0 && !store_is_shared(store))
 		store_arm_lease_timer(store, now_ms + (int64_t)ttl_ms);
@@ -127,9 +127,9 @@ int store_lease_renew(struct store *store, uint64_t lease, struct err *err)
 	int r;
 
 	assert(!store->is_closed && lease);
-	pthread_mutex_lock(&store->driver_lock);
+	fair_lock_take(&store->driver_lock);
 	r = store->ops->lease_renew(store->driver, lease, loop_wall_ms(store->loop), err);
-	pthread_mutex_unlock(&store->driver_lock);
+	fair_lock_give(&store->driver_lock);
 	return r;
 }
 
@@ -140,14 +140,14 @@ int store_lease_revoke(struct store *store, uint64_t lease, struct err *err)
 	int r;
 
 	assert(!store->is_closed && lease);
-	pthread_mutex_lock(&store->driver_lock);
+	fair_lock_take(&store->driver_lock);
 	r = store->ops->lease_end(store->driver, lease, loop_wall_ms(store->loop), &delivery->events, NULL, err);
 	if (r == 0) {
 		/* What others did as well: if it cannot be read now, the follower comes later. */
 		store_delivery_read(delivery, &ignored);
 		store_delivery_post(delivery);
 	}
-	pthread_mutex_unlock(&store->driver_lock);
+	fair_lock_give(&store->driver_lock);
 	if (r < 0)
 		store_delivery_free(delivery);
 	return r;
@@ -157,9 +157,9 @@ int store_compact(struct store *store, uint64_t revision, struct err *err)
 {
 	int r;
 
-	pthread_mutex_lock(&store->driver_lock);
+	fair_lock_take(&store->driver_lock);
 	r = store->ops->compact(store->driver, revision, err);
-	pthread_mutex_unlock(&store->driver_lock);
+	fair_lock_give(&store->driver_lock);
 	return r;
 }
 
@@ -182,7 +182,7 @@ int store_backup(struct store *store, const char *path, struct err *err)
 
 void store_freeze(struct store *store)
 {
-	pthread_mutex_lock(&store->driver_lock);
+	fair_lock_take(&store->driver_lock);
 }
 
 int store_tell(struct store *store, const char *prefix, store_kv_fn *fn, void *data, struct err *err)
@@ -194,7 +194,7 @@ int store_tell(struct store *store, const char *prefix, store_kv_fn *fn, void *d
 
 void store_release(struct store *store)
 {
-	pthread_mutex_unlock(&store->driver_lock);
+	fair_lock_give(&store->driver_lock);
 }
 
 int store_set_endpoints(struct store *store, const char *const *endpoints, size_t count, struct err *err)
@@ -257,7 +257,7 @@ int store_open(const struct store_ops *ops, const struct store_params *params, s
 	store->owns_driver = !params->shared;
 	store->loop = loop;
 	store->references = 1;
-	pthread_mutex_init(&store->driver_lock, NULL);
+	fair_lock_init(&store->driver_lock);
 	store_queue_init(&store->queue);
 	r = read_state(store, err);
 	if (r == 0 && loop_clock_kind(loop) == LOOP_CLOCK_REAL)

@@ -41,7 +41,7 @@ static void commit(struct store *store, struct store_batch *batch)
 	for (size_t i = 0; i < delivery->batch.list.count; i++)
 		txns[i] = delivery->batch.list.items[i].txn;
 
-	pthread_mutex_lock(&store->driver_lock);
+	fair_lock_take(&store->driver_lock);
 	/* A failure is in every result as well. */
 	store->ops->commit(store->driver, txns, delivery->batch.list.count, delivery->results, &delivery->events, &err);
 	count_results(store, delivery);
@@ -53,7 +53,7 @@ static void commit(struct store *store, struct store_batch *batch)
 		store->held = delivery;
 	else
 		store_delivery_post(delivery);
-	pthread_mutex_unlock(&store->driver_lock);
+	fair_lock_give(&store->driver_lock);
 }
 
 void store_end_leases(struct store *store)
@@ -63,13 +63,13 @@ void store_end_leases(struct store *store)
 	struct err err;
 
 	delivery->has_next_lease = true;
-	pthread_mutex_lock(&store->driver_lock);
+	fair_lock_take(&store->driver_lock);
 	if (store->ops->lease_end(store->driver, 0, now_ms, &delivery->events, &delivery->next_lease_ms, &err) < 0)
 		delivery->next_lease_ms = now_ms + LEASE_RETRY_MS;
 	/* What others did as well: if it cannot be read now, the follower comes later. */
 	store_delivery_read(delivery, &err);
 	store_delivery_post(delivery);
-	pthread_mutex_unlock(&store->driver_lock);
+	fair_lock_give(&store->driver_lock);
 }
 
 /* The threads */
@@ -96,13 +96,13 @@ static uint64_t post_new_events(struct store *store)
 	uint64_t revision;
 	struct err err;
 
-	pthread_mutex_lock(&store->driver_lock);
+	fair_lock_take(&store->driver_lock);
 	if (store_delivery_read(delivery, &err) == 0 && delivery->events.items.count)
 		store_delivery_post(delivery);
 	else
 		store_delivery_free(delivery);
 	revision = store->posted_revision;
-	pthread_mutex_unlock(&store->driver_lock);
+	fair_lock_give(&store->driver_lock);
 	return revision;
 }
 
@@ -180,11 +180,11 @@ static int post_held(struct store *store)
 	struct err ignored;
 	int r;
 
-	pthread_mutex_lock(&store->driver_lock);
+	fair_lock_take(&store->driver_lock);
 	r = store_delivery_read(store->held, &ignored);
 	if (r == 0)
 		store_delivery_post(take(store->held));
-	pthread_mutex_unlock(&store->driver_lock);
+	fair_lock_give(&store->driver_lock);
 	return r;
 }
 

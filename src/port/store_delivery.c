@@ -14,7 +14,7 @@ void store_unref(struct store *store)
 		return;
 	store_queue_done(&store->queue);
 	map_done(&store->told);
-	pthread_mutex_destroy(&store->driver_lock);
+	fair_lock_done(&store->driver_lock);
 	free(store);
 }
 

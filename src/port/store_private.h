@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/fair_lock.h"
 #include "base/map.h"
 #include "port/store.h"
 #include "port/store_queue.h"
@@ -54,7 +55,8 @@ struct store {
 	VEC(struct store_late) late;
 	struct loop_source *late_timer;
 
-	pthread_mutex_t driver_lock;		/* Guards the driver and the next two. */
+	/* Guards the driver and the next two. Fair, so that a lease is renewed however much is committed. */
+	struct fair_lock driver_lock;
 	uint64_t posted_revision;		/* Of the last event that was posted. */
 	struct map told;			/* Keys that exist as far as was told; only when the store is shared. */
 	pthread_t thread;

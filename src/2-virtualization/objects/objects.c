@@ -54,7 +54,6 @@ static void remove_object(struct objects *objects, const struct kind *kind, cons
 
 	if (!object)
 		return;
-	map_remove(&objects->revisions, uid);
 	unindex_name(objects, kind, object);
 	if (kind->id == KIND_INSTANCE) {
 		index_users(objects, object, false);
@@ -90,8 +89,7 @@ static int take_desired(struct objects *objects, const struct kind *kind, const 
 		object = fresh;
 		map_put(&objects->all[kind->id], uid, object);
 	}
-	kind_meta(object)->revision = (int64_t)kv->mod_revision;
-	map_put(&objects->revisions, uid, (void *)(uintptr_t)kv->mod_revision);
+	kind_meta(object)->revision = kind_meta(object)->desired_revision = (int64_t)kv->mod_revision;
 	index_name(objects, kind, object);
 	if (kind->id == KIND_INSTANCE)
 		index_users(objects, object, true);
@@ -170,7 +168,7 @@ static int take_kv(struct objects *objects, const struct store_kv *kv, bool is_s
 	if (text_starts_with(kv->key, "event/"))
 		return is_starting ? events_load(objects, kv) : events_take(objects, kv, err);
 	if (text_starts_with(kv->key, "claim/"))
-		map_put(&objects->claims, kv->key, objects);
+		hash_set_add(&objects->claims, kv->key);
 	else if (notes_is_key(kv->key))
 		notes_take(objects, kv, is_starting);
 	else
@@ -205,7 +203,7 @@ static void store_changed(void *data, const struct store_event *event)
 	}
 	kind = split_key(key, &rest, &is_desired);
 	if (text_starts_with(key, "claim/"))
-		map_remove(&objects->claims, key);
+		hash_set_remove(&objects->claims, key);
 	else if (kind && is_desired)
 		remove_object(objects, kind, rest);
 	else if (kind)
@@ -253,8 +251,7 @@ void objects_close(struct objects *objects)
 	map_done(&objects->parts);
 	map_done(&objects->orphans);
 	indexes_done(objects);
-	map_done(&objects->claims);
-	map_done(&objects->revisions);
+	hash_set_done(&objects->claims);
 	vec_done(&objects->listeners);
 	while (objects->node_listeners.count)
 		objects_listen_node(objects, objects->node_listeners.entries[0].key, NULL, NULL);
@@ -308,5 +305,5 @@ void objects_touch(struct objects *objects, const struct kind *kind, void *objec
 
 bool objects_is_claimed(struct objects *objects, const char *key)
 {
-	return map_get(&objects->claims, key) != NULL;
+	return hash_set_has(&objects->claims, key);
 }

@@ -6,6 +6,7 @@
 #define OBJECTS_PRIVATE_H
 
 #include "2-virtualization/objects/objects.h"
+#include "base/hash_set.h"
 #include "base/str.h"
 #include "base/vec.h"
 
@@ -49,8 +50,7 @@ struct objects {
 	char *node;
 	struct map all[KIND_COUNT];		/* uid -> object, owned. */
 	struct map names[KIND_COUNT];		/* "<parent>/<name>" -> object. */
-	struct map claims;			/* Key of each claim -> objects. */
-	struct map revisions;			/* uid -> (void *) mod_revision of its desired key. */
+	struct hash_set claims;			/* Keys; a hint, the store decides. */
 	struct map parts;			/* uid -> struct map of the nodes that have a part of it -> objects */
 	struct map orphans;			/* Keys of this node's parts of objects that are no more -> objects. */
 	struct map at, users;			/* See index.c. */

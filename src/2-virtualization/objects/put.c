@@ -9,8 +9,9 @@
 void objects_guard(struct objects *objects, struct store_txn *txn, const struct kind *kind, const char *uid)
 {
 	auto_free char *key = text_format("desired/%s/%s", kind->name, uid);
+	const struct meta *meta = objects_get(objects, kind->id, uid);
 
-	store_txn_guard(txn, STORE_UNCHANGED, key, (uint64_t)(uintptr_t)map_get(&objects->revisions, uid));
+	store_txn_guard(txn, STORE_UNCHANGED, key, meta ? (uint64_t)meta->desired_revision : 0);
 }
 
 void objects_put_desired(struct store_txn *txn, const struct kind *kind, const void *object)

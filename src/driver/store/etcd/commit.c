@@ -7,7 +7,7 @@
  * answers that the key was changed already, its value says what has happened:
  *
  *	SESSION and SEQUENCE are of this request: it was made before and the answer was lost; what became of each of its
- *	transactions is found by looking at the store as it was just before (recover.c);
+ *	transactions is found by looking at the store as it was just before (recover.c), as for those whose guards fail;
  *	only SESSION is ours: one that was given up was made late; this one is sent again, bound to the new revision;
  *	neither: another process has taken over, because it was started with the same name. We stop writing.
  *
@@ -51,15 +51,35 @@ static int read_holder(const struct etcd *etcd, const struct json *json, struct 
 	return r;
 }
 
-static int read_results(const struct json *json, struct store_txn *const *txns, size_t count, uint64_t revision,
-			struct store_result *results, struct err *err)
+/*
+ * Which guard has failed is asked for only when one has: to ask in every request would make each a quarter larger, and etcd's time goes
+ * into reading them. When it cannot be found out they fail with that: nothing of them was made.
+ */
+static void explain_refusal(struct etcd *etcd, struct store_txn *txn, uint64_t revision, struct store_result *result)
+{
+	struct err err = { 0 };
+	int r = etcd_recover(etcd, &txn, 1, revision, result, &err);
+
+	if (r == 0 && result->err.code == 0)
+		r = err_set(&err, -EPROTO, "etcd has refused a transaction whose guards hold");
+	if (r < 0)
+		*result = (struct store_result){ .err = err };
+}
+
+static int read_results(struct etcd *etcd, const struct json *json, struct store_txn *const *txns, size_t count, struct store_result *results,
+			struct err *err)
 {
 	const struct json *responses = json_get(json, "responses");
+	uint64_t revision = etcd->writer_revision;
+	bool is_refused = false;
 	size_t at = 1;			/* The first is that of the writer's key. */
 	int r = 0;
 
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = etcd_reply_txn(responses, &at, txns[i], revision, &results[i], err);
+	for (size_t i = 0; i < count && r == 0; i++) {
+		r = etcd_reply_txn(responses, &at, txns[i], revision, &results[i], &is_refused, err);
+		if (r == 0 && is_refused)
+			explain_refusal(etcd, txns[i], revision, &results[i]);
+	}
 	return r;
 }
 
@@ -100,7 +120,7 @@ static int commit_together(struct etcd *etcd, struct store_txn *const *txns, siz
 			return r;
 		if (json_bool(json_get(json, "succeeded"), false)) {
 			etcd->writer_revision = etcd_reply_number(json, "header.revision");
-			return read_results(json, txns, count, etcd->writer_revision, results, err);
+			return read_results(etcd, json, txns, count, results, err);
 		}
 		r = read_holder(etcd, json, &holder, err);
 		if (r < 0)

@@ -92,25 +92,20 @@ static void test_errors_become_ours(void **state)
 }
 
 /*
- * Three transactions: one is made, the second guard of the next fails, the last deletes what is absent. The first
+ * Three transactions: one is made, a guard of the next fails, the last deletes what is absent. The first
  * member of "responses" is the writer's key.
  */
 static const char *const commits[] = {
-	"{\"header\":{\"cluster_id\":\"9151734699010623715\",\"member_id\":\"3153101805118352275\",\"revision\":\"2\",\""
-	"raft_term\":\"2\"},\"succeeded\":true,\"responses\":[{\"response_put\":{\"header\":{\"revision\":\"2\"}}},{\"r"
-	"esponse_txn\":{\"header\":{},\"succeeded\":true,\"responses\":[{\"response_put\":{\"header\":{\"revision\":\"2"
-	"\"}}}]}},{\"response_txn\":{\"header\":{},\"responses\":[{\"response_range\":{\"header\":{\"revision\":\"2\"},"
-	"\"kvs\":[{\"key\":\"L3MvZGF0YS9h\",\"create_revision\":\"2\",\"mod_revision\":\"2\",\"version\":\"1\"}],\"coun"
-	"t\":\"1\"}},{\"response_range\":{\"header\":{\"revision\":\"2\"}}}]}},{\"response_txn\":{\"header\":{},\"succe"
-	"eded\":true,\"responses\":[{\"response_delete_range\":{\"header\":{\"revision\":\"2\"}}}]}}]}",
+	"{\"header\":{\"cluster_id\":\"14443903163313418560\",\"member_id\":\"11417610130673999598\",\"revision\":\"2\""
+	",\"raft_term\":\"2\"},\"succeeded\":true,\"responses\":[{\"response_put\":{\"header\":{\"revision\":\"2\"}}},{"
+	"\"response_txn\":{\"header\":{},\"succeeded\":true,\"responses\":[{\"response_put\":{\"header\":{\"revision\":"
+	"\"2\"}}}]}},{\"response_txn\":{\"header\":{}}},{\"response_txn\":{\"header\":{},\"succeeded\":true,\"responses"
+	"\":[{\"response_delete_range\":{\"header\":{\"revision\":\"2\"}}}]}}]}",
 	"{\"header\":{\"cluster_id\":\"11420056713333806591\", \"member_id\":\"7445599390133392379\", \"revision\":\"2\""
 	", \"raft_term\":\"2\"}, \"succeeded\":true, \"responses\":[{\"response_put\":{\"header\":{\"revision\":\"2\"}}"
 	"}, {\"response_txn\":{\"header\":{}, \"succeeded\":true, \"responses\":[{\"response_put\":{\"header\":{\"revis"
-	"ion\":\"2\"}}}]}}, {\"response_txn\":{\"header\":{}, \"responses\":[{\"response_range\":{\"header\":{\"revisio"
-	"n\":\"2\"}, \"kvs\":[{\"key\":\"L3MvZGF0YS9h\", \"create_revision\":\"2\", \"mod_revision\":\"2\", \"version\""
-	":\"1\"}], \"count\":\"1\"}}, {\"response_range\":{\"header\":{\"revision\":\"2\"}}}]}}, {\"response_txn\":{\"h"
-	"eader\":{}, \"succeeded\":true, \"responses\":[{\"response_delete_range\":{\"header\":{\"revision\":\"2\"}}}]}"
-	"}]}",
+	"ion\":\"2\"}}}]}}, {\"response_txn\":{\"header\":{}}}, {\"response_txn\":{\"header\":{}, \"succeeded\":true, \""
+	"responses\":[{\"response_delete_range\":{\"header\":{\"revision\":\"2\"}}}]}}]}",
 };
 
 static void test_each_transaction_has_its_result(void **state)
@@ -120,6 +115,7 @@ static void test_each_transaction_has_its_result(void **state)
 		auto_json struct json *json = NULL;
 		struct store_txn *txns[3] = { store_txn_new(), store_txn_new(), store_txn_new() };
 		struct store_result results[3];
+		bool is_refused[3];
 		struct err err = { 0 };
 		size_t at = 1;
 
@@ -133,15 +129,14 @@ static void test_each_transaction_has_its_result(void **state)
 		assert_int_equal(etcd_reply_parse(commits[i], strlen(commits[i]), 200, &json, &err), 0);
 		assert_int_equal(etcd_reply_number(json, "header.revision"), 2);
 		for (size_t k = 0; k < 3; k++) {
-			assert_int_equal(etcd_reply_txn(json_get(json, "responses"), &at, txns[k], 2, &results[k], &err), 0);
+			assert_int_equal(etcd_reply_txn(json_get(json, "responses"), &at, txns[k], 2, &results[k], &is_refused[k], &err), 0);
 			store_txn_free(txns[k]);
 		}
 		assert_int_equal(at, 4);
-		assert_int_equal(results[0].err.code, 0);
+		assert_false(is_refused[0]);
 		assert_int_equal(results[0].revision, 2);
-		assert_int_equal(results[1].err.code, -ESTALE);
-		assert_int_equal(results[1].failed_guard, 1);
-		assert_int_equal(results[2].err.code, 0);
+		assert_true(is_refused[1]);
+		assert_false(is_refused[2]);
 		assert_int_equal(results[2].revision, 1);
 	}
 }
@@ -153,19 +148,19 @@ static void test_an_answer_without_its_parts_is_refused(void **state)
 	struct store_result result;
 	struct err err = { 0 };
 	size_t at = 0;
-	/* Refused, but the guard holds. */
-	static const char text[] = "[{\"response_txn\":{\"responses\":[{\"response_range\":{}}]}}]";
+	static const char text[] = "[{\"response_put\":{}}]";
+	bool is_refused;
 
 	(void)state;
 	store_txn_guard(txn, STORE_ABSENT, "a", 0);
 	store_txn_put(plain, "a", "1", 1, 0);
 	store_txn_put(plain, "b", "1", 1, 0);
 	assert_int_equal(json_parse(text, strlen(text), &json, &err), 0);
-	assert_int_equal(etcd_reply_txn(json, &at, plain, 2, &result, &err), -EPROTO);
-	assert_int_equal(etcd_reply_txn(json, &at, txn, 0, &result, &err), -EPROTO);
-	assert_int_equal(etcd_reply_txn(NULL, &at, txn, 2, &result, &err), -EPROTO);
+	assert_int_equal(etcd_reply_txn(json, &at, plain, 2, &result, &is_refused, &err), -EPROTO);
+	assert_int_equal(etcd_reply_txn(json, &at, txn, 0, &result, &is_refused, &err), -EPROTO);
+	assert_int_equal(etcd_reply_txn(NULL, &at, txn, 2, &result, &is_refused, &err), -EPROTO);
 	assert_int_equal(at, 0);
-	assert_int_equal(etcd_reply_txn(json, &at, txn, 2, &result, &err), -EPROTO);
+	assert_int_equal(etcd_reply_txn(json, &at, txn, 2, &result, &is_refused, &err), -EPROTO);
 	store_txn_free(txn);
 	store_txn_free(plain);
 }

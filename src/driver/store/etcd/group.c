@@ -6,8 +6,8 @@
 #include "driver/store/etcd/request.h"
 
 enum {
-	/* So half of the operations that etcd allows are left for what is within each. */
-	GROUP_MAX = REQUEST_MAX_OPERATIONS / 2 - 1,
+	/* So a quarter of the operations that etcd allows are left for what is within each; what needs more goes alone. */
+	GROUP_MAX = REQUEST_MAX_OPERATIONS * 3 / 4 - 1,
 	GROUP_BYTES = 1 << 20,		/* etcd takes 1.5 MiB (--max-request-bytes). */
 	KEY_OVERHEAD_BYTES = 128,
 };

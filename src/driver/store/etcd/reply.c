@@ -183,24 +183,8 @@ static bool has_put(const struct store_txn *txn)
 	return false;
 }
 
-/* The answer has read the keys of the guards. */
-static int find_failed_guard(const struct json *outcome, const struct store_txn *txn, struct store_result *result, struct err *err)
-{
-	const struct json *responses = json_get(outcome, "responses");
-
-	for (size_t i = 0; i < txn->guards.count; i++) {
-		const struct json *kv = json_at(json_path(json_at(responses, i), "response_range.kvs"), 0);
-
-		if (!etcd_reply_guard_holds(&txn->guards.items[i], etcd_reply_number(kv, "mod_revision"))) {
-			store_guard_failed(txn, i, result);
-			return 0;
-		}
-	}
-	return err_set(err, -EPROTO, "etcd has refused a transaction whose guards hold");
-}
-
 int etcd_reply_txn(const struct json *responses, size_t *at, const struct store_txn *txn, uint64_t revision, struct store_result *result,
-		   struct err *err)
+		   bool *ret_is_refused, struct err *err)
 {
 	bool is_within, has_changed = has_put(txn);
 	size_t begin = *at, end = begin + etcd_request_width(txn, &is_within);
@@ -210,8 +194,7 @@ int etcd_reply_txn(const struct json *responses, size_t *at, const struct store_
 		return err_set(err, -EPROTO, "etcd's answer lacks that of a transaction");
 	*at = end;
 	*result = (struct store_result){ .revision = revision };
-	if (is_within && !json_bool(json_get(outcome, "succeeded"), false))
-		return find_failed_guard(outcome, txn, result, err);
+	*ret_is_refused = is_within && !json_bool(json_get(outcome, "succeeded"), false);
 	for (size_t i = begin; i < end; i++)
 		has_changed |= has_deleted(json_at(responses, i));
 	result->revision -= !has_changed;

@@ -23,9 +23,9 @@ uint64_t etcd_reply_number(const struct json *object, const char *path);	/* 0: a
 int etcd_reply_kv(const struct json *object, const char *data, struct store_kv *kv, bool *ret_is_ours, struct err *err);
 
 /* The answer to what etcd_request_commit() wrote for 'txn', which was committed at 'revision': it begins at '*at' of
- * 'responses', which is moved on behind it. */
+ * 'responses', which is moved on behind it. Refused: one of its guards has failed; which one, the answer does not say. */
 int etcd_reply_txn(const struct json *responses, size_t *at, const struct store_txn *txn, uint64_t revision, struct store_result *result,
-		   struct err *err);
+		   bool *ret_is_refused, struct err *err);
 /* Does the guard hold for a key last changed at 'mod_revision' (0: absent)? */
 bool etcd_reply_guard_holds(const struct store_guard *guard, uint64_t mod_revision);
 

@@ -148,10 +148,6 @@ static void write_txn(struct json_writer *writer, const struct etcd_settings *se
 	json_write_array(writer, "success");
 	write_changes(writer, settings, txn, room);
 	json_write_end_array(writer);
-	json_write_array(writer, "failure");
-	for (size_t i = 0; i < txn->guards.count; i++)
-		write_look(writer, settings, txn->guards.items[i].key, 0);
-	json_write_end_array(writer);
 	json_write_end_object(writer);
 	json_write_end_object(writer);
 }

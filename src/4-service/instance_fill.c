@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-enum { FIRST_HOST = 10, NIC_NUMBERS = 1 << 20, SEARCH_MAX = 1 << 16 };
+enum { FIRST_HOST = 10, NIC_NUMBERS = FABRIC_NIC_NUMBER_MAX, SEARCH_MAX = 1 << 16 };
 
 struct subnet4 { uint32_t gateway, network, broadcast; unsigned prefix; };
 

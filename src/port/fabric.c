@@ -121,8 +121,8 @@ int fabric_check_nic(const struct fabric_nic *nic, struct err *err)
 	if ((nic->mac[0] & 1) || !memcmp(nic->mac, no_mac, sizeof(no_mac)))
 		return err_set(err, -EINVAL, "mac: %02x:%02x:%02x:%02x:%02x:%02x is not the address of one machine: use 52:54:00:...",
 			       nic->mac[0], nic->mac[1], nic->mac[2], nic->mac[3], nic->mac[4], nic->mac[5]);
-	if (nic->number > 99999)
-		return err_set(err, -EINVAL, "nic number %u is out of range: use 0 to 99999", nic->number);
+	if (nic->number > FABRIC_NIC_NUMBER_MAX)
+		return err_set(err, -EINVAL, "nic number %u is out of range: use 0 to %d", nic->number, FABRIC_NIC_NUMBER_MAX);
 	if (nic->publish_count > LIMIT_PUBLISHED_PORTS)
 		return err_set(err, -E2BIG, "%zu published ports are too many: use at most %d", nic->publish_count, LIMIT_PUBLISHED_PORTS);
 	for (size_t i = 0; i < nic->publish_count; i++)

@@ -60,13 +60,15 @@ struct fabric_publish {
 	uint16_t host_port, guest_port;
 };
 
+enum { FABRIC_NIC_NUMBER_MAX = 9999999 };
+
 struct fabric_nic {
 	enum fabric_nic_kind kind;
 	const char *instance;		/* uid */
 	const char *hostname;		/* DNS name in the network. */
 	const char *network;		/* uid; must be up. */
 	unsigned index;			/* Nic number within the instance. */
-	unsigned number;		/* Small number unique on this node: for the interface's name. */
+	unsigned number;		/* Unique, up to FABRIC_NIC_NUMBER_MAX: for the interface's name. */
 	uint8_t mac[6];
 	struct in_addr ipv4;		/* 0: none. Given by DHCP, and the only source the guest may use. */
 	struct in6_addr ipv6;

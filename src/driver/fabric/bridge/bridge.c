@@ -34,7 +34,7 @@ const char *bridge_ifname(const struct bridge_driver *driver, unsigned index, ch
 
 const char *bridge_tap_ifname(const struct bridge_driver *driver, unsigned number, char ifname[IFNAMSIZ])
 {
-	snprintf(ifname, IFNAMSIZ, "s%st%u", driver->tag, number % 100000);
+	snprintf(ifname, IFNAMSIZ, "s%st%u", driver->tag, number % (FABRIC_NIC_NUMBER_MAX + 1));
 	return ifname;
 }
 

@@ -246,7 +246,7 @@ static int sim_nic_up(struct fabric_driver *driver, const struct fabric_nic *nic
 	put_nic(world, nic);
 	if ((r = fault_step(sim->fault, "nic up", err)) < 0)
 		return r;
-	snprintf(ret_ifname, IFNAMSIZ, "s%.4st%u", sim->tag, nic->number % 100000);
+	snprintf(ret_ifname, IFNAMSIZ, "s%.4st%u", sim->tag, nic->number % (FABRIC_NIC_NUMBER_MAX + 1));
 	return 0;
 }
 

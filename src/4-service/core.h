@@ -30,6 +30,8 @@ struct core_params {
 	struct volume_driver *volume;
 	struct pool_source pools;
 	struct fabric_driver *fabric;
+	const struct power_ops *power[NODE_POWER_COUNT];	/* How nodes that are lost are switched off; null: that way is not there. */
+	void *power_world;		/* Of the simulated one. */
 	struct fence_driver *fence;	/* As in agent.h, ... */
 	const char *cgroups[INSTANCE_KIND_COUNT];
 	const struct image_source *images;

@@ -36,6 +36,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/yaml.h"
+#include "port/power.h"
 
 enum { SAMPLE_MS = 5000, EXIT_USAGE = 2 };
 
@@ -196,6 +197,7 @@ static int open_core(struct daemon *daemon, struct err *err)
 		.loop = daemon->loop, .work = daemon->work, .store = daemon->store,
 		.machines = { daemon->drivers.machines[0], daemon->drivers.machines[1] }, .volume = daemon->drivers.volume,
 		.pools = daemon->drivers.pools, .fabric = daemon->drivers.fabric, .fence = daemon->drivers.fence,
+		.power = { [NODE_POWER_REDFISH] = &power_redfish, [NODE_POWER_IPMI] = &power_ipmi },
 		.cgroups = { daemon->drivers.cgroups[0], daemon->drivers.cgroups[1] }, .view = daemon->view, .rng = &daemon->rng,
 		.images = daemon->options.is_simulated ? &image_source_sim : &image_source_real,
 		.directory = daemon->state.directory, .node_uid = daemon->state.node_uid, .node_tag = daemon->state.node_tag,

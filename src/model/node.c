@@ -29,9 +29,22 @@ FIELD_TABLE(node_alive_table, node_alive, "A node that is alive.",
 	FIELD(INT, node_alive, epoch, .flags = FIELD_OMIT_EMPTY, .doc = "The epoch it knows of."),
 );
 
+static const char *const power_names[] = { "none", "redfish", "ipmi", "sim", NULL };
+
+FIELD_TABLE(node_power_table, node_power, "How a host that is lost is switched off.",
+	FIELD(ENUM, node_power, driver, .choices = power_names, .doc = "none, redfish or ipmi; sim switches only simulated hosts."),
+	FIELD(STRING, node_power, address, .flags = FIELD_OMIT_EMPTY, .max = 255,
+	      .doc = "Of its controller: https://HOST for redfish, HOST for ipmi."),
+	FIELD(STRING, node_power, credentials, .flags = FIELD_OMIT_EMPTY, .max = 4096,
+	      .doc = "File with USER:PASSWORD, the same path on every host, which only root may read."),
+	FIELD(STRING, node_power, ca, .flags = FIELD_OMIT_EMPTY, .max = 4096, .doc = "redfish: file with the CA of the controller's certificate."),
+	FIELD(STRING, node_power, system, .flags = FIELD_OMIT_EMPTY, .max = 255, .doc = "redfish: path of the system; the only one there is when not given."),
+);
+
 FIELD_TABLE(node_spec_table, node_spec, "What a node should do.",
 	FIELD(BOOL, node_spec, cordoned, .flags = FIELD_OMIT_EMPTY, .doc = "It takes no new instances."),
 	FIELD(BOOL, node_spec, draining, .flags = FIELD_OMIT_EMPTY, .doc = "All its instances are to go to other nodes."),
+	FIELD(OBJECT, node_spec, power, .table = &node_power_table, .flags = FIELD_OMIT_EMPTY, .doc = "How it is switched off when it is lost."),
 );
 
 FIELD_TABLE(node_status_table, node_status, "What a node is.",

@@ -6,7 +6,13 @@
 
 #include "model/meta.h"
 
+/* How it is switched off when it is lost; see port/power.h. */
+enum node_power_driver { NODE_POWER_NONE, NODE_POWER_REDFISH, NODE_POWER_IPMI, NODE_POWER_SIM, NODE_POWER_COUNT };
+struct node_power { int driver; char *address, *credentials, *ca, *system; };
+extern const struct field_table node_power_table;
+
 struct node_spec {
+	struct node_power power;
 	bool cordoned;			/* No new instances. */
 	bool draining;			/* All instances are to go elsewhere. */
 };

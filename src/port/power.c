@@ -17,11 +17,11 @@ enum { ASK_AGAIN_MS = 500 };
 const char *power_state_name(enum power_state state)
 {
 	switch (state) {
-	case POWER_OFF:
+	case POWER_STATE_OFF:
 		return "off";
-	case POWER_ON:
+	case POWER_STATE_ON:
 		return "on";
-	case POWER_CHANGING:
+	case POWER_STATE_CHANGING:
 		return "between on and off";
 	}
 	return "?";

@@ -22,7 +22,7 @@
 
 enum { POWER_LIMIT_DEFAULT_MS = 60000, POWER_ADDRESS_LENGTH = 255, POWER_CREDENTIAL_LENGTH = 127 };
 
-enum power_state { POWER_OFF, POWER_ON, POWER_CHANGING /* On its way, or a state without a name here: not off. */ };
+enum power_state { POWER_STATE_OFF, POWER_STATE_ON, POWER_STATE_CHANGING /* On its way, or a state without a name here: not off. */ };
 const char *power_state_name(enum power_state state);	/* "off", ... for messages. */
 
 struct power_params {

@@ -23,12 +23,12 @@ static int test_switches(const struct power_conformance *c, struct power_driver 
 	for (int mood = POWER_WELL; mood <= POWER_SLOW; mood++) {
 		SUCCEED(c->set(c->data, true, (enum power_mood)mood, err));
 		SUCCEED(c->ops->status(driver, &state, err));
-		EXPECT(state == POWER_ON);
+		EXPECT(state == POWER_STATE_ON);
 		SUCCEED(c->ops->off(driver, err));
 		SUCCEED(c->get(c->data, &is_on, err));
 		EXPECT(!is_on);
 		SUCCEED(c->ops->status(driver, &state, err));
-		EXPECT(state == POWER_OFF);
+		EXPECT(state == POWER_STATE_OFF);
 		SUCCEED(c->ops->off(driver, err));
 		SUCCEED(c->ops->on(driver, err));
 		SUCCEED(c->get(c->data, &is_on, err));

@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (redfish_parse_systems((const char *)data, size, path, &err) == 0)
 		assert(redfish_is_path(path) && !strpbrk(path, "\" \\\n?#%"));
 	if (redfish_parse_system((const char *)data, size, &system, &err) == 0)
-		assert(redfish_is_path(system.reset) && system.state <= POWER_CHANGING);
+		assert(redfish_is_path(system.reset) && system.state <= POWER_STATE_CHANGING);
 	redfish_parse_error((const char *)data, size, message);
 	assert(strlen(message) < sizeof(message));
 	return 0;

@@ -141,7 +141,7 @@ static bool is_alive(struct peers *peers, const char *node, const struct node_me
 }
 
 /* Returns whether it is as it should be. */
-static bool judge(struct peers *peers, const struct node *node, const struct node_member *member, bool alive, uint64_t lost_ms)
+static bool judge(struct peers *peers, const struct node *node, const struct node_member *member, bool alive, const struct suspect *suspect)
 {
 	enum node_state wanted = node->spec.draining ? NODE_DRAINING : NODE_READY, state = (enum node_state)member->state;
 	const char *uid = node->meta.uid;
@@ -150,9 +150,11 @@ static bool judge(struct peers *peers, const struct node *node, const struct nod
 		move(peers, uid, member, wanted, NULL);
 	else if (alive && state == NODE_JOINING)
 		move(peers, uid, member, NODE_READY, NULL);
+	else if (!alive && state == NODE_JOINING && now_ms(peers) - suspect->since_ms < PEERS_JOIN_MS)
+		return false;			/* Its daemon begins anew. */
 	else if (!alive && node_may_move(state, NODE_UNREACHABLE))
 		move(peers, uid, member, NODE_UNREACHABLE, "it does not renew its lease");
-	else if (!alive && state == NODE_UNREACHABLE && lost_ms >= PEERS_FENCE_GRACE_MS)
+	else if (!alive && state == NODE_UNREACHABLE && !suspect->is_power_asked && now_ms(peers) - suspect->since_ms >= PEERS_FENCE_GRACE_MS)
 		move(peers, uid, member, NODE_FENCED, "it was lost: its watchdog has ended its instances with 'ha: restart'");
 	else if (state == NODE_FENCED)
 		heal_node(peers, uid);
@@ -174,9 +176,11 @@ void leader_look(struct peers *peers, const struct node *node)
 		map_put(&peers->suspects, node->meta.uid, suspect);
 	}
 	if (!alive && !suspect->is_lost)
-		suspect->since_ms = now_ms(peers);
+		*suspect = (struct suspect){ .since_ms = now_ms(peers) };
 	suspect->is_lost = !alive;
-	if (judge(peers, node, &member, alive, now_ms(peers) - suspect->since_ms))
+	if (member.state == NODE_UNREACHABLE && !alive)
+		power_off_lost(peers, node, suspect);
+	if (judge(peers, node, &member, alive, suspect))
 		free(map_remove(&peers->suspects, node->meta.uid));
 	field_done(&node_member_table, &member);
 }

@@ -12,7 +12,7 @@
 #include "4-service/cluster/lease.h"
 #include "4-service/service.h"
 
-enum { PEERS_FENCE_GRACE_MS = 3000, PEERS_TICK_MS = 500, PEERS_WAIT_MS = 10000 };
+enum { PEERS_FENCE_GRACE_MS = 3000, PEERS_POWER_LIMIT_MS = 6000, PEERS_JOIN_MS = 30000, PEERS_TICK_MS = 500, PEERS_WAIT_MS = 10000 };
 
 struct peers *peers_new(struct core *core);
 void peers_free(struct peers *peers);		/* Null is fine. */
@@ -46,6 +46,7 @@ bool peers_routes(struct peers *peers, struct call *call);
 struct suspect {
 	bool is_lost;			/* Its lease has ended, ... */
 	uint64_t since_ms;		/* ... as far as this leader has seen it, then. */
+	bool has_power_been_asked, is_power_asked;	/* A worker waits for it to be off. */
 };
 
 struct peers {
@@ -71,6 +72,8 @@ void heal_node(struct peers *peers, const char *node);
 void drain_node(struct peers *peers, const char *node, int64_t since);
 /* What could not leave the node before may be tried again. */
 void drain_forget(struct peers *peers, const char *node, struct store_txn *txn);
+/* power.c: once per loss, where people have said how. */
+void power_off_lost(struct peers *peers, const struct node *node, struct suspect *suspect);
 /* route.c */
 void route_try_again(struct peers *peers);		/* Somebody leads, or a node is ready. */
 void route_done(struct peers *peers);

@@ -122,7 +122,7 @@ static int parse_state(const struct ipmi *ipmi, const char *output, enum power_s
 	if (!found || (found != output && found[-1] != '\n') || strstr(value, words) ||
 	    !(text_starts_with(value, "off\n") || text_starts_with(value, "on\n")))
 		return err_set(err, -EPROTO, "controller '%s': ipmitool says '%s' of its power", shown(ipmi->address), shown(output));
-	*ret_state = text_starts_with(value, "off\n") ? POWER_OFF : POWER_ON;
+	*ret_state = text_starts_with(value, "off\n") ? POWER_STATE_OFF : POWER_STATE_ON;
 	return 0;
 }
 
@@ -141,17 +141,17 @@ static int change(struct power_driver *driver, enum power_state wanted, struct e
 {
 	auto_str struct str output = { 0 };
 
-	return run_ipmitool(ipmi_of(driver), wanted == POWER_OFF ? "off" : "on", &output, err);
+	return run_ipmitool(ipmi_of(driver), wanted == POWER_STATE_OFF ? "off" : "on", &output, err);
 }
 
 static int ipmi_off(struct power_driver *driver, struct err *err)
 {
-	return power_switch(driver, POWER_OFF, change, err);
+	return power_switch(driver, POWER_STATE_OFF, change, err);
 }
 
 static int ipmi_on(struct power_driver *driver, struct err *err)
 {
-	return power_switch(driver, POWER_ON, change, err);
+	return power_switch(driver, POWER_STATE_ON, change, err);
 }
 
 const struct power_ops power_ipmi = {

@@ -50,7 +50,7 @@ int redfish_parse_systems(const char *text, size_t size, char ret_path[REDFISH_P
 
 static enum power_state state_of(const char *name)
 {
-	return text_equal(name, "Off") ? POWER_OFF : text_equal(name, "On") ? POWER_ON : POWER_CHANGING;
+	return text_equal(name, "Off") ? POWER_STATE_OFF : text_equal(name, "On") ? POWER_STATE_ON : POWER_STATE_CHANGING;
 }
 
 static bool is_allowed(const struct json *reset, const char *type)

@@ -127,20 +127,20 @@ static int change(struct power_driver *driver, enum power_state wanted, struct e
 
 	if (r < 0)
 		return r;
-	if (!(wanted == POWER_OFF ? system.can_force_off : system.can_turn_on))
+	if (!(wanted == POWER_STATE_OFF ? system.can_force_off : system.can_turn_on))
 		return err_set(err, -EOPNOTSUPP, "controller '%s' cannot turn its host %s by force: use another way", shown(redfish->address),
 			       power_state_name(wanted));
-	return request(redfish, system.reset, wanted == POWER_OFF ? "{\"ResetType\":\"ForceOff\"}" : "{\"ResetType\":\"On\"}", &answer, err);
+	return request(redfish, system.reset, wanted == POWER_STATE_OFF ? "{\"ResetType\":\"ForceOff\"}" : "{\"ResetType\":\"On\"}", &answer, err);
 }
 
 static int redfish_off(struct power_driver *driver, struct err *err)
 {
-	return power_switch(driver, POWER_OFF, change, err);
+	return power_switch(driver, POWER_STATE_OFF, change, err);
 }
 
 static int redfish_on(struct power_driver *driver, struct err *err)
 {
-	return power_switch(driver, POWER_ON, change, err);
+	return power_switch(driver, POWER_STATE_ON, change, err);
 }
 
 const struct power_ops power_redfish = {

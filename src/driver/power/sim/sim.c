@@ -123,7 +123,7 @@ static int sim_status(struct power_driver *base, enum power_state *ret_state, st
 	pthread_mutex_lock(&driver->world->lock);
 	r = answer(driver, &host, err);
 	if (r == 0)
-		*ret_state = host->is_on ? POWER_ON : POWER_OFF;
+		*ret_state = host->is_on ? POWER_STATE_ON : POWER_STATE_OFF;
 	pthread_mutex_unlock(&driver->world->lock);
 	return r;
 }

@@ -136,6 +136,7 @@ install: all
 		$(SHAREDIR)/bash-completion/completions $(LIBDIR)/systemd/system $(LIBDIR)/sysusers.d $(DESTDIR)$(SYSCONFDIR)/strata
 	install $(STRIP) -m 755 $(BUILD)/strata $(BINDIR)/strata
 	install $(STRIP) -m 755 $(BUILD)/stratad $(SBINDIR)/stratad
+	install $(STRIP) -m 755 $(BUILD)/strata-fence $(SBINDIR)/strata-fence
 	$(BUILD)/strata man >$(SHAREDIR)/man/man1/strata.1
 	install -m 644 packaging/stratad.8 $(SHAREDIR)/man/man8/stratad.8
 	$(BUILD)/strata completion bash >$(SHAREDIR)/bash-completion/completions/strata

@@ -20,6 +20,7 @@ void call_free(struct call *call)
 	free(call->child);
 	json_free(call->body);
 	free(call->peer.subject);
+	free(call->peer.via);
 	free(call);
 }
 
@@ -38,7 +39,7 @@ void call_reply_done(struct call_reply *reply)
 	close_fd(&reply->fds.resize);
 	close_fd(&reply->fds.result);
 	free(take(reply->path));
-	free(take(reply->forward));
-	free(take(reply->forward_node));
-	free(take(reply->forward_name));
+	free(take(reply->forward.address));
+	free(take(reply->forward.uid));
+	free(take(reply->forward.name));
 }

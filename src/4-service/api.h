@@ -39,6 +39,8 @@ enum call_op {
 	CALL_FILE_READ,		/* {"path": "/etc/x"}: fds output, result. */
 	CALL_FILE_WRITE,	/* {"path": "/etc/x", "mode": 420}: fds input, result. */
 	CALL_COMMIT,		/* {"image": "new", "comment": "", "config": {...}}: 201 with the new image. */
+	CALL_MOVE,		/* {"node": "b" or absent, "cold": bool, "postcopy": bool}, or {"cancel": true}. 202. */
+	CALL_DISK,		/* Of a move, for the other node: {"disk": "root" or uid, "part": "info" or a number} or {"file": "kernel"}: fds.output. */
 	CALL_PLACEMENT,		/* Reply: body [{"node": "a", "state": "here|possible|refused", "cost": 1.5, "text": "..."}] */
 	/* On volumes. */
 	CALL_VOLUME_CLONE,	/* {"name": "new", "snapshot": "s1" or absent} */
@@ -54,6 +56,16 @@ enum call_op {
 	CALL_WHAT_IF_DRAIN,	/* Reply: body [{"instance": "web", "to": "b", "memory": n}], or "text" why not instead of "to". */
 	CALL_BACKUP,		/* Reply: fds.output is the file. */
 	CALL_CONFIG,		/* Merge patch of the config. */
+	CALL_CLUSTER_JOIN,	/* {"token_id", "secret", "name", "uid", "csr", "addresses": ["192.0.2.2"]} of a host that has no certificate yet:
+				 * 200 {"certificate", "ca", "ca_key", ...}, PEM. */
+	CALL_CLUSTER_SHOW,	/* Reply: body as of model/cluster.h. */
+	CALL_CLUSTER_INIT,	/* {"address": "192.0.2.1:8443" or absent, "etcd": {"endpoints": [...], "ca", "certificate", "key"} or absent}: 202 */
+	CALL_CLUSTER_ENTER,	/* {"token", "name", "address"; both may be absent}: this host joins. 202 */
+	CALL_CLUSTER_LEAVE,	/* 202 */
+	CALL_CLUSTER_IMPORT,	/* {"upload": id of a store}: 202 */
+	CALL_TOKEN_CREATE,	/* {"ttl": ms or absent}: 201 with the token. */
+	CALL_TOKEN_LIST,	/* Reply: body [token without its secret]. */
+	CALL_TOKEN_REVOKE,	/* name: its id. */
 	CALL_DOCTOR,		/* Reply: body [{"check": "kvm", "state": "ok|warning|failed", "text": "...", "remedy": "..."}] */
 	CALL_OP_COUNT
 };
@@ -66,15 +78,30 @@ struct call_fds {		/* -1: none. Ends of pipes/socketpairs or files; non-blocking
 					 * {"exit_code": 0} or {"error": "...", "code": -2}; then end of file. */
 };
 
+/* Another node has to do it: the HTTP side sends the whole request there and everything back. */
+struct call_forward {
+	char *address;			/* "192.0.2.2:8443", "[2001:db8::2]:8443"; null: it is answered here. */
+	char *uid;			/* Of the node: what its certificate must say. */
+	char *name;			/* Of the node, for people. */
+};
+
 struct call_reply {
 	struct err err;			/* code 0: success. */
 	int http_status;		/* On success: 200, 201, 202. */
 	struct str body;		/* JSON; may be empty. */
 	struct call_fds fds;
-	/* Another node has to answer: "address:port" of its API, and which node answers there. */
-	char *forward, *forward_node, *forward_name;
 	char *path;
 	bool has_records;		/* The file at 'path' is a log of records (base/log_record.h), not of bytes as they came. */
+	struct call_forward forward;	/* With an address nothing else counts. Not for a call that has peer.via. */
+};
+
+struct call_peer {			/* Who asks. What another node has sent on keeps who asked there. */
+	uid_t uid;
+	gid_t gid;
+	pid_t pid;
+	const char *channel;		/* "unix"; "tls": a user's certificate; "node": a host's; "join": none, TLS. */
+	char *subject;			/* Common name of the certificate: the user, or the uid of the node. */
+	char *via;			/* Uid of the node that has sent it on; it is not sent on again. */
 };
 
 struct call {
@@ -82,8 +109,7 @@ struct call {
 	const struct kind *kind;	/* For CREATE, UPDATE, DELETE, RENAME. */
 	char *name, *child;		/* From the path; null when absent. */
 	struct json *body;		/* Null when there was none. */
-	struct { uid_t uid; gid_t gid; pid_t pid; const char *channel; /* "unix", "tls" */ char *subject; /* TLS: certificate's CN */ } peer;
-	bool is_forwarded;		/* Another node has sent it here. */
+	struct call_peer peer;
 	bool is_cancelled;		/* Set by the HTTP side when the client went away. */
 	unsigned tries;			/* The core's: a transaction met another one and is built anew. */
 	void (*reply)(struct call *call, struct call_reply *reply);

@@ -47,8 +47,7 @@ void answer_fds(struct call *call, struct call_fds fds)
 
 void answer_forward(struct call *call, const char *address, const char *node_uid, const char *node_name)
 {
-	struct call_reply reply = { .fds = CALL_NO_FDS, .forward = text_copy(address), .forward_node = text_copy(node_uid),
-				    .forward_name = text_copy(node_name) };
+	struct call_reply reply = { .fds = CALL_NO_FDS, .forward = { text_copy(address), text_copy(node_uid), text_copy(node_name) } };
 
 	send_reply(call, &reply);
 }

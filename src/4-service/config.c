@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "4-service/service.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 static int load_kv(void *data, const struct store_kv *kv, struct err *err)
 {
@@ -100,6 +102,57 @@ static void stored(void *data, const struct store_result *result)
 	publish_config(core);
 	encode(&core->config, &body);
 	answer_json(change->call, 200, &body);
+}
+
+/* ---- In a cluster: another host has changed them ---- */
+
+static int decode_note(const struct core *core, const struct note *note, struct config *next, struct err *err)
+{
+	auto_json struct json *json = NULL;
+	int r = json_parse(note->value, note->size, &json, err);
+
+	if (r == 0)
+		r = field_decode(&config_table, json, FIELD_STORED, "", next, err);
+	if (r < 0)
+		return r;
+	next->store = core->config.store;
+	field_done(&config_etcd_table, &next->etcd);
+	field_copy(&config_etcd_table, &core->config.etcd, &next->etcd);
+	return 0;
+}
+
+static void noted(void *data, const char *key, const struct note *note)
+{
+	struct core *core = data;
+	struct config next = { 0 };
+	struct err err = { 0 };
+	int r;
+
+	if (!note || !text_equal(key, "config"))
+		return;
+	field_defaults(&config_table, &next);
+	r = decode_note(core, note, &next, &err);
+	if (r == 0 && field_equal(&config_table, &core->config, &next)) {
+		field_done(&config_table, &next);
+		return;
+	}
+	if (r == 0 && core->params.apply_config)
+		r = core->params.apply_config(core->params.data, &next, &err);
+	if (r < 0) {
+		log_line(LOG_ERROR, "settings of the cluster: %s", err.msg);
+		field_done(&config_table, &next);
+		return;
+	}
+	field_done(&config_table, &core->config);
+	core->config = next;
+	place_anew(core);
+	node_publish(core);
+	publish_config(core);
+}
+
+void config_follow(struct core *core)
+{
+	objects_listen_notes(core->objects, "config", noted, core);
 }
 
 void config_update(struct core *core, struct call *call)

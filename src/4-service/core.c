@@ -23,6 +23,8 @@ static call_fn *const operations[CALL_OP_COUNT] = {
 	[CALL_PAUSE] = instance_pause,
 	[CALL_RESUME] = instance_resume,
 	[CALL_CLONE] = instance_clone,
+	[CALL_MOVE] = instance_move,
+	[CALL_DISK] = transfer_disk,
 	[CALL_PLACEMENT] = instance_placement,
 	[CALL_COMMIT] = instance_commit,
 	[CALL_VOLUME_CLONE] = volume_clone,
@@ -50,6 +52,19 @@ static call_fn *const operations[CALL_OP_COUNT] = {
 	[CALL_DOCTOR] = doctor_run,
 };
 
+/* Of these there are none without a cluster. */
+static call_fn *const cluster_operations[CALL_OP_COUNT] = {
+	[CALL_CLUSTER_SHOW] = cluster_show,
+	[CALL_CLUSTER_INIT] = cluster_init,
+	[CALL_CLUSTER_ENTER] = cluster_enter,
+	[CALL_CLUSTER_JOIN] = cluster_admit,
+	[CALL_CLUSTER_LEAVE] = cluster_leave,
+	[CALL_CLUSTER_IMPORT] = cluster_import,
+	[CALL_TOKEN_CREATE] = token_create,
+	[CALL_TOKEN_LIST] = token_list,
+	[CALL_TOKEN_REVOKE] = token_revoke,
+};
+
 static const struct {
 	call_fn *create, *update, *remove;
 } resources[KIND_COUNT] = {
@@ -59,7 +74,7 @@ static const struct {
 	[KIND_NETWORK] = { network_create, network_update, network_delete },
 	[KIND_SNAPSHOT] = { snapshot_create, NULL, snapshot_delete },
 	[KIND_POOL] = { pool_create, pool_update, pool_delete },
-	[KIND_NODE] = { NULL, node_update, NULL },
+	[KIND_NODE] = { NULL, node_update, node_remove },
 };
 
 static void run_resource(struct core *core, struct call *call, call_fn *fn, const char *verb)
@@ -97,9 +112,22 @@ struct delivery {
 static void deliver(void *data)
 {
 	auto_free struct delivery *delivery = data;
+	struct core *core = delivery->core;
+	call_fn *operation = operations[delivery->call->op];
+	struct err err;
 
-	if (!peers_routes(delivery->core->peers, delivery->call))
-		operations[delivery->call->op](delivery->core, delivery->call);
+	if (!operation && core->membership)
+		operation = cluster_operations[delivery->call->op];
+	if (!membership_admits(core->membership, delivery->call))
+		return;
+	if (peers_routes(delivery->core->peers, delivery->call))
+		return;
+	if (operation) {
+		operation(delivery->core, delivery->call);
+		return;
+	}
+	err_set(&err, -EOPNOTSUPP, "this host is not in a cluster");
+	answer_err(delivery->call, &err);
 }
 
 void api_call(struct core *core, struct call *call)
@@ -127,6 +155,14 @@ static char *folder_of(struct core *core, const struct kind *kind, const struct 
 	return parent ? text_format("volumes/%s/snapshots", parent->name) : NULL;
 }
 
+static void note_stuck(struct core *core, struct instance *instance)
+{
+	auto_free char *key = text_format("stuck/%s", instance->meta.uid);
+	const struct note *note = objects_note(core->objects, key);
+
+	text_replace(&instance->status.stuck, note ? note->value : NULL);
+}
+
 void publish_object(struct core *core, const struct kind *kind, void *object)
 {
 	struct meta *meta = kind_meta(object);
@@ -140,6 +176,8 @@ void publish_object(struct core *core, const struct kind *kind, void *object)
 		node_changed(core, object);
 		return;
 	}
+	if (kind->id == KIND_INSTANCE)
+		note_stuck(core, object);
 	if (kind->id == KIND_VOLUME)
 		text_replace(&((struct volume *)object)->status.instance, volume_holder_name(core, meta->uid));
 	kind_encode(kind, object, &writer, NULL);
@@ -205,6 +243,8 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 
 	if (kind->id == KIND_INSTANCE)
 		node_has_instance(core, objects_owner(core->objects, kind, object));
+	if (kind->id == KIND_NODE && (change == OBJECTS_DESIRED || change == OBJECTS_REMOVED))
+		membership_nodes_changed(core->membership);
 	if (kind->id == KIND_INSTANCE && (change == OBJECTS_DESIRED || change == OBJECTS_REMOVED))
 		instance_placed(core, kind_meta(object)->uid, change == OBJECTS_REMOVED ? NULL : object);
 	if (change == OBJECTS_REMOVED) {
@@ -281,7 +321,8 @@ static int open_parts(struct core *core, struct err *err)
 	struct agent_params agent_params = {
 		.loop = params->loop, .work = params->work, .store = params->store,
 		.volume = params->volume, .pools = params->pools, .fabric = params->fabric,
-		.fence = store_is_shared(params->store) ? params->fence : NULL, .images = params->images, .directory = core->directory,
+		.fence = store_is_shared(params->store) ? params->fence : NULL, .images = params->images,
+		.tls_folder = params->tls_folder, .peers = params->peers, .directory = core->directory,
 		.node = core->node_uid, .is_shared = store_is_shared(params->store), .boot_id = core->boot_id, .sample_ms = params->sample_ms,
 	};
 	int r;
@@ -293,12 +334,17 @@ static int open_parts(struct core *core, struct err *err)
 	if (r < 0)
 		return r;
 	core->peers = peers_new(core);
+	r = membership_new(core, &core->membership, err);
+	if (r < 0)
+		return r;
 	place_all(core);
 	objects_listen(core->objects, object_changed, event_added, core);
 	memcpy(agent_params.machines, params->machines, sizeof(agent_params.machines));
 	memcpy(agent_params.cgroups, params->cgroups, sizeof(agent_params.cgroups));
 	agent_params.objects = core->objects;
 	agent_params.console_log_bytes = core->config.console.log_size;
+	if (store_is_shared(params->store))
+		config_follow(core);
 	r = agent_new(&agent_params, &core->agent, err);
 	if (r == 0)
 		objects_take_events(core->objects, read_event, core);
@@ -422,6 +468,7 @@ void core_start(struct core *core)
 	network_create_default(core);
 	pool_create_default(core);
 	schedule_start(core);
+	membership_start(core->membership);
 }
 
 void core_free(struct core *core)
@@ -436,6 +483,7 @@ void core_free(struct core *core)
 	} else {
 		objects_close(core->objects);
 	}
+	membership_free(core->membership);
 	peers_free(core->peers);
 	holders_done(core);
 	placement_free(core->placement);

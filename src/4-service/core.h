@@ -14,6 +14,7 @@
 
 #include "2-virtualization/agent/agent.h"
 #include "4-service/api.h"
+#include "4-service/cluster/membership.h"
 #include "4-service/view.h"
 #include "base/rng.h"
 #include "model/config.h"
@@ -31,6 +32,8 @@ struct core_params {
 	struct fence_driver *fence;	/* As in agent.h, ... */
 	const char *cgroups[INSTANCE_KIND_COUNT];
 	const struct image_source *images;
+	const char *tls_folder;		/* As in agent.h; null where there are no other nodes. */
+	struct peer_source peers;	/* Null members where there are no other nodes. */
 	struct view *view;
 	struct rng *rng;
 	const char *directory;		/* The state folder. */
@@ -39,6 +42,7 @@ struct core_params {
 	const char *version;
 	const struct node_status *inventory;	/* What this host is; null: it is looked at. */
 	uint32_t sample_ms;		/* Usage sampling; 0: never. */
+	const struct cluster_params *cluster;	/* Null: there are no clusters (tests). */
 	const struct json *config_defaults;	/* Settings of the daemon's own file, or null. */
 	/* The daemon's part of a change of settings; may be null. Fails before anything is stored. */
 	int (*apply_config)(void *data, const struct config *config, struct err *err);

@@ -125,7 +125,8 @@ static int check_ha(struct core *core, const struct instance *instance, struct e
 	if (spec->ha == HA_NONE)
 		return 0;
 	if (!is_shared(core, spec->pool_uid))
-		return err_set(err, -EINVAL, "spec.ha: pool '%s' is lost with its node: use one that all nodes reach ('strata pool create --shared')", spec->pool);
+		return err_set(err, -EINVAL, "spec.ha: pool '%s' is lost with its node: use one that all nodes reach ('strata pool create --shared')",
+			       spec->pool);
 	for (size_t i = 0; i < spec->volumes.count && !what; i++) {
 		const struct instance_volume *item = field_list_at(&spec->volumes, struct instance_volume, i);
 		const struct volume *volume = objects_find(core->objects, KIND_VOLUME, NULL, item->volume);
@@ -141,19 +142,33 @@ static int check_ha(struct core *core, const struct instance *instance, struct e
 	return what ? err_set(err, -EINVAL, "spec.ha: volume '%s' is lost with its node: use one in a shared pool", what) : 0;
 }
 
+/* A new one may say where it wants to be first. */
+static int needs_asked(struct home *home, struct instance *instance, struct err *err)
+{
+	auto_free char *name = objects_get(home->core->objects, KIND_INSTANCE, instance->meta.uid) ? NULL : take(instance->spec.node);
+	auto_free char *uid = text_copy(name);
+	const struct node *node;
+	int r = name ? node_fill(home->core, &uid, err) : 0;
+
+	if (r < 0 || !name)
+		return r;
+	node = objects_get(home->core->objects, KIND_NODE, uid);
+	return node ? needs(home, node->meta.uid, "the place asked for", node->meta.name, err) :
+		err_set(err, -EAGAIN, "spec.node: '%s' is not there yet: try again in a moment", shown(name));
+}
+
 int instance_place(struct core *core, struct instance *instance, struct err *err)
 {
 	struct home home = { .core = core };
-	auto_free char *before = text_copy(instance->spec.node);
 	int r = check_ha(core, instance, err);
 
+	if (r == 0)
+		r = needs_asked(&home, instance, err);
 	if (r == 0)
 		r = find_home(&home, instance, err);
 	if (r == 0)
 		r = placement_admit(core->placement, instance, home.node, err);
 	free(home.why);
-	if (r == 0 && !text_equal(before, instance->spec.node))
-		instance_number_nics(core, instance);
 	return r;
 }
 

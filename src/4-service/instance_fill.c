@@ -158,11 +158,11 @@ static void choose_mac(struct core *core, const struct network *network, struct 
 	}
 }
 
-static void choose_number(struct core *core, const char *node, struct instance_nic *nic)
+static void choose_number(struct core *core, struct instance_nic *nic)
 {
 	for (;;) {
 		int64_t number = core->next_nic = core->next_nic % NIC_NUMBERS + 1;
-		auto_free char *key = text_format("claim/nic/%s/%" PRId64, node, number);
+		auto_free char *key = text_format("claim/nic/%" PRId64, number);
 
 		if (!claim_is_free(core, key))
 			continue;
@@ -211,13 +211,8 @@ static int fill_nic(struct core *core, struct instance_nic *nic, struct err *err
 		lower_case(nic->mac);
 	else
 		choose_mac(core, network, nic);
+	choose_number(core, nic);
 	return 0;
-}
-
-void instance_number_nics(struct core *core, struct instance *instance)
-{
-	for (size_t i = 0; i < instance->spec.nics.count; i++)
-		choose_number(core, instance->spec.node, field_list_at(&instance->spec.nics, struct instance_nic, i));
 }
 
 int instance_fill(struct core *core, struct instance *instance, struct err *err)

@@ -508,6 +508,7 @@ static int fill_clone(struct core *core, struct call *call, struct change *chang
 	text_replace(&next->spec.source.snapshot, snapshot ? snapshot->meta.uid : NULL);
 	text_replace(&next->spec.source.upload, NULL);
 	text_replace(&next->spec.restore.snapshot, NULL);
+	next->spec.move = (struct instance_move){ 0 };
 	next->spec.restore.serial = next->spec.start_serial = next->spec.force_serial = 0;
 	next->spec.power = POWER_STOPPED;
 	return instance_fill(core, next, err);

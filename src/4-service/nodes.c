@@ -29,6 +29,7 @@ static char *name_from_host(const char *hostname)
 
 void node_read(struct core *core)
 {
+	const struct cluster_settings *settings = core->params.cluster ? &core->params.cluster->settings : NULL;
 	struct node_status *status;
 	struct meta *meta;
 
@@ -41,7 +42,8 @@ void node_read(struct core *core)
 		inventory_read(core->directory, status);
 	meta->uid = text_copy(core->node_uid);
 	free(meta->name);
-	meta->name = name_from_host(status->hostname);
+	meta->name = settings && settings->name ? text_copy(settings->name) : name_from_host(status->hostname);
+	text_replace(&status->address, settings && settings->uid ? settings->address : NULL);
 	meta->created_at = status->started_at = loop_wall_ms(core->params.loop);
 	meta->generation = 1;
 	text_replace(&status->version, core->params.version);
@@ -163,6 +165,8 @@ void node_update(struct core *core, struct call *call)
 	next = change->next;
 	if (old->spec.cordoned != next->spec.cordoned)
 		change->event = next->spec.cordoned ? "cordoned" : "uncordoned";
+	if (next->spec.draining != old->spec.draining)
+		drain_forget(core->peers, next->meta.uid, change->txn);
 	change_commit(change);
 }
 

@@ -327,7 +327,7 @@ static bool is_all_cordoned(const struct cluster *cluster)
 static int refuse(const struct placement *placement, const char *why, struct err *err)
 {
 	if (is_all_cordoned(placement->ledger.cluster))
-		return err_set(err, -ENOSPC, "%s: let a node take instances again with 'strata node uncordon'", why);
+		return err_set(err, -ENOSPC, "%s: let a node take instances again with 'strata node uncordon' (see 'strata node ls')", why);
 	return err_set(err, -ENOSPC, "%s: use less, stop others, or promise more than there is (see 'strata explain config.overcommit')", why);
 }
 
@@ -431,6 +431,25 @@ int placement_admit(struct placement *placement, struct instance *instance, cons
 	if (is_on(&instance->spec))
 		remember(placement, instance->meta.uid, binding, decision.node, shared);
 	return 0;
+}
+
+int placement_admit_move(struct placement *placement, struct instance *instance, const char *to, struct err *err)
+{
+	auto_free char *from = take(instance->spec.node);
+	uint32_t number = number_of(placement, from);
+	const struct cluster *cluster = placement->ledger.cluster;
+	bool was_cordoned = number != CLUSTER_NONE && cluster_shape(cluster, number)->is_cordoned;
+	struct err ignored;
+	int r;
+
+	if (number != CLUSTER_NONE)
+		ledger_cordon(&placement->ledger, number, true, &ignored);
+	r = placement_admit(placement, instance, to, err);
+	if (number != CLUSTER_NONE)
+		ledger_cordon(&placement->ledger, number, was_cordoned, &ignored);
+	if (r < 0)
+		text_replace(&instance->spec.node, from);
+	return r;
 }
 
 void placement_configure(struct placement *placement, const struct config *config)

@@ -30,6 +30,8 @@ void placement_configure(struct placement *placement, const struct config *confi
 
 /* Chooses a node for an instance that has none yet ('home': this one, by its uid; null: any); checks that there is room where it has one. */
 int placement_admit(struct placement *placement, struct instance *instance, const char *home, struct err *err);
+/* The same for one that goes from the node it has to 'to', or, null, to any other one; its room where it is now is given back. */
+int placement_admit_move(struct placement *placement, struct instance *instance, const char *to, struct err *err);
 /* Why here, why not there: an array of one object per node, as of body_placement_table. */
 void placement_explain(struct placement *placement, const struct instance *instance, struct json_writer *writer);
 /*

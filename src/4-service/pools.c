@@ -74,7 +74,8 @@ void pool_create(struct core *core, struct call *call)
 
 	if (!change)
 		return;
-	if (pool_spec_check(&((struct pool *)change->next)->spec, &err) < 0 || fill_node(core, change->next, &err) < 0 || check_source_free(core, change->next, &err) < 0)
+	if (pool_spec_check(&((struct pool *)change->next)->spec, &err) < 0 || fill_node(core, change->next, &err) < 0 ||
+	    check_source_free(core, change->next, &err) < 0)
 		change_refuse(change, &err);
 	else
 		change_commit(change);

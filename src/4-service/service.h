@@ -28,6 +28,7 @@ struct core {
 	struct node *node;
 	struct placement *placement;
 	struct peers *peers;
+	struct membership *membership;	/* Null: see core_params. */
 	bool is_entered;			/* This node is in the store, or on its way there. */
 	bool is_node_stale;			/* Readers are told soon. */
 	struct machine_capabilities capabilities[INSTANCE_KIND_COUNT];
@@ -94,21 +95,21 @@ void resource_delete_unused(struct core *core, struct call *call, const struct k
 /* ---- The operations, one function per call_op ---- */
 typedef void call_fn(struct core *core, struct call *call);
 call_fn instance_create, instance_update, instance_delete, instance_start, instance_stop, instance_restart, instance_pause,
-	instance_resume, instance_clone, instance_placement, instance_restore, instance_attach, instance_detach;
+	instance_resume, instance_clone, instance_placement, instance_move, instance_restore, instance_attach, instance_detach;
 call_fn resource_rename;
 call_fn image_create, image_update, image_delete, image_tag, image_prune, instance_commit;
-call_fn node_update, node_what_if_drain;
+call_fn node_update, node_what_if_drain, node_remove;
+call_fn cluster_show, cluster_init, cluster_enter, cluster_admit, cluster_leave, cluster_import, token_create, token_list, token_revoke;
 call_fn volume_create, volume_update, volume_delete, volume_clone, volume_receive, volume_snapshot_restore;
 call_fn network_create, network_update, network_delete, snapshot_create, snapshot_delete, pool_create, pool_update, pool_delete;
 call_fn stream_attach, stream_console, stream_logs, stream_exec, stream_file_read, stream_file_write;
-call_fn transfer_export, transfer_image_export, transfer_backup, transfer_volume_backup;
+call_fn transfer_disk, transfer_export, transfer_image_export, transfer_backup, transfer_volume_backup;
 call_fn config_update, doctor_run;
 
 /* Fills in what a new instance did not say: node, image uid, addresses, numbers. */
 int instance_fill(struct core *core, struct instance *instance, struct err *err);
-/* Finds a node for it where it has none, or makes sure of the one it has; numbers what is numbered per node. */
+/* Finds a node for it where it has none, or makes sure of the one it has. */
 int instance_place(struct core *core, struct instance *instance, struct err *err);
-void instance_number_nics(struct core *core, struct instance *instance);
 /* '*node' is a name, a uid, or null for this node, and becomes a uid; of what is in a pool, and of what was uploaded. */
 int node_fill(struct core *core, char **node, struct err *err);
 int node_fill_by_pool(struct core *core, const char *pool_uid, char **node, struct err *err);
@@ -150,6 +151,7 @@ void node_changed(struct core *core, struct node *stored);
 void node_has_instance(struct core *core, const char *node);
 
 int config_load(struct core *core, struct err *err);
+void config_follow(struct core *core);			/* What other hosts of the cluster change. */
 void node_publish(struct core *core);
 void publish_object(struct core *core, const struct kind *kind, void *object);
 void publish_all(struct core *core);

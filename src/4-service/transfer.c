@@ -78,6 +78,9 @@ static void write_manifest(const struct instance *instance, const char *cmdline,
 	spec.nics = spec.publish = spec.volumes = (struct field_list){ 0 };
 	spec.source = (struct instance_source){ 0 };
 	spec.restore = (struct instance_restore){ 0 };
+	spec.placement = (struct instance_placement){ 0 };
+	spec.move = (struct instance_move){ 0 };
+	spec.ha = HA_NONE;
 	spec.start_serial = spec.force_serial = 0;
 	spec.power = POWER_STOPPED;
 	json_write_object(&writer, NULL);
@@ -424,7 +427,9 @@ void transfer_volume_backup(struct core *core, struct call *call)
 static void backup_run(void *data)
 {
 	struct transfer *transfer = data;
-	int r = store_backup(transfer->store, transfer->path, &transfer->err);
+	const struct cluster_params *cluster = transfer->core->params.cluster;
+	int r = store_is_shared(transfer->store) && cluster ? cluster_backup(cluster, transfer->store, transfer->path, &transfer->err) :
+							      store_backup(transfer->store, transfer->path, &transfer->err);
 
 	if (r == 0)
 		r = open_and_unlink(transfer->path, &transfer->fd, &transfer->err);

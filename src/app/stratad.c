@@ -5,6 +5,7 @@
  * running; the next start finds them.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
@@ -18,16 +19,21 @@
 
 #include "1-hardware/inventory/inventory.h"
 #include "2-virtualization/images/source.h"
+#include "4-service/cluster/file.h"
+#include "4-service/pki/pki.h"
 #include "4-service/core.h"
 #include "4-service/state.h"
 #include "5-interface/http/http.h"
 #include "app/simulate/simulate.h"
+#include "app/wiring/cgroup.h"
 #include "app/wiring/drivers.h"
+#include "app/wiring/peers.h"
 #include "app/wiring/store.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/yaml.h"
 
 enum { SAMPLE_MS = 5000, EXIT_USAGE = 2 };
@@ -46,12 +52,17 @@ struct daemon {
 	struct work *work;
 	struct store *store;
 	struct drivers drivers;
+	struct cluster_params cluster;
+	char *cluster_cgroup;
+	bool must_restart;
 	struct view *view;
 	struct core *core;
 	struct http *http;
 	struct json *config;		/* Of --config; the same decoded, or the defaults. */
 	struct config settings;
 	char *boot_id;
+	char *certificates;
+	char *tls_folder;		/* The same for machines that go to other nodes; null: this host is by itself. */
 };
 
 static const char usage[] =
@@ -152,8 +163,19 @@ static int read_config(struct daemon *daemon, struct err *err)
 static int apply_config(void *data, const struct config *config, struct err *err)
 {
 	struct daemon *daemon = data;
+	bool is_changed = daemon->core && !text_equal(config->api.listen, core_config(daemon->core)->api.listen);
 
+	if (daemon->cluster.settings.uid)
+		return is_changed ? err_set(err, -EINVAL, "api.listen: in a cluster every host has an address of its own, given with "
+					    "'strata cluster init --address' or 'strata cluster join --address'") : 0;
 	return daemon->http ? http_set_listen(daemon->http, config->api.listen, err) : 0;
+}
+
+/* They are read when a machine begins to move: a renewed certificate counts from the daemon's next start. */
+static int export_certificates(struct daemon *daemon, struct err *err)
+{
+	daemon->tls_folder = below(daemon, "tls-machines");
+	return pki_export_for_qemu(daemon->certificates, daemon->tls_folder, err);
 }
 
 static int open_core(struct daemon *daemon, struct err *err)
@@ -166,9 +188,13 @@ static int open_core(struct daemon *daemon, struct err *err)
 		.images = daemon->options.is_simulated ? &image_source_sim : &image_source_real,
 		.directory = daemon->state.directory, .node_uid = daemon->state.node_uid, .node_tag = daemon->state.node_tag,
 		.boot_id = daemon->boot_id, .version = STRATA_VERSION, .sample_ms = SAMPLE_MS,
-		.config_defaults = daemon->config, .apply_config = apply_config, .data = daemon,
+		.peers = wiring_peers(daemon->certificates), .cluster = &daemon->cluster, .config_defaults = daemon->config,
+		.apply_config = apply_config, .data = daemon,
 	};
 
+	if (daemon->cluster.settings.uid && export_certificates(daemon, err) < 0)
+		return err->code;
+	params.tls_folder = daemon->tls_folder;
 	return core_new(&params, &daemon->core, err);
 }
 
@@ -186,10 +212,11 @@ static int activated_socket(void)
 static int open_http(struct daemon *daemon, struct err *err)
 {
 	auto_free char *socket_path = daemon->options.socket ? text_copy(daemon->options.socket) : below(daemon, "strata.sock");
-	auto_free char *staging = below(daemon, "staging"), *certificates = below(daemon, "tls");
+	auto_free char *staging = below(daemon, "staging");
 	struct http_params params = {
 		.core = daemon->core, .view = daemon->view, .call = api_call, .socket_path = socket_path, .listen_fd = activated_socket(),
-		.staging = staging, .certificates = certificates, .listen = core_config(daemon->core)->api.listen,
+		.staging = staging, .certificates = daemon->certificates, .node_uid = daemon->state.node_uid,
+		.listen = daemon->cluster.settings.uid ? daemon->cluster.settings.address : core_config(daemon->core)->api.listen,
 	};
 	char *slash = strrchr(socket_path, '/');
 
@@ -211,6 +238,31 @@ static void stop(void *data, int signal)
 	loop_stop(daemon->loop);
 }
 
+static void restart(void *data)
+{
+	struct daemon *daemon = data;
+
+	daemon->must_restart = true;
+	loop_stop(daemon->loop);
+}
+
+static int open_store(struct daemon *daemon, struct err *err)
+{
+	const struct state *state = &daemon->state;
+	int r;
+
+	daemon->cluster_cgroup = daemon->options.is_simulated ? NULL : cgroup_of_member(state->node_tag);
+	daemon->cluster = (struct cluster_params){
+		.member = &member_etcd, .file = &store_sqlite, .shared = &store_etcd, .cgroup = daemon->cluster_cgroup,
+		.restart = restart, .data = daemon,
+	};
+	r = cluster_file_read(state->directory, &daemon->cluster.settings, err);
+	if (r == 0)
+		r = cluster_prepare(state->directory, state->node_uid, &daemon->cluster, err);
+	return r < 0 ? r : wiring_open_store(&daemon->settings, &daemon->cluster.settings, state->directory, state->node_uid, daemon->loop,
+					     &daemon->store, err);
+}
+
 static int open_all(struct daemon *daemon, struct err *err)
 {
 	const char *directory = daemon->options.state ? daemon->options.state : "/var/lib/strata";
@@ -230,9 +282,10 @@ static int open_all(struct daemon *daemon, struct err *err)
 	if (r < 0)
 		return r;
 	daemon->boot_id = inventory_boot_id();
+	daemon->certificates = below(daemon, "tls");
 	daemon->work = work_new(daemon->loop, LIMIT_WORKERS);
 	daemon->view = view_new();
-	r = wiring_open_store(&daemon->settings, daemon->state.directory, daemon->state.node_uid, daemon->loop, &daemon->store, err);
+	r = open_store(daemon, err);
 	if (r == 0)
 		r = drivers_open(daemon->state.directory, daemon->state.node_tag, daemon->options.is_simulated, store_is_shared(daemon->store),
 				 &daemon->drivers, err);
@@ -258,8 +311,27 @@ static void close_all(struct daemon *daemon)
 		loop_free(daemon->loop);
 	json_free(daemon->config);
 	field_done(&config_table, &daemon->settings);
+	field_done(&cluster_settings_table, &daemon->cluster.settings);
+	free(daemon->cluster_cgroup);
 	free(daemon->boot_id);
+	free(daemon->certificates);
+	free(daemon->tls_folder);
 	state_close(&daemon->state);
+}
+
+/*
+ * As after kill -9, but with the same pid: whatever was under way is found by the next one. Nothing of ours crosses over but
+ * the socket that systemd has passed, whose environment stays, too.
+ */
+static int begin_anew(char **argv)
+{
+	int fd = activated_socket();
+
+	if (fd >= 0)
+		fcntl(fd, F_SETFD, 0);
+	execv("/proc/self/exe", argv);
+	log_line(LOG_ERROR, "stratad cannot begin anew: %m");
+	return 1;
 }
 
 /* sd_notify(3), so that systemd knows when the API answers. */
@@ -303,6 +375,8 @@ int main(int argc, char **argv)
 	notify_ready();
 	log_line(LOG_NOTICE, "stratad %s answers%s", STRATA_VERSION, daemon.options.is_simulated ? " (simulation: nothing real is run)" : "");
 	loop_run(daemon.loop);
+	if (daemon.must_restart)
+		return begin_anew(argv);
 	log_line(LOG_NOTICE, "stratad stops; machines go on running");
 	close_all(&daemon);
 	return 0;

@@ -69,8 +69,12 @@ static const struct {
 	{ -EOPNOTSUPP, 422, 1 },
 	{ -ENOSPC, 507, 1 },
 	{ -EDQUOT, 507, 1 },
+	{ -EAGAIN, 429, 75 },			/* From outside only: what we say is above. */
+	{ -EHOSTUNREACH, 503, 75 },
 	{ -ETIMEDOUT, 504, 75 },
 	{ -ECONNREFUSED, 502, 75 },
+	{ -ECONNRESET, 502, 75 },
+	{ -EPROTO, 502, 1 },
 	{ -EIO, 500, 1 },
 };
 

@@ -31,6 +31,10 @@ enum {
 	LIMIT_WORKERS = 16,			/* Threads for lifecycle steps. */
 	LIMIT_QUEUED_REQUESTS = 4096,
 	LIMIT_CONNECTIONS = 1024,
+	LIMIT_FORWARDS = 256,			/* Requests of a listener being sent on to other nodes. */
+	LIMIT_STRANGERS = 64,			/* Connections by TLS without a certificate. */
+	LIMIT_JOINS_PER_MINUTE = 60,
+	LIMIT_JOIN_BYTES = 32 << 10,		/* Body of a request to join. */
 	LIMIT_STORE_BATCH = 256,		/* Transactions in one commit. */
 	LIMIT_ETCD_ENDPOINTS = 16,
 	LIMIT_ETCD_MESSAGE_BYTES = 16 << 20,	/* One answer, or one message of a watch. */

@@ -1,5 +1,6 @@
 #include "base/str.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,18 @@ void str_append(struct str *str, const char *text)
 void str_append_char(struct str *str, char c)
 {
 	str_append_bytes(str, &c, 1);
+}
+
+void str_append_url(struct str *str, const char *text)
+{
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if ((c < 0x80 && isalnum(c)) || strchr("-._~:", c))
+			str_append_char(str, *text);
+		else
+			str_printf(str, "%%%02X", c);
+	}
 }
 
 void str_printf(struct str *str, const char *format, ...)

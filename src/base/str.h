@@ -23,6 +23,7 @@ struct str {
 void str_append(struct str *str, const char *text);
 void str_append_bytes(struct str *str, const void *bytes, size_t size);
 void str_append_char(struct str *str, char c);
+void str_append_url(struct str *str, const char *text);	/* Percent-encoded, as a segment of a path (RFC 3986). */
 void str_printf(struct str *str, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void str_clear(struct str *str);			/* Keeps the memory. */
 void str_remove_front(struct str *str, size_t size);

@@ -37,7 +37,7 @@ static void instance_claims(const struct instance *instance, struct claims *clai
 			    text_format("address %s in network '%s'", nic->ipv6, nic->network));
 		add(claims, text_format("claim/mac/%s/%s", nic->network_uid, nic->mac),
 		    text_format("MAC address %s in network '%s'", nic->mac, nic->network));
-		add(claims, text_format("claim/nic/%s/%" PRId64, spec->node, nic->number),
+		add(claims, text_format("claim/nic/%" PRId64, nic->number),
 		    text_format("nic number %" PRId64, nic->number));
 	}
 	for (size_t i = 0; i < spec->publish.count; i++) {

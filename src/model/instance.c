@@ -19,6 +19,8 @@ static const char *const boot_names[] = { "auto", "kernel", "bios", "uefi", NULL
 static const char *const restart_names[] = { "no", "on-failure", "always", NULL };
 static const char *const mount_names[] = { "volume", "bind", "tmpfs", NULL };
 static const char *const latency_names[] = { "normal", "interactive", "batch", NULL };
+static const char *const move_phase_names[] = { "none", "preparing", "copying", "stopping", "resting", "done", "failed", NULL };
+static const char *const move_answer_names[] = { "ready", "fetched", "cannot", NULL };
 static const char *const ha_names[] = { "none", "restart", NULL };
 static const char *const health_names[] = { "none", "starting", "healthy", "unhealthy", NULL };
 static const char *const protocol_names[] = { "tcp", "udp", NULL };
@@ -243,6 +245,36 @@ FIELD_TABLE(placement_table, instance_placement, "Where an instance may run.",
 	      .doc = "Key of a label: instances with the same value of it are spread evenly over the nodes."),
 );
 
+FIELD_TABLE(move_table, instance_move, "The last move that was asked for; spec.node says where to.",
+	FIELD(INT, instance_move, serial, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "Counts the moves."),
+	FIELD(BOOL, instance_move, live, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY, .doc = "The guest runs on all the time."),
+	FIELD(BOOL, instance_move, postcopy, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY,
+	      .doc = "It goes on at the destination before all its memory is there, rather than not at all."),
+);
+
+FIELD_TABLE(move_status_table, instance_move_status, "How far the last move is.",
+	FIELD(INT, instance_move_status, serial, .flags = FIELD_OMIT_EMPTY, .doc = "Which move."),
+	FIELD(ENUM, instance_move_status, phase, .choices = move_phase_names, .flags = FIELD_OMIT_EMPTY,
+	      .doc = "none, preparing, copying, stopping, resting, done or failed."),
+	FIELD(STRING, instance_move_status, reason, .flags = FIELD_OMIT_EMPTY, .doc = "Why it failed."),
+	FIELD(SIZE, instance_move_status, done_bytes, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Copied."),
+	FIELD(SIZE, instance_move_status, total_bytes, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "To be copied; grows as the guest writes."),
+	FIELD(DURATION, instance_move_status, downtime, .flags = FIELD_OMIT_EMPTY, .unit = "ms", .doc = "How long the guest stood still."),
+	FIELD(DURATION, instance_move_status, total, .flags = FIELD_OMIT_EMPTY, .unit = "ms", .doc = "How long it took."),
+	FIELD(TIME, instance_move_status, began_at, .flags = FIELD_OMIT_EMPTY, .doc = "When it began."),
+	FIELD(TIME, instance_move_status, ended_at, .flags = FIELD_OMIT_EMPTY, .doc = "When it ended."),
+);
+
+FIELD_TABLE(move_note_table, move_note, "What the destination of a move says to the source.",
+	FIELD(INT, move_note, serial, .doc = "Which move."),
+	FIELD(STRING, move_note, node, .doc = "The destination's uid."),
+	FIELD(ENUM, move_note, answer, .choices = move_answer_names, .doc = "ready, fetched or cannot."),
+	FIELD(STRING, move_note, reason, .flags = FIELD_OMIT_EMPTY, .doc = "Why not."),
+	FIELD(STRING, move_note, address, .flags = FIELD_OMIT_EMPTY, .doc = "Where the machine waits."),
+	FIELD(INT, move_note, memory_port, .flags = FIELD_OMIT_EMPTY, .doc = "For memory."),
+	FIELD(INT, move_note, disk_port, .flags = FIELD_OMIT_EMPTY, .doc = "For disks."),
+);
+
 FIELD_TABLE(restore_table, instance_restore, "The last restore that was asked for.",
 	FIELD(STRING, instance_restore, snapshot, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY,
 	      .doc = "uid of the snapshot."),
@@ -259,9 +291,10 @@ FIELD_TABLE(instance_spec_table, instance_spec, "What an instance should be.",
 	      .doc = "That image's uid."),
 	FIELD(OBJECT, instance_spec, source, .table = &source_table, .flags = FIELD_OMIT_EMPTY,
 	      .doc = "Set by clone and import."),
-	FIELD(STRING, instance_spec, node, .flags = FIELD_READ_ONLY | FIELD_OMIT_EMPTY,
-	      .doc = "Node it runs on; chosen by the scheduler."),
+	FIELD(STRING, instance_spec, node, .flags = FIELD_FIXED | FIELD_OMIT_EMPTY, .max = 63,
+	      .doc = "Node (name when made, uid since) it should be at; chosen by the scheduler when not given. See 'strata move'."),
 	FIELD(OBJECT, instance_spec, placement, .table = &placement_table, .flags = FIELD_OMIT_EMPTY, .doc = "Where it may run."),
+	FIELD(OBJECT, instance_spec, move, .table = &move_table, .flags = FIELD_OMIT_EMPTY, .doc = "Set by 'strata move'."),
 	FIELD(ENUM, instance_spec, ha, .choices = ha_names, .fallback = "none",
 	      .doc = "restart: when its node is lost it is started on another one; needs all its disks in shared pools."),
 	FIELD(INT, instance_spec, cpus, .flags = FIELD_OMIT_EMPTY, .min = 1, .max = 512,
@@ -326,6 +359,8 @@ FIELD_TABLE(instance_usage_table, instance_usage, "What it uses, sampled every f
 FIELD_TABLE(instance_status_table, instance_status, "What an instance is now; written by its node's agent.",
 	FIELD(ENUM, instance_status, state, .choices = instance_state_names, .doc = "What it is doing."),
 	FIELD(STRING, instance_status, node, .flags = FIELD_OMIT_EMPTY, .doc = "uid of the node it is at."),
+	FIELD(OBJECT, instance_status, move, .table = &move_status_table, .flags = FIELD_OMIT_EMPTY, .doc = "How far the last move is."),
+	FIELD(STRING, instance_status, stuck, .flags = FIELD_OMIT_EMPTY, .doc = "Why it cannot leave its node, which is drained."),
 	FIELD(STRING, instance_status, reason, .flags = FIELD_OMIT_EMPTY, .doc = "Why, when something is not well."),
 	FIELD(BOOL, instance_status, disk_ready, .flags = FIELD_OMIT_EMPTY, .doc = "Its root disk exists."),
 	FIELD(INT, instance_status, pid, .flags = FIELD_OMIT_EMPTY, .doc = "Process on the node."),
@@ -349,6 +384,8 @@ FIELD_TABLE(instance_status_table, instance_status, "What an instance is now; wr
 	FIELD(STRING, instance_status, machine, .flags = FIELD_OMIT_EMPTY, .doc = "Machine type in force."),
 	FIELD(INT, instance_status, cpus, .flags = FIELD_OMIT_EMPTY, .doc = "CPUs in force."),
 	FIELD(SIZE, instance_status, memory, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Memory in force."),
+	FIELD(INT, instance_status, max_cpus, .flags = FIELD_OMIT_EMPTY, .doc = "CPUs it may grow to while it runs."),
+	FIELD(SIZE, instance_status, max_memory, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Memory it may grow to while it runs."),
 	FIELD(STRINGS, instance_status, pending, .flags = FIELD_OMIT_EMPTY,
 	      .doc = "What changes only at the next start."),
 	FIELD(STRINGS, instance_status, attached, .flags = FIELD_OMIT_EMPTY,

@@ -40,7 +40,7 @@ struct instance_nic {
 	char *network_uid;		/* Filled in. */
 	char *ipv4, *ipv6;		/* Filled in when not given. */
 	char *mac;			/* Filled in when not given. */
-	int64_t number;			/* Filled in: small, unique on the node. */
+	int64_t number;			/* Filled in: small, unique. */
 };
 
 enum publish_protocol { PUBLISH_TCP, PUBLISH_UDP };
@@ -115,13 +115,54 @@ struct instance_placement {
 
 enum instance_ha { HA_NONE, HA_RESTART };
 
+/* The last move to another node that was asked for; 'node' says where to. */
+struct instance_move {
+	int64_t serial;
+	bool live;			/* The guest runs on all the time; else it is stopped, copied, started. */
+	bool postcopy;			/* Go on at the destination before all memory is there, rather than not at all. */
+};
+
+enum move_phase {
+	MOVE_NONE,
+	MOVE_PREPARING,			/* The destination makes ready. */
+	MOVE_COPYING,			/* Live: disks, then memory, while the guest runs. */
+	MOVE_STOPPING,			/* Not live: the guest is asked to power off. */
+	MOVE_RESTING,			/* Nothing writes to the disks: the destination copies them. */
+	MOVE_DONE,
+	MOVE_FAILED,			/* It is where it was, as if nothing had been; 'reason' says why. */
+};
+
+/* How far the move is; written by the node it is at. */
+struct instance_move_status {
+	int64_t serial;			/* Of which move. */
+	int phase;			/* enum move_phase */
+	char *reason;
+	uint64_t done_bytes, total_bytes;	/* COPYING; total 0: unknown. */
+	int64_t downtime;		/* ms; live: how long the guest stood still, until all of it was at the destination. */
+	int64_t total;			/* ms */
+	int64_t began_at, ended_at;
+};
+
+/* The note move/<instance>: what the destination says to the source. */
+enum move_answer { MOVE_IS_READY, MOVE_HAS_FETCHED, MOVE_CANNOT };
+struct move_note {
+	int64_t serial;
+	char *node;			/* Its uid. */
+	int answer;			/* enum move_answer */
+	char *reason;			/* CANNOT */
+	char *address;			/* Live: where its machine waits. */
+	int64_t memory_port, disk_port;	/* 0: no disk is copied. */
+};
+extern const struct field_table move_note_table;
+
 struct instance_spec {
 	int kind;
 	char *image;			/* Name, as given. */
 	char *image_uid;		/* Filled in. */
 	struct instance_source source;
-	char *node;			/* Filled in by the scheduler: uid of the node it should be at. */
+	char *node;			/* uid of the node it should be at; filled in by the scheduler, or a name when it is made. */
 	struct instance_placement placement;
+	struct instance_move move;
 	int ha;				/* What happens when its node is lost. */
 	int64_t cpus;
 	uint64_t memory;
@@ -163,6 +204,8 @@ struct instance_usage {			/* Kept by the agent in memory, never stored. */
 struct instance_status {
 	int state;
 	char *node;			/* uid of the node it is at; null: at none yet. */
+	struct instance_move_status move;
+	char *stuck;			/* Why it cannot leave its node, which is drained; from a note of the leader, never stored here. */
 	char *reason;			/* In words; null when all is well. */
 	bool disk_ready;		/* Root disk and files exist. */
 	int64_t pid;
@@ -179,6 +222,8 @@ struct instance_status {
 	char *machine;			/* "microvm", "q35": as started. */
 	int64_t cpus;			/* In force now. */
 	uint64_t memory;		/* In force now. */
+	int64_t max_cpus;		/* How far it may grow while it runs, as started. */
+	uint64_t max_memory;
 	struct field_list pending;	/* char *: what changes at the next start ("cpus: 2, now 1"). */
 	struct field_list attached;	/* char *: uids of the volumes plugged in now. */
 	bool agent;			/* The guest agent answers; of a container: it can run commands. */

@@ -12,8 +12,9 @@
  *          they are; there is one daemon at a time (-EBUSY). After a reboot nothing is guarded.
  * Time:    nanoseconds of now_ns (CLOCK_BOOTTIME, which counts while the host sleeps). The deadline is
  *          computed from when the renewal that succeeded was *sent*: the store counts from later.
- * Watchdog: is started by the first guard. renew looks after it: when it has died or hangs another is started
- *          before the deadline moves. -EIO: there is none and none can be started; nothing guarded may be started.
+ * Watchdog: is started by the first guard, and by open where there are guards, if it can. renew looks after it: when it has
+ *          died or hangs another is started before the deadline moves. -EIO: there is none and none can be started; nothing
+ *          guarded may be started, and what runs must end before the deadline.
  *
  * Cgroups: one in which something was ended is removed and made anew before an instance starts in it: Linux (seen in 6.18)
  *          kills at birth what clone3(CLONE_INTO_CGROUP) puts where cgroup.kill was written before.

@@ -5,6 +5,7 @@
  * remembered in the driver: the world (cgroup, sockets in its run directory) is asked.
  *
  * Life:    absent -> start -> running <-> paused -> (shutdown | kill | its own end) -> absent.
+ * Move:    migrate_in (destination) and migrate_out (source), see "Live migration" below.
  * Errors:  -ENOENT the machine does not run; -EOPNOTSUPP this machine cannot do it, with the reason and
  *          what would; -ETIMEDOUT it did not answer; -ENODEV the guest agent is not there.
  * Memory:  arguments are borrowed, 'ret_x' passes to the caller on success.
@@ -36,6 +37,7 @@ struct machine_params {
 	const char *user;		/* Unprivileged user for machines; null: strata-qemu when it exists, else nobody. */
 	const char *program;		/* Null: qemu-system-x86_64, or crun, from PATH. */
 	void *world;			/* Driver "sim": struct sim_machines *. */
+	void *network;			/* Driver "sim": struct sim_network *, over which machines move between worlds; may be null. */
 	struct fault *fault;		/* Driver "sim". */
 };
 
@@ -137,6 +139,87 @@ struct machine_status {
 	pid_t pid;
 	int64_t started_at;		/* Wall ms. */
 	bool has_io_error;		/* Paused by a write error (a full disk). */
+	/* Live migration. With one of these the state is MACHINE_PAUSED and nothing but resume() or kill() makes sense. */
+	bool is_incoming;		/* Made by migrate_in() and not yet resumed: the guest has never run here. */
+	bool has_arrived;		/* is_incoming, and everything is here: resume() may be called. */
+	bool is_moved_out;		/* All of it is at the destination, its disks are released: kill(), or resume() to go on here. */
+	/* Post-copy: part of its memory is still here. Once handed over leave it alone until it is_moved_out; else migrate_cancel(). */
+	bool is_postcopy;
+};
+
+/*
+ * Live migration: a machine goes on at another host while its guest notices nothing.
+ *
+ *	destination				source
+ *	migrate_in: a machine that waits
+ *						migrate_out: copies disks and memory while the guest runs, stops it, sends the rest
+ *	status: has_arrived			status: is_moved_out
+ *		--- here the guest runs nowhere: the caller stores which of the two is to go on ---
+ *	resume: the guest goes on here		kill
+ *   or	kill					resume: the guest goes on as if nothing had been
+ *
+ * Whether PAUSED and RESUMED are reported of a machine that moves is not said: its status is.
+ *
+ * Nothing is remembered in the daemons: either may be killed and started again anywhere. When the daemon of the source dies
+ * in the middle, the copying ends or goes on by itself; the next daemon sees is_moved_out, or calls migrate_cancel()
+ * or migrate_out() again with a new destination. A guest never runs at both hosts as long as the caller
+ * resumes only the one that it stored.
+ *
+ * Disks are shared (both hosts open the same file) or copied. For a copied one the destination has a volume of the same size with
+ * the same content below its top layer; the top layer is copied over NBD, and kept equal until the guest stops.
+ *
+ * Both streams are encrypted and both sides check each other's certificate when 'tls' names a folder: ca-cert.pem with
+ * server-cert.pem and server-key.pem (destination) or client-cert.pem and client-key.pem (source), PEM, as for QEMU.
+ * The driver hands them to the machine's user itself: the folder may be readable for root only.
+ */
+struct machine_listen {
+	const char *address;		/* IP address of this host that the source can reach. */
+	uint16_t port_first, port_last;	/* Two ports of these; 0 and 0: any that are free. */
+	const char *tls;		/* Null: not encrypted and open to anyone; only for a link that nobody else is on. */
+	/* The subject of the only client certificate that may connect, as GnuTLS writes it, in the certificate's own order:
+	 * "O=strata,CN=node-a"; null: any of that CA. */
+	const char *peer;
+	const char *const *copied;	/* Ids of the disks that are copied; null-terminated; null: none. */
+	bool has_postcopy;		/* As the source's 'hand_over' needs it. */
+};
+
+struct machine_ports { uint16_t memory, disks; };	/* 'disks' 0: none is copied. */
+
+enum machine_migration_phase { MACHINE_MIGRATION_DISKS, MACHINE_MIGRATION_MEMORY, MACHINE_MIGRATION_POSTCOPY };
+
+struct machine_migration_progress {
+	enum machine_migration_phase phase;
+	uint64_t done_bytes, total_bytes;	/* Of this phase; what the guest changes again adds to both. */
+	uint64_t dirty_bytes_per_s;	/* How fast the guest changes its memory; 0: unknown. */
+	unsigned pass;			/* Over the memory, from 1. */
+};
+
+struct machine_migration {
+	const char *address;		/* The destination's machine_listen.address ... */
+	struct machine_ports ports;	/* ... and what migrate_in() returned. */
+	const char *tls;		/* Null: not encrypted. */
+	const char *server;		/* Name or IP address that the destination's certificate must have (subjectAltName). */
+	const char *const *copied;	/* As in machine_listen. */
+	uint64_t bytes_per_s;		/* For each of the two streams; 0: no limit. */
+	unsigned downtime_ms;		/* The guest is stopped when the rest can be sent in that time; 0: 300. */
+	void (*report)(void *data, const struct machine_migration_progress *progress);	/* About ten times a second; may be null. */
+	/*
+	 * Post-copy; null: never. A guest that changes its memory faster than it can be copied is stopped, and this is called while
+	 * part of the memory is still at the source. 0: the destination has been stored as the one to go on, and is resumed now; what
+	 * it touches comes first. Less than 0: the source goes on, as soon as the rest has been sent. Until the end of it a broken
+	 * link or a dead source loses the guest (-EOWNERDEAD).
+	 */
+	int (*hand_over)(void *data, struct err *err);
+	void *data;
+	const bool *is_cancelled;	/* Looked at ten times a second; may be null. */
+};
+
+struct machine_migration_result {
+	uint64_t downtime_ms;		/* From the guest's stop until all of it had arrived; until resume() it is for the caller to add. */
+	uint64_t total_ms;		/* Of the whole operation. */
+	uint64_t memory_bytes, disk_bytes;	/* Sent. */
+	unsigned passes;		/* Over the memory. */
+	bool was_postcopy;		/* hand_over() was called. */
 };
 
 struct machine_usage {
@@ -171,6 +254,7 @@ struct machine_capabilities {
 	char accelerator[16];		/* "kvm", "tcg", "sim" */
 	char accelerator_reason[200];	/* Why not kvm; empty when it is. */
 	bool has_microvm, has_q35, has_uefi, has_vsock, has_live_migration;
+	char migration_reason[160];	/* Why no live migration; empty when there is. */
 	bool has_latency;		/* Containers: latency classes can be kept. */
 	char latency_reason[120];	/* Why not; empty when they can. */
 	VEC(char *) warnings;		/* What this version costs, one sentence each. */
@@ -213,7 +297,28 @@ struct machine_ops {
 	/* Power off: returns when every process of it is gone and its run directory and cgroup are removed. Absent is fine. */
 	int (*kill)(struct machine_driver *driver, const char *uid, struct err *err);
 	int (*pause)(struct machine_driver *driver, const char *uid, struct err *err);
+	/* -EBUSY: is_incoming, and not everything has arrived. After a move the network is told where the guest is now. */
 	int (*resume)(struct machine_driver *driver, const char *uid, struct err *err);
+	/*
+	 * Live migration, see above. migrate_in: as start(), but the machine waits; 'config' is what the source was started with, its
+	 * disks in the order in which they were attached. When the stream breaks, the machine ends (MACHINE_EVENT_EXITED).
+	 * -EOPNOTSUPP: this host or this machine cannot, with the reason; nothing has changed.
+	 */
+	int (*migrate_in)(struct machine_driver *driver, const struct machine_config *config, const struct machine_listen *listen,
+			  struct machine_ports *ret_ports, struct err *err);
+	/*
+	 * Blocks until everything is at the destination: the machine is_moved_out then. On failure the guest runs on as if nothing
+	 * had been: -EBUSY it is not running, -ECANCELED, -ETIMEDOUT nothing went through for a while, -EAGAIN it changes its memory
+	 * faster than it can be copied, -ECONNREFUSED nobody waits there, -EACCES a certificate was not accepted, -EIO else.
+	 * -EOWNERDEAD: it failed in the middle of post-copy; the guest is lost.
+	 */
+	int (*migrate_out)(struct machine_driver *driver, const char *uid, const struct machine_migration *migration,
+			   struct machine_migration_result *ret_result, struct err *err);
+	/*
+	 * Ends what a daemon that died in migrate_out() left going; the guest runs on. Nothing to end is fine, is_moved_out stays.
+	 * Never when it was handed over (is_postcopy): that would lose the guest.
+	 */
+	int (*migrate_cancel)(struct machine_driver *driver, const char *uid, struct err *err);
 	/* Live change; 0 means "leave". -EOPNOTSUPP: only at the next start, with the reason. */
 	int (*resize)(struct machine_driver *driver, const char *uid, unsigned cpus, uint64_t memory_bytes, struct err *err);
 	/* Live change of all limits in 'config' (0: no limit). Null: this kind of machine has only what resize() changes. */

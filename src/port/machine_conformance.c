@@ -24,6 +24,8 @@ struct bench {
 	struct machine_watch *watch;
 	struct machine_event events[EVENTS_MAX];
 	size_t event_count;
+	struct machine_conformance there_given;
+	struct bench *there;		/* Another host; null: no case of live migration. */
 };
 
 #define ok(call) ({ \
@@ -94,6 +96,8 @@ static int tear_down(void **state)
 	const struct machine_ops *ops = bench->given->ops;
 	struct err err;
 
+	if (bench->there)
+		tear_down(&(void *){ bench->there });
 	ops->unwatch(bench->driver, bench->watch);
 	ops->kill(bench->driver, uid_of(bench), &err);
 	ops->close(bench->driver);
@@ -521,6 +525,201 @@ static void unknown_memory_snapshot_fails(void **state)
 	machine_uids_done(&uids);
 }
 
+/* Live migration */
+
+/* Another host, on which the machine waits. */
+static struct machine_migration wait_there(struct bench *bench)
+{
+	const struct machine_conformance *given = bench->given;
+	struct machine_listen listen = { .address = "127.0.0.1", .copied = given->copied };
+	struct machine_migration migration = { .address = "127.0.0.1", .copied = given->copied };
+
+	if (!bench->there) {
+		void *state = &bench->there_given;
+
+		bench->there_given = *given;
+		bench->there_given.params = given->peer_params;
+		bench->there_given.config = given->peer_config;
+		set_up(&state);
+		bench->there = state;
+	}
+	ok(given->ops->migrate_in(bench->there->driver, &given->peer_config, &listen, &migration.ports, err));
+	return migration;
+}
+
+static void expect_running(struct bench *bench)
+{
+	struct machine_status status = get_status(bench);
+
+	assert_int_equal(status.state, MACHINE_RUNNING);
+	assert_false(status.is_incoming || status.is_moved_out);
+}
+
+static void next_daemon(struct bench *bench)
+{
+	const struct machine_conformance *given = bench->given;
+
+	given->ops->unwatch(bench->driver, take(bench->watch));
+	given->ops->close(bench->driver);
+	ok(given->ops->open(&given->params, &bench->driver, err));
+}
+
+static void write_file(struct bench *bench, const char *content)
+{
+	auto_close int from = file_with(content);
+
+	ok(bench->given->ops->file_write(bench->driver, uid_of(bench), "/tmp/moved", 0600, from, err));
+}
+
+static void expect_file(struct bench *bench, const char *content)
+{
+	auto_close int to = file_with("");
+
+	ok(bench->given->ops->file_read(bench->driver, uid_of(bench), "/tmp/moved", to, err));
+	expect_content(to, content);
+}
+
+static void count_report(void *data, const struct machine_migration_progress *progress)
+{
+	size_t *count = data;
+
+	assert_true(progress->done_bytes <= progress->total_bytes);
+	++*count;
+}
+
+/* Both daemons end between the two halves of a move: nothing is remembered in them. */
+static void moves_while_it_runs(void **state)
+{
+	struct bench *bench = *state;
+	const struct machine_ops *ops = bench->given->ops;
+	struct machine_migration_result result = { 0 };
+	struct machine_migration migration;
+	struct machine_uids uids = { 0 };
+	size_t reports = 0;
+
+	if (bench->given->lacks.migration)
+		skip();
+	start_and_boot(bench);
+	write_file(bench, "written before");
+	migration = wait_there(bench);
+	migration.report = count_report;
+	migration.data = &reports;
+	assert_true(get_status(bench->there).is_incoming);
+	assert_false(get_status(bench->there).has_arrived);
+	ok(ops->migrate_out(bench->driver, uid_of(bench), &migration, &result, err));
+	assert_true(result.total_ms >= result.downtime_ms && result.memory_bytes > 0 && reports > 0);
+	next_daemon(bench);
+	next_daemon(bench->there);
+	assert_true(get_status(bench).is_moved_out);
+	assert_int_equal(get_status(bench).state, MACHINE_PAUSED);
+	ok(ops->list(bench->there->driver, &uids, err));
+	assert_int_equal(uids.items.count, 1);
+	machine_uids_done(&uids);
+
+	ok(ops->kill(bench->driver, uid_of(bench), err));
+	ok(ops->watch(bench->there->driver, uid_of(bench), bench->there->loop, keep_event, bench->there, &bench->there->watch, err));
+	ok(ops->resume(bench->there->driver, uid_of(bench), err));
+	expect_running(bench->there);
+	ok(ops->resume(bench->there->driver, uid_of(bench), err));
+	wait_event(bench->there, MACHINE_EVENT_AGENT_UP, EXIT_TIMEOUT_S);
+	expect_file(bench->there, "written before");
+	assert_int_equal(get_status(bench).state, MACHINE_ABSENT);
+}
+
+/* The change of hands failed after everything had arrived. */
+static void move_is_taken_back(void **state)
+{
+	struct bench *bench = *state;
+	const struct machine_ops *ops = bench->given->ops;
+	struct machine_migration_result result;
+	struct machine_migration migration;
+
+	if (bench->given->lacks.migration)
+		skip();
+	start_and_boot(bench);
+	migration = wait_there(bench);
+	ok(ops->migrate_out(bench->driver, uid_of(bench), &migration, &result, err));
+	while (!get_status(bench->there).has_arrived)
+		;
+	next_daemon(bench);
+	ok(ops->migrate_cancel(bench->driver, uid_of(bench), err));
+	assert_true(get_status(bench).is_moved_out);
+	ok(ops->resume(bench->driver, uid_of(bench), err));
+	expect_running(bench);
+	write_file(bench, "still here");
+	ok(ops->kill(bench->there->driver, uid_of(bench), err));
+	assert_int_equal(get_status(bench->there).state, MACHINE_ABSENT);
+
+	/* And once more, to the end. */
+	migration = wait_there(bench);
+	ok(ops->migrate_out(bench->driver, uid_of(bench), &migration, &result, err));
+	ok(ops->resume(bench->there->driver, uid_of(bench), err));
+	expect_file(bench->there, "still here");
+}
+
+static void waiting_machine_does_not_run(void **state)
+{
+	struct bench *bench = *state;
+	const struct machine_ops *ops = bench->given->ops;
+
+	if (bench->given->lacks.migration)
+		skip();
+	wait_there(bench);
+	fails(-EBUSY, ops->resume(bench->there->driver, uid_of(bench), err));
+	assert_true(get_status(bench->there).is_incoming);
+	ok(ops->kill(bench->there->driver, uid_of(bench), err));
+	assert_int_equal(get_status(bench->there).state, MACHINE_ABSENT);
+}
+
+static void failed_move_changes_nothing(void **state)
+{
+	struct bench *bench = *state;
+	const struct machine_ops *ops = bench->given->ops;
+	const bool is_cancelled = true;
+	struct machine_migration_result result;
+	struct machine_migration migration;
+
+	if (bench->given->lacks.migration)
+		skip();
+	start_and_boot(bench);
+	ok(ops->migrate_cancel(bench->driver, uid_of(bench), err));
+	migration = wait_there(bench);
+	migration.is_cancelled = &is_cancelled;
+	fails(-ECANCELED, ops->migrate_out(bench->driver, uid_of(bench), &migration, &result, err));
+	expect_running(bench);
+	ok(ops->kill(bench->there->driver, uid_of(bench), err));
+	migration.is_cancelled = NULL;
+	fails(-ECONNREFUSED, ops->migrate_out(bench->driver, uid_of(bench), &migration, &result, err));
+	expect_running(bench);
+
+	migration = wait_there(bench);
+	ok(ops->pause(bench->driver, uid_of(bench), err));
+	fails(-EBUSY, ops->migrate_out(bench->driver, uid_of(bench), &migration, &result, err));
+	ok(ops->resume(bench->driver, uid_of(bench), err));
+	ok(ops->migrate_out(bench->driver, uid_of(bench), &migration, &result, err));
+	assert_true(get_status(bench).is_moved_out);
+}
+
+static void migration_is_refused_with_words(void **state)
+{
+	struct bench *bench = *state;
+	const struct machine_ops *ops = bench->given->ops;
+	struct machine_listen listen = { .address = "127.0.0.1" };
+	struct machine_migration migration = { .address = "127.0.0.1" };
+	struct machine_capabilities capabilities = { 0 };
+	struct machine_migration_result result;
+	struct machine_ports ports;
+
+	if (!bench->given->lacks.migration)
+		skip();
+	ok(ops->probe(bench->driver, &capabilities, err));
+	assert_false(capabilities.has_live_migration);
+	assert_true(capabilities.migration_reason[0]);
+	machine_capabilities_done(&capabilities);
+	fails(-EOPNOTSUPP, ops->migrate_in(bench->driver, &bench->given->config, &listen, &ports, err));
+	fails(-EOPNOTSUPP, ops->migrate_out(bench->driver, uid_of(bench), &migration, &result, err));
+}
+
 static void probe_names_driver(void **state)
 {
 	struct bench *bench = *state;
@@ -530,6 +729,7 @@ static void probe_names_driver(void **state)
 	assert_string_equal(capabilities.driver, bench->given->ops->name);
 	assert_true(capabilities.version[0] && capabilities.accelerator[0]);
 	assert_true(text_equal(capabilities.accelerator, "kvm") || capabilities.accelerator_reason[0]);
+	assert_true(capabilities.has_live_migration != (capabilities.migration_reason[0] != '\0'));
 	machine_capabilities_done(&capabilities);
 }
 
@@ -545,6 +745,8 @@ int machine_conformance(const struct machine_conformance *conformance)
 		CASE(exec_needs_an_agent), CASE(files_go_in_and_out), CASE(disks_are_plugged), CASE(disk_snapshots),
 		CASE(memory_snapshots), CASE(console_takes_input), CASE(microvm_does_not_grow),
 		CASE(containers_change_their_limits), CASE(unknown_memory_snapshot_fails),
+		CASE(moves_while_it_runs), CASE(move_is_taken_back), CASE(waiting_machine_does_not_run),
+		CASE(failed_move_changes_nothing), CASE(migration_is_refused_with_words),
 	};
 
 	return cmocka_run_group_tests_name(conformance->ops->name, cases, NULL, NULL);

@@ -15,6 +15,7 @@
 struct machine_lacks {
 	bool disks;			/* To plug while it runs. */
 	bool snapshots;
+	bool migration;			/* Live. */
 	bool agent_wait;		/* exec works from the first moment: nothing to wait for. */
 };
 
@@ -23,6 +24,9 @@ struct machine_conformance {
 	struct machine_params params;
 	struct machine_config config;	/* A guest with a writable root disk that boots to a guest agent. */
 	struct machine_disk extra_disk;	/* To plug; its files exist. */
+	struct machine_params peer_params;	/* Another host ... */
+	struct machine_config peer_config;	/* ... and the same machine there, with disks of its own. */
+	const char *const *copied;	/* Those of them whose content comes with a live migration; null-terminated. */
 	enum loop_clock clock;		/* VIRTUAL for simulated machines. */
 	unsigned boot_timeout_s;	/* How long the agent may take to appear. */
 	struct machine_lacks lacks;

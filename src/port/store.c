@@ -180,6 +180,30 @@ int store_backup(struct store *store, const char *path, struct err *err)
 	return store->ops->backup(store->driver, path, err);
 }
 
+void store_freeze(struct store *store)
+{
+	pthread_mutex_lock(&store->driver_lock);
+}
+
+int store_tell(struct store *store, const char *prefix, store_kv_fn *fn, void *data, struct err *err)
+{
+	uint64_t revision;
+
+	return store->ops->range(store->driver, prefix, fn, data, &revision, err);
+}
+
+void store_release(struct store *store)
+{
+	pthread_mutex_unlock(&store->driver_lock);
+}
+
+int store_set_endpoints(struct store *store, const char *const *endpoints, size_t count, struct err *err)
+{
+	if (!store->ops->set_endpoints)
+		return err_set(err, -EOPNOTSUPP, "a store of kind '%s' has no endpoints", store->ops->name);
+	return store->ops->set_endpoints(store->driver, endpoints, count, err);
+}
+
 void store_get_stats(const struct store *store, struct store_stats *ret_stats)
 {
 	*ret_stats = (struct store_stats){

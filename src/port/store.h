@@ -154,6 +154,17 @@ uint64_t store_revision(const struct store *store);	/* Of the last commit delive
  * -EEXIST: never overwrites; -EOPNOTSUPP: this driver has no file. */
 int store_backup(struct store *store, const char *path, struct err *err);
 
+/*
+ * For a move to another store: waits for the commit under way, then holds all others back until store_release(), which the
+ * same thread calls; meanwhile the loop's thread must not read. store_tell() reads from within. Blocking, from a worker.
+ */
+void store_freeze(struct store *store);
+int store_tell(struct store *store, const char *prefix, store_kv_fn *fn, void *data, struct err *err);
+void store_release(struct store *store);
+
+/* Where the members of its cluster are from now on, as in store_etcd_params. -EOPNOTSUPP: it is in one place. Any thread. */
+int store_set_endpoints(struct store *store, const char *const *endpoints, size_t count, struct err *err);
+
 /* Counters since open, for the benchmarks and `strata node show`. Any thread. */
 struct store_stats { uint64_t transactions, commits, events; };
 void store_get_stats(const struct store *store, struct store_stats *ret_stats);
@@ -162,7 +173,7 @@ void store_get_stats(const struct store *store, struct store_stats *ret_stats);
  * ---- For drivers ----
  *
  * Life: open -> (commit | range | history | lease_* | compact | backup)* -> close.  Calls come from one
- * thread at a time, except backup, wait_events and wake, which may run beside the others.
+ * thread at a time, except backup, wait_events, wake and set_endpoints, which may run beside the others.
  */
 struct store_driver { const struct store_ops *ops; };	/* Embedded first in the driver's own struct. */
 
@@ -219,6 +230,8 @@ struct store_ops {
 	void (*listen)(struct store_driver *driver, void (*changed)(void *data), void *data);
 	/* Optional, with listen: how long the next call, or its answer, is under way. */
 	uint32_t (*lag_ms)(struct store_driver *driver);
+	/* Optional: null when there is only one place. May run beside the others. */
+	int (*set_endpoints)(struct store_driver *driver, const char *const *endpoints, size_t count, struct err *err);
 };
 
 extern const struct store_ops store_sqlite;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver/machine/qemu/migrate.h"
 #include "driver/machine/qemu/monitor.h"
 #include "driver/machine/qemu/qmp_message.h"
 #include "driver/machine/qemu/stderr_text.h"
@@ -55,6 +56,20 @@ static struct counts run(const uint8_t *data, size_t size, size_t piece)
 	return counts;
 }
 
+static void answers_about_a_migration(const struct json *json)
+{
+	struct migrate_state state;
+	uint64_t done, total;
+	char reason[160];
+	struct err err;
+
+	migrate_state_read(json, &state);
+	assert(migrate_failure(state.reason, &err) < 0);
+	migrate_port_read(json);
+	migrate_job_read(json, "m-root", &done, &total, reason);
+	assert(strlen(reason) < sizeof(reason));
+}
+
 static void one_message(const uint8_t *data, size_t size)
 {
 	struct qmp_message message;
@@ -64,6 +79,7 @@ static void one_message(const uint8_t *data, size_t size)
 		return;
 	if (message.kind == QMP_ERROR)
 		assert(qmp_message_error(&message, &err) < 0);
+	answers_about_a_migration(message.json);
 	qmp_message_done(&message);
 }
 

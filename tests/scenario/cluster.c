@@ -159,7 +159,7 @@ static void take_reply(struct call *call, struct call_reply *reply)
 	asked->cluster->answers++;
 	if (answer) {
 		answer->has_come = true;
-		answer->code = reply->forward ? -EAGAIN : reply->err.code;
+		answer->code = reply->forward.address ? -EAGAIN : reply->err.code;
 		snprintf(answer->message, sizeof(answer->message), "%s", reply->err.code ? reply->err.msg : "");
 		if (reply->body.size)
 			assert_int_equal(json_parse(reply->body.data, reply->body.size, &answer->body, &err), 0);

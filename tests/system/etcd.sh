@@ -58,7 +58,8 @@ check "it runs" strata wait web --for running --timeout 20s
 check "everything is below the prefix" test "$(count_keys /)" = "$(count_keys /strata/house/)"
 check "there is something" test "$(count_keys /strata/house/data/desired/instance/)" = 1
 check "no file is used" test ! -e "$STATE/store.db"
-check_refused "no backup without a file" "no file to back up" strata backup "$WORK/backup"
+check "a backup" strata backup "$WORK/backup"
+check "is the file of a host by itself" test "$(head -c 15 "$WORK/backup")" = "SQLite format 3"
 check "settings are kept" strata config set console.log_size 2MiB
 check_refused "but not where they are" "--config" strata config set store sqlite
 

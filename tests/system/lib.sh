@@ -85,7 +85,7 @@ check_refused() {
 		fail "$what: was not refused: $out"
 		return 1
 	fi
-	if [ "$(printf '%s\n' "$out" | grep -vcE '^[^ ]*: (upload|pull) [0-9]+%$|: (importing|pending|pull)$')" -ne 1 ]; then
+	if [ "$(printf '%s\n' "$out" | grep -vcE '^[^ ]*: (upload|pull) [0-9]+%$|: (importing|pending|pull)$|^cluster: [a-zA-Z ]+$')" -ne 1 ]; then
 		fail "$what: not one line: $out"
 		return 1
 	fi

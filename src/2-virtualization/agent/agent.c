@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "2-virtualization/agent/image_job.h"
 #include "2-virtualization/agent/instance_job.h"
 #include "base/file.h"
 #include "base/limits.h"
@@ -31,6 +32,7 @@ static void item_free(struct item *item)
 		controllers[item->kind->id]->done(item);
 	if (item->last_job)
 		item->last_job->free(item->last_job);
+	free(item->move.failure);
 	loop_remove(item->timer);
 	loop_remove(item->save_timer);
 	field_done(item->kind->status, item->status);
@@ -39,6 +41,22 @@ static void item_free(struct item *item)
 		free(item->waiters.items[i]);
 	vec_done(&item->waiters);
 	free(item);
+}
+
+static struct item *item_new(struct agent *agent, const struct kind *kind, void *object);
+
+struct item *agent_item(struct agent *agent, const struct kind *kind, void *object)
+{
+	struct item *item = item_get(agent, kind_meta(object)->uid);
+
+	return item ? item : item_new(agent, kind, object);
+}
+
+void peer_done(struct peer *peer)
+{
+	free(peer->uid);
+	free(peer->name);
+	free(peer->address);
 }
 
 struct item *item_get(struct agent *agent, const char *uid)
@@ -238,7 +256,7 @@ void item_show(struct item *item)
 }
 
 /* The first guard, so that 'failed_guard' 0 says: this node is taken for lost. */
-static void guard_alive(struct store_txn *txn, const struct agent *agent)
+void agent_guard_alive(const struct agent *agent, struct store_txn *txn)
 {
 	if (agent->alive_key)
 		store_txn_guard(txn, STORE_UNCHANGED, agent->alive_key, agent->alive_revision);
@@ -256,22 +274,30 @@ static bool is_news(const struct agent *agent, const struct store_result *result
 }
 
 /* What item_save and item_save_first write: the object as cached, with the item's own status. */
-static void put_status(struct store_txn *txn, struct item *item, void *object)
+void item_put_status(struct item *item, struct store_txn *txn, const void *object)
 {
 	void *copy = kind_copy(item->kind, object);
 
-	guard_alive(txn, item->agent);
 	if (item->kind->id == KIND_INSTANCE && !item_instance(item)->node)
 		text_replace(&item_instance(item)->node, item->agent->node);
 	field_done(item->kind->status, kind_status(item->kind, copy));
 	field_copy(item->kind->status, item->status, kind_status(item->kind, copy));
-	if (item->kind->id == KIND_INSTANCE)
+	if (item->kind->id == KIND_INSTANCE) {
 		((struct instance *)copy)->status.usage = (struct instance_usage){ 0 };
+		text_replace(&((struct instance *)copy)->status.stuck, NULL);
+	}
 	objects_put_status(item->agent->params.objects, txn, item->kind, copy, item->agent->node);
-	/* A status must not come back after its object has been deleted. */
-	auto_free char *key = text_format("desired/%s/%s", item->kind->name, item->uid);
-	store_txn_guard(txn, STORE_EXISTS, key, 0);
 	kind_free(item->kind, copy);
+}
+
+static void put_status(struct store_txn *txn, struct item *item, void *object)
+{
+	auto_free char *key = text_format("desired/%s/%s", item->kind->name, item->uid);
+
+	agent_guard_alive(item->agent, txn);
+	/* A status must not come back after its object has been deleted. */
+	store_txn_guard(txn, STORE_EXISTS, key, 0);
+	item_put_status(item, txn, object);
 }
 
 struct save {
@@ -404,6 +430,25 @@ void item_save_first(struct item *item, void (*next)(struct item *item))
 	store_submit(item->agent->params.store, txn, saved_first, save_new(item, next));
 }
 
+struct commit { struct item *item; void (*done)(struct item *item, const struct store_result *result); };
+
+static void committed(void *data, const struct store_result *result)
+{
+	auto_free struct commit *commit = data;
+
+	commit->done(commit->item, result);
+	set_idle(commit->item);
+}
+
+void item_commit(struct item *item, struct store_txn *txn, void (*done)(struct item *item, const struct store_result *result))
+{
+	struct commit *commit = alloc(sizeof(*commit));
+
+	*commit = (struct commit){ item, done };
+	set_busy(item);
+	store_submit(item->agent->params.store, txn, committed, commit);
+}
+
 static void deleted(void *data, const struct store_result *result)
 {
 	auto_free struct save *save = data;
@@ -425,7 +470,7 @@ void item_delete(struct item *item, struct store_txn *txn)
 	}
 	if (!txn)
 		txn = store_txn_new();
-	guard_alive(txn, item->agent);
+	agent_guard_alive(item->agent, txn);
 	item->is_removed = objects_delete_part(item->agent->params.objects, txn, item->kind, meta, item->agent->node);
 	if (item->is_removed)
 		objects_put_event(item->agent->params.objects, txn, item->kind, meta, "deleted", false, "%s '%s' is gone",
@@ -447,13 +492,26 @@ static void forget(struct item *item)
 		item_end(item);
 }
 
-/* An instance is at another node now. */
-static void leave(struct item *item, void *object)
+/* Gone, or at another node now: something of it may still be here. */
+static void end(struct item *item, void *object, enum objects_change change)
 {
-	if (item->kind->id == KIND_INSTANCE && item->agent->is_swept)
+	const char *at = item->kind->id == KIND_INSTANCE ? item_instance(item)->node : NULL;
+	bool was_coming = at && !text_equal(at, item->agent->node);
+
+	if (item->kind->id == KIND_INSTANCE && (change == OBJECTS_LEFT || was_coming) && item->agent->is_swept)
 		item->last_job = instance_leave_job(item, object);
+	if (item->kind->id == KIND_IMAGE && image_is_copy(item, object))
+		item->last_job = image_forget_job(item, object);
 	item->agent->leaving_count += item->last_job != NULL;
 	forget(item);
+}
+
+/* Of images that others make there is one when an instance needs a copy. */
+static bool must_have_item(struct agent *agent, const struct kind *kind, void *object)
+{
+	const char *owner = objects_owner(agent->params.objects, kind, object);
+
+	return kind->id == KIND_IMAGE ? !owner[0] || text_equal(owner, agent->node) : objects_concern(agent->params.objects, kind, object, agent->node);
 }
 
 static void object_changed(void *data, const struct kind *kind, void *object, enum objects_change change)
@@ -464,18 +522,18 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 	if (!controllers[kind->id])
 		return;
 	if (change == OBJECTS_REMOVED || change == OBJECTS_LEFT) {
-		if (item && change == OBJECTS_LEFT)
-			leave(item, object);
-		else if (item)
-			forget(item);
+		if (item)
+			end(item, object, change);
 		return;
 	}
-	if (change == OBJECTS_OBSERVED && item && kind->id == KIND_INSTANCE)
-		instance_take_over(item, object);
+	if (item && kind->id == KIND_INSTANCE)
+		instance_seen(item, object, change);
 	/* Who waits for other nodes to give up their parts. */
 	if (change == OBJECTS_OBSERVED && kind_meta(object)->deleted_at && !objects_owner(agent->params.objects, kind, object))
 		item_wake(item);
 	if (change != OBJECTS_DESIRED)
+		return;
+	if (!item && !must_have_item(agent, kind, object))
 		return;
 	if (!item) {
 		item = item_new(agent, kind, object);
@@ -494,7 +552,7 @@ static void adopt_all(struct agent *agent)
 		const struct map *all = objects_all(agent->params.objects, k);
 
 		for (size_t i = 0; i < all->count && controllers[k]; i++)
-			if (objects_concern(agent->params.objects, &kinds[k], all->entries[i].value, agent->node) && !item_get(agent, all->entries[i].key))
+			if (must_have_item(agent, &kinds[k], all->entries[i].value) && !item_get(agent, all->entries[i].key))
 				item_new(agent, &kinds[k], all->entries[i].value);
 	}
 }
@@ -525,8 +583,9 @@ static void save_all_unsaved(struct agent *agent)
 	}
 }
 
-void agent_set_alive(struct agent *agent, const char *key, uint64_t revision)
+void agent_set_alive(struct agent *agent, const char *key, uint64_t revision, uint64_t lease)
 {
+	agent->alive_lease = lease;
 	text_replace(&agent->alive_key, revision ? key : NULL);
 	agent->alive_revision = revision;
 	if (!revision)

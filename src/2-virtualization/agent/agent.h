@@ -70,6 +70,17 @@ struct pool_source {
 	void *data;
 };
 
+/* Another node, and where its API answers. */
+struct peer { char *uid, *name, *address; };
+void peer_done(struct peer *peer);
+
+/* How things come from other nodes: only app/ knows how they are reached. Blocking, called from workers. */
+struct peer_source {
+	/* What GET 'path' answers goes to 'to_fd'. -EHOSTUNREACH, or the node's own error. */
+	int (*get)(void *data, const struct peer *peer, const char *path, int to_fd, const struct volume_progress *progress, struct err *err);
+	void *data;
+};
+
 struct agent_params {
 	struct loop *loop;
 	struct work *work;		/* For steps. */
@@ -83,6 +94,8 @@ struct agent_params {
 	struct fence_driver *fence;
 	const char *cgroups[INSTANCE_KIND_COUNT];	/* Below which each machine of the kind has one, named by its uid. */
 	const struct image_source *images;
+	const char *tls_folder;		/* Certificates for what machines send each other (ca-cert.pem, server-key.pem, ...); null: none. */
+	struct peer_source peers;	/* Null members where there are no other nodes. */
 	const char *directory;		/* The state folder: images/, instances/, staging/ below it. */
 	const char *node;		/* uid */
 	bool is_shared;			/* Other nodes use the store too: nothing is done before agent_set_alive(). */
@@ -99,7 +112,9 @@ void agent_start(struct agent *agent, void (*swept)(void *data), void *data);
  * This node is alive in the shared store: the note 'key' says so since 'revision'. Every status is written under the condition that it
  * still does, so what was decided before a lease ended cannot undo what others decided after. 0: it is not.
  */
-void agent_set_alive(struct agent *agent, const char *key, uint64_t revision);
+void agent_set_alive(struct agent *agent, const char *key, uint64_t revision, uint64_t lease);
+/* The volumes of the instance go to the node with it. */
+void agent_put_volumes(struct objects *objects, struct store_txn *txn, const struct instance *instance, const char *node);
 /* Something of instances that are at other nodes now may still be here. */
 bool agent_is_leaving(const struct agent *agent);
 void agent_free(struct agent *agent);			/* As a crash would: the world stays as it is. */

@@ -134,6 +134,25 @@ static int get_parts(struct image_job *job, struct volume_progress *progress, st
 	return 0;
 }
 
+static int copy_parts(struct image_job *job, struct volume_progress *progress, struct image_files *files, struct err *err)
+{
+	const struct image_status *status = &job->image->status;
+	struct { bool is_there; const char *name; char **path; } parts[] = {
+		{ status->has_kernel, "kernel", &files->kernel }, { status->has_initrd, "initrd", &files->initrd }, { status->has_disk, "disk", &files->disk },
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
+		auto_free char *path = text_format("%s/%s", job->work_folder, parts[i].name), *query = text_format("part=%s", parts[i].name);
+
+		if (!parts[i].is_there)
+			continue;
+		if (image_copy_part(job, query, path, progress, err) < 0)
+			return err->code;
+		*parts[i].path = take(path);
+	}
+	return 0;
+}
+
 static int take_disk(struct image_job *job, const struct image_files *files, struct volume_progress *progress, struct err *err)
 {
 	static const int formats[] = { [IMAGE_FORMAT_AUTO] = -1, [IMAGE_FORMAT_RAW] = VOLUME_RAW, [IMAGE_FORMAT_QCOW2] = VOLUME_QCOW2 };
@@ -186,14 +205,16 @@ static int import_image(struct image_job *job, struct err *err)
 		r = file_make_dirs(job->work_folder, 0700, err);
 		return r < 0 ? r : image_layers_import(job, &progress, err);
 	}
-	r = job->image->spec.build ? file_remove_tree(job->work_folder, err) : 0;
+	r = job->image->spec.build || job->is_copy ? file_remove_tree(job->work_folder, err) : 0;
 	if (r == 0)
 		r = file_remove_tree(job->folder, err);
 	if (r == 0)
 		r = file_make_dirs(job->work_folder, 0711, err);
 	if (r == 0)
 		r = file_make_dirs(job->folder, 0711, err);
-	if (r == 0 && job->image->spec.build) {
+	if (r == 0 && job->is_copy) {
+		r = copy_parts(job, &progress, &files, err);
+	} else if (r == 0 && job->image->spec.build) {
 		image_begin_step(job, "build");
 		r = job->source->build(job->image->spec.build, job->work_folder, &progress, &files, err);
 	} else if (r == 0) {
@@ -205,7 +226,7 @@ static int import_image(struct image_job *job, struct err *err)
 		r = take_file(job, files.kernel, "kernel", &status->has_kernel, err);
 	if (r == 0)
 		r = take_file(job, files.initrd, "initrd", &status->has_initrd, err);
-	if (r == 0) {
+	if (r == 0 && !job->is_copy) {
 		text_replace(&status->sha256, files.sha256);
 		text_replace(&status->cmdline, job->image->spec.cmdline ? job->image->spec.cmdline :
 					       files.cmdline ? files.cmdline : default_cmdline);
@@ -242,6 +263,15 @@ static void run(struct job *base)
 
 /* ---- In the loop ---- */
 
+/* Once "ready" is durable the parts are not needed again. */
+static void drop_parts(struct item *item)
+{
+	auto_free char *work_folder = text_format("%s/staging/%s.image", item->agent->directory, item->uid);
+	struct err ignored = { 0 };
+
+	file_remove_tree(work_folder, &ignored);
+}
+
 static void done(struct job *base)
 {
 	struct image_job *job = container_of(base, struct image_job, job);
@@ -251,6 +281,11 @@ static void done(struct job *base)
 
 	if (job->layers_folder)
 		image_layers_done(job);
+	if (job->is_copy) {
+		drop_parts(item);
+		image_copied(item, job);
+		return;
+	}
 	if (job->is_removal && base->err.code == 0) {
 		item->has_layers = job->image->spec.kind == IMAGE_CONTAINER;
 		item_delete(item, NULL);
@@ -274,15 +309,6 @@ static void done(struct job *base)
 	item_save(item, "ready", false, "image '%s' is ready", name);
 }
 
-/* Once "ready" is durable the parts are not needed again. */
-static void drop_parts(struct item *item)
-{
-	auto_free char *work_folder = text_format("%s/staging/%s.image", item->agent->directory, item->uid);
-	struct err ignored = { 0 };
-
-	file_remove_tree(work_folder, &ignored);
-}
-
 static void free_job(struct job *base)
 {
 	struct image_job *job = container_of(base, struct image_job, job);
@@ -292,6 +318,9 @@ static void free_job(struct job *base)
 	free(job->work_folder);
 	free(job->staging);
 	vec_done(&job->pools);
+	for (size_t i = 0; i < job->sources.count; i++)
+		peer_done(&job->sources.items[i]);
+	vec_done(&job->sources);
 	free(job->layers_folder);
 	free(job->base_manifest);
 	field_done(&image_config_table, &job->base_config);
@@ -312,8 +341,7 @@ static void add_pools(struct agent *agent, struct image_job *job)
 	}
 }
 
-/* False: it has to wait. */
-static bool start_job(struct item *item, const struct image *image, bool is_removal)
+struct image_job *image_job_new(struct item *item, const struct image *image, bool is_removal)
 {
 	struct agent *agent = item->agent;
 	struct image_job *job = job_new(struct image_job);
@@ -323,12 +351,22 @@ static bool start_job(struct item *item, const struct image *image, bool is_remo
 		.volume = agent->params.volume, .source = agent->params.images, .image = kind_copy(item->kind, image),
 		.folder = text_format("%s/images/%s", agent->directory, item->uid),
 		.work_folder = text_format("%s/staging/%s.image", agent->directory, item->uid),
-		.staging = text_format("%s/staging", agent->directory),
-		.is_removal = is_removal, .is_cancelled = &item->is_cancelled, .step = "",
+		.staging = text_format("%s/staging", agent->directory), .peers = &agent->params.peers,
+		.is_removal = is_removal, .is_copy = !is_removal && image_is_copy(item, image), .is_cancelled = &item->is_cancelled, .step = "",
 	};
-	if (is_removal) {
+	if (is_removal)
 		add_pools(agent, job);
-	} else if (image->spec.kind == IMAGE_CONTAINER && !image_layers_prepare(item, image, job)) {
+	if (job->is_copy)
+		image_copy_find_sources(agent, job);
+	return job;
+}
+
+/* False: it has to wait. */
+static bool start_job(struct item *item, const struct image *image, bool is_removal)
+{
+	struct image_job *job = image_job_new(item, image, is_removal);
+
+	if (!is_removal && image->spec.kind == IMAGE_CONTAINER && !image_layers_prepare(item, image, job)) {
 		free_job(&job->job);
 		return false;
 	}
@@ -341,6 +379,11 @@ static void reconcile(struct item *item, void *object)
 	const struct image *image = object;
 	struct image_status *status = item->status;
 
+	if (image_is_copy(item, image)) {
+		if (!item->is_copied && !image->meta.deleted_at && image->status.state == IMAGE_READY)
+			start_job(item, image, false);
+		return;
+	}
 	if (image->meta.deleted_at) {
 		start_job(item, image, true);
 		return;

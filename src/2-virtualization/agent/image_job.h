@@ -18,6 +18,9 @@ struct image_job {
 	char *work_folder;			/* staging/<uid>.image */
 	char *staging;				/* staging */
 	bool is_removal;
+	bool is_copy;				/* From one of 'sources', the first that has it. */
+	const struct peer_source *peers;
+	VEC(struct peer) sources;
 	bool *is_cancelled;			/* The item's. */
 	const char *step;
 	int64_t reported_ms;
@@ -35,6 +38,18 @@ struct image_job {
 void image_begin_step(struct image_job *job, const char *step);
 /* Moves the upload to 'path' and checks its sum; a repetition finds it there. */
 int image_take_upload(struct image_job *job, const struct image_part *part, const char *path, char ret_sha256[65], struct err *err);
+
+struct image_job *image_job_new(struct item *item, const struct image *image, bool is_removal);
+
+/* ---- image_copy.c: images that are made on other nodes ---- */
+
+bool image_is_copy(struct item *item, const struct image *image);
+void image_copy_find_sources(struct agent *agent, struct image_job *job);
+/* What GET .../export?<query> of the image gives, into a new file. In the worker. */
+int image_copy_part(struct image_job *job, const char *query, const char *path, const struct volume_progress *progress, struct err *err);
+void image_copied(struct item *item, struct image_job *job);
+/* Not run yet: the image is no more, and neither should the copy be. */
+struct job *image_forget_job(struct item *item, const struct image *image);
 
 /* ---- image_layers.c: container images ---- */
 

@@ -68,6 +68,22 @@ static int import_archive(struct image_job *job, struct container_request *reque
 	return r < 0 ? r : get(job, request, "unpack", progress, err);
 }
 
+/* From another node: layer by layer the same. */
+static int copy(struct image_job *job, struct container_request *request, const struct volume_progress *progress, struct err *err)
+{
+	auto_free char *path = text_format("%s/archive", job->work_folder), *manifest = text_copy(job->image->status.manifest);
+	int r = image_copy_part(job, "form=oci", path, progress, err);
+
+	request->what = CONTAINER_IMPORT;
+	request->archive = path;
+	if (r == 0)
+		r = get(job, request, "unpack", progress, err);
+	if (r == 0 && !text_equal(manifest, job->image->status.manifest))
+		return err_set(err, -EPROTO, "image '%s' is another one there: its manifest is %s, not %s", job->image->meta.name,
+			       job->image->status.manifest, manifest);
+	return r;
+}
+
 /* The container stands still while what it changed is read. */
 static int commit(struct image_job *job, struct container_request *request, const struct volume_progress *progress, struct err *err)
 {
@@ -106,6 +122,8 @@ int image_layers_import(struct image_job *job, const struct volume_progress *pro
 		r = file_make_dirs(scratch, 0700, err);
 	if (r < 0)
 		return r;
+	if (job->is_copy)
+		return copy(job, &request, progress, err);
 	if (spec->pull.reference) {
 		request.what = CONTAINER_PULL;
 		request.pull = &spec->pull;
@@ -163,7 +181,7 @@ bool image_layers_prepare(struct item *item, const struct image *image, struct i
 		return false;
 	}
 	job->layers_folder = agent_layers_folder(agent);
-	if (image->spec.commit_of && !prepare_commit(item, image, job))
+	if (image->spec.commit_of && !job->is_copy && !prepare_commit(item, image, job))
 		return false;
 	agent->layer_jobs++;
 	return true;

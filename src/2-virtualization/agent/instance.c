@@ -7,13 +7,14 @@
  * is started (state "starting", started_serial), so that after a crash a machine that is there
  * is known to be the one that was wanted, and one that is missing is started.
  */
-#include "2-virtualization/agent/instance_job.h"
+#include "2-virtualization/agent/move.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/limits.h"
@@ -184,8 +185,8 @@ static void machine_ended(struct item *item, const struct instance *instance, en
 		return;
 	}
 	/* Stopped, restarted or restored on request: the guest did as it was asked. */
-	if (!instance_wants_machine(&instance->spec, status) || status->started_serial < instance->spec.start_serial ||
-	    instance->spec.restore.serial > status->restore_serial) {
+	if (move_stops(item, instance) || !instance_wants_machine(&instance->spec, status) ||
+	    status->started_serial < instance->spec.start_serial || instance->spec.restore.serial > status->restore_serial) {
 		set_state(item, INSTANCE_STOPPED, NULL);
 		item_save(item, "stopped", false, "'%s' is stopped", instance->meta.name);
 		return;
@@ -195,6 +196,8 @@ static void machine_ended(struct item *item, const struct instance *instance, en
 
 static void machine_paused(struct item *item, const struct instance *instance)
 {
+	if (item->move.is_going)
+		return;				/* The last of it is on its way. */
 	item->world.state = MACHINE_PAUSED;
 	if (item_instance(item)->state == INSTANCE_RUNNING || item_instance(item)->state == INSTANCE_STARTING) {
 		set_state(item, INSTANCE_PAUSED, item_instance(item)->reason);
@@ -205,7 +208,7 @@ static void machine_paused(struct item *item, const struct instance *instance)
 static void machine_resumed(struct item *item, const struct instance *instance)
 {
 	item->world.state = MACHINE_RUNNING;
-	item->world.has_io_error = false;
+	item->world.has_io_error = item->world.is_moved_out = false;
 	if (item_instance(item)->state == INSTANCE_PAUSED) {
 		set_state(item, INSTANCE_RUNNING, NULL);
 		item_save(item, "resumed", false, "'%s' goes on", instance->meta.name);
@@ -291,6 +294,7 @@ static void inspected(struct item *item, const struct instance *instance, const 
 	item->world.is_known = true;
 	item->world.state = job->world.state;
 	item->world.has_io_error = job->world.has_io_error;
+	item->world.is_moved_out = job->world.is_moved_out;
 	if (job->world.state != MACHINE_ABSENT) {
 		status->pid = job->world.pid;
 		status->started_at = job->world.started_at;
@@ -408,6 +412,15 @@ static void deleted(struct item *item, const struct instance_job *job)
 	item_delete(item, txn);
 }
 
+/* It came from another node and runs here now. */
+static void arrived(struct item *item, const struct instance *instance)
+{
+	watch(item, instance);
+	health_start(item, instance);
+	sampler_wake(item->agent->sampler);
+	item_save(item, NULL, false, "%s", "");
+}
+
 static void succeeded(struct item *item, const struct instance *instance, struct instance_job *job)
 {
 	item->failures = 0;
@@ -426,6 +439,8 @@ static void succeeded(struct item *item, const struct instance *instance, struct
 		if (item->world.has_io_error)
 			item->retry_ms = now_ms(item) + RESUME_RETRY_MS;
 		machine_resumed(item, instance);
+		if (!item->watch)
+			arrived(item, instance);
 		break;
 	case STEP_RESTORE: restored(item, instance, job); break;
 	case STEP_NICS: item->world.nics_generation = job->instance->meta.generation; break;
@@ -440,6 +455,8 @@ static void succeeded(struct item *item, const struct instance *instance, struct
 		item_save(item, "resized", false, "'%s' has new cpus or memory", instance->meta.name);
 		break;
 	case STEP_DELETE: deleted(item, job); break;
+	case STEP_RECEIVE:			/* move_target.c */
+	case STEP_FETCH:
 	case STEP_LEAVE:
 	case STEP_NONE:
 	case STEP_WAIT: break;
@@ -548,8 +565,7 @@ static void start_now(struct item *item)
 	item_run(&job->job);
 }
 
-/* Networks must be up in this daemon's life, and what the host can do must be known. */
-static bool may_start(struct item *item, const struct instance *instance)
+bool instance_may_start(struct item *item, const struct instance *instance)
 {
 	if (!item->agent->knows_capabilities)
 		return false;
@@ -572,7 +588,7 @@ static void begin_start(struct item *item, const struct instance *instance)
 	bool is_container = instance->spec.kind == INSTANCE_CONTAINER;
 	struct instance_status *status = item->status;
 
-	if (!may_start(item, instance))
+	if (!instance_may_start(item, instance))
 		return;
 	if (status->started_serial != instance->spec.start_serial)
 		status->restarts = 0;
@@ -582,6 +598,8 @@ static void begin_start(struct item *item, const struct instance *instance)
 	status->started_serial = instance->spec.start_serial;
 	status->cpus = instance->spec.cpus;
 	status->memory = instance->spec.memory;
+	status->max_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	status->max_memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	text_replace(&status->machine, is_container ? "container" : type_names[instance_machine_type(item, instance, instance_image(item, instance))]);
 	text_replace(&status->boot_id, item->agent->boot_id);
 	clear_texts(&status->attached);
@@ -615,6 +633,24 @@ static void drop_upload(struct item *item)
 	file_remove_tree(folder, &ignored);
 }
 
+/* Made on another node: it is copied first, and why that does not go on is told. */
+static bool waits_for_image(struct item *item, const struct instance *instance)
+{
+	struct item *image = image_to_wait_for(item->agent, instance_image(item, instance));
+	const char *reason;
+
+	if (!image)
+		return false;
+	reason = ((const struct image_status *)image->status)->reason;
+	if (!text_equal(reason, item_instance(item)->reason)) {
+		set_state(item, (enum instance_state)item_instance(item)->state, reason);
+		item_save(item, NULL, false, "%s", "");
+	}
+	item_wait_for(item, image);
+	item_wake(image);
+	return true;
+}
+
 /* Where it is; until it is anywhere, where it should be. */
 static bool is_here(struct item *item, const struct instance *instance)
 {
@@ -623,14 +659,48 @@ static bool is_here(struct item *item, const struct instance *instance)
 	return text_equal(at ? at : instance->spec.node, item->agent->node);
 }
 
-void instance_take_over(struct item *item, const struct instance *instance)
+/* It has come: what was observed before is what the other node wrote. */
+static void take_over(struct item *item, const struct instance *instance)
 {
-	if (is_here(item, instance) || !text_equal(instance->status.node, item->agent->node))
-		return;
-	field_done(item->kind->status, item->status);
-	field_copy(item->kind->status, &instance->status, item->status);
+	struct instance_status *status = item->status;
+	bool waits_here = item->move.step == STEP_RECEIVE && item->move.told == instance->spec.move.serial;
+
+	field_done(item->kind->status, status);
+	field_copy(item->kind->status, &instance->status, status);
 	item->world = (struct instance_world){ 0 };
+	if (waits_here && status->state == INSTANCE_RUNNING) {
+		item->world = (struct instance_world){ .is_known = true, .state = MACHINE_PAUSED, .nics_generation = instance->meta.generation };
+		status->pid = item->move.pid;
+		text_replace(&status->boot_id, item->agent->boot_id);
+	}
+	item->move.told = 0;
 	item_wake(item);
+}
+
+void instance_seen(struct item *item, const struct instance *instance, enum objects_change change)
+{
+	const char *node = item->agent->node;
+
+	if (change == OBJECTS_OBSERVED && !is_here(item, instance) && text_equal(instance->status.node, node))
+		take_over(item, instance);
+	if (change == OBJECTS_DESIRED && item->move.is_going && text_equal(instance->spec.node, node))
+		item->move.is_cancelled = true;
+	if (change == OBJECTS_OBSERVED && !text_equal(instance->spec.node, instance->status.node))
+		item_wake(item);
+}
+
+/* People took the move back, or it failed: that is what it has come to. */
+static void end_move(struct item *item)
+{
+	struct instance_move_status *move = &item_instance(item)->move;
+
+	text_replace(&item->move.failure, NULL);
+	if (move->phase == MOVE_NONE || move->phase == MOVE_DONE || move->phase == MOVE_FAILED)
+		return;
+	move->phase = MOVE_FAILED;
+	move->ended_at = wall_ms(item);
+	text_replace(&move->reason, "it was taken back");
+	item_save(item, NULL, false, "%s", "");
 }
 
 static void reconcile(struct item *item, void *object)
@@ -638,8 +708,16 @@ static void reconcile(struct item *item, void *object)
 	const struct instance *instance = object;
 	struct instance_status *status = item->status;
 	struct instance_decision decision;
+	struct instance_spec spec;
 
-	if (!is_here(item, instance))
+	if (!is_here(item, instance)) {
+		if (text_equal(instance->spec.node, item->agent->node))
+			move_here(item, instance);
+		return;
+	}
+	if (text_equal(instance->spec.node, item->agent->node))
+		end_move(item);
+	else if (move_away(item, instance))
 		return;
 	if (item->has_leftovers) {
 		item->has_leftovers = false;
@@ -648,7 +726,12 @@ static void reconcile(struct item *item, void *object)
 	}
 	if (item->world.is_known && !instance->meta.deleted_at && run_task(item, instance))
 		return;
-	decision = instance_next_step(&instance->meta, &instance->spec, status, &item->world, now_ms(item), wall_ms(item));
+	spec = instance->spec;
+	if (move_stops(item, instance)) {
+		spec.power = POWER_STOPPED;	/* For a while: what people want stays. */
+		spec.container.remove = false;
+	}
+	decision = instance_next_step(&instance->meta, &spec, status, &item->world, now_ms(item), wall_ms(item));
 	if (decision.step == STEP_WAIT) {
 		item_wake_in(item, decision.wait_ms);
 		return;
@@ -663,6 +746,8 @@ static void reconcile(struct item *item, void *object)
 		return;
 	}
 	if (needs_disks(decision.step) && instance_waits_for_pool(item, instance))
+		return;
+	if ((decision.step == STEP_CREATE || decision.step == STEP_START) && waits_for_image(item, instance))
 		return;
 	if (decision.step == STEP_START) {
 		begin_start(item, instance);

@@ -1,4 +1,4 @@
-#include "2-virtualization/agent/instance_job.h"
+#include "2-virtualization/agent/move.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -378,6 +378,35 @@ static uint64_t host_memory(void)
 	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* Live it grows as far as the host it was started on; where it moves to it has to be the same. */
+static unsigned max_cpus(const struct instance_job *job)
+{
+	int64_t known = job->instance->status.max_cpus;
+	unsigned most = known ? (unsigned)known : host_cpus();
+
+	return job->instance->spec.cpus > most ? (unsigned)job->instance->spec.cpus : most;
+}
+
+static uint64_t max_memory(const struct instance_job *job)
+{
+	uint64_t most = job->instance->status.max_memory ? job->instance->status.max_memory : host_memory();
+
+	return job->instance->spec.memory > most ? job->instance->spec.memory : most;
+}
+
+static int wait_for_machine(struct instance_job *job, const struct machine_config *config, struct err *err)
+{
+	auto_free const char **copied = move_disk_ids(job->disks);
+	auto_free char *peer = text_format("O=strata-node,CN=%s", job->source.uid);	/* As pki.h names hosts. */
+	struct machine_listen listen = { .address = job->listen, .tls = job->tls, .peer = job->tls ? peer : NULL, .copied = copied,
+					 .has_postcopy = job->instance->spec.move.postcopy };
+
+	if (!job->machine->ops->migrate_in)
+		return err_set(err, -EOPNOTSUPP, "only virtual machines move live");
+	return job->machine->ops->migrate_in(job->machine, config, &listen, &job->ports, err);
+}
+
+/* Starts it, or lets it wait for what comes from another node. */
 static int start_machine(struct instance_job *job, const struct machine_nic *nics, struct err *err)
 {
 	const struct instance_spec *spec = &job->instance->spec;
@@ -386,8 +415,7 @@ static int start_machine(struct instance_job *job, const struct machine_nic *nic
 	struct machine_config config = {
 		.uid = job->instance->meta.uid, .name = job->instance->meta.name, .type = job->type,
 		.cpus = (unsigned)spec->cpus, .memory_bytes = spec->memory, .nics = nics, .nic_count = spec->nics.count,
-		.max_cpus = spec->cpus > host_cpus() ? (unsigned)spec->cpus : host_cpus(),
-		.max_memory_bytes = spec->memory > host_memory() ? spec->memory : host_memory(),
+		.max_cpus = max_cpus(job), .max_memory_bytes = max_memory(job),
 		.has_vnc = spec->vnc, .memory_snapshot = job->memory_snapshot, .allow_kvm = job->allow_kvm,
 		.vsock_cid = spec->vsock ? VSOCK_CID_BASE + (uint32_t)(spec->nics.count ?
 			field_list_at(&spec->nics, struct instance_nic, 0)->number : 0) : 0,
@@ -398,7 +426,9 @@ static int start_machine(struct instance_job *job, const struct machine_nic *nic
 		r = collect_disks(job, &disks, err);
 	config.disks = disks.items;
 	config.disk_count = disks.count;
-	if (r == 0)
+	if (r == 0 && job->step == STEP_RECEIVE)
+		r = wait_for_machine(job, &config, err);
+	else if (r == 0)
 		r = job->machine->ops->start(job->machine, &config, err);
 	disks_done(&disks);
 	boot_files_done(&files);
@@ -430,6 +460,29 @@ static int start(struct instance_job *job, struct err *err)
 		r = nics_up(job, nics, err);
 	if (r == 0)
 		r = job->instance->spec.kind == INSTANCE_CONTAINER ? container_start(job, err) : start_machine(job, nics, err);
+	return r < 0 ? r : inspect(job, err);
+}
+
+/* The empty shell of a machine that runs at another node. */
+static int receive(struct instance_job *job, struct err *err)
+{
+	struct machine_nic nics[LIMIT_NICS_PER_INSTANCE] = { 0 };
+	int r = job->machine->ops->kill(job->machine, job->instance->meta.uid, err);
+
+	if (r == 0)
+		r = instance_guard(job, err);
+	if (r == 0)
+		r = move_fetch_files(job, err);
+	if (r == 0 && job->image && job->image->status.has_disk)
+		r = bring_image(job, err);
+	if (r == 0)
+		r = move_make_disks(job, err);
+	if (r == 0)
+		r = write_seed(job, err);
+	if (r == 0)
+		r = nics_up(job, nics, err);
+	if (r == 0)
+		r = start_machine(job, nics, err);
 	return r < 0 ? r : inspect(job, err);
 }
 
@@ -493,13 +546,15 @@ static int remove_everything(struct instance_job *job, struct err *err)
 
 static int leave(struct instance_job *job, struct err *err)
 {
-	const char *uid = job->instance->meta.uid;
 	int r = end(job, err);
 
 	if (r == 0)
 		r = nics_down(job, err);
-	if (r == 0 && !job->is_disk_shared && job->volume)
-		r = job->volume->ops->remove(job->volume, uid, err);
+	for (size_t i = 0; i < job->disks->items.count && r == 0; i++) {
+		const struct move_disk *disk = &job->disks->items.items[i];
+
+		r = disk->driver ? disk->driver->ops->remove(disk->driver, disk->volume, err) : 0;
+	}
 	return r < 0 ? r : file_remove_tree(job->folder, err);
 }
 
@@ -550,6 +605,8 @@ static int run_step(struct instance_job *job, struct err *err)
 	case STEP_DETACH: return machine->ops->disk_detach(machine, uid, job->changed.uid, err);
 	case STEP_RESIZE: return resize(job, err);
 	case STEP_DELETE: return remove_everything(job, err);
+	case STEP_RECEIVE: return receive(job, err);
+	case STEP_FETCH: return move_fetch_disks(job, err);
 	case STEP_LEAVE: return leave(job, err);
 	case STEP_NONE:
 	case STEP_WAIT: break;
@@ -589,6 +646,10 @@ void instance_job_free(struct job *base)
 	kind_free(&kinds[KIND_INSTANCE], job->instance);
 	kind_free(&kinds[KIND_IMAGE], job->image);
 	free(job->folder);
+	peer_done(&job->source);
+	free(job->listen);
+	free(job->tls);
+	move_disks_free(job->disks);
 	free(job->image_folder);
 	free(job->upload_folder);
 	free(job->source_uid);

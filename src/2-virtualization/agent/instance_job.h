@@ -15,6 +15,7 @@ struct volume_ref {
 	bool is_read_only;
 };
 struct volume_refs { VEC(struct volume_ref) items; };
+struct move_disks;
 void volume_refs_done(struct volume_refs *refs);
 
 struct instance_job {
@@ -43,7 +44,12 @@ struct instance_job {
 	VEC(char *) nameservers, search;	/* Containers: null-terminated. */
 	uint64_t console_log_bytes;
 	char *layers_folder;			/* Containers: the store of oci.h. */
-	bool is_disk_shared;			/* LEAVE: the other node has the same disk. */
+	/* RECEIVE, FETCH: from where, and where the machine waits. */
+	const struct peer_source *peers;
+	struct peer source;
+	char *listen, *tls;			/* tls: folder of certificates, or null. */
+	struct move_disks *disks;		/* Those the other node does not see; LEAVE: those that go. */
+	struct machine_ports ports;		/* RECEIVE: a result. */
 	bool allow_kvm;
 	enum machine_type type;
 	/* Results. */
@@ -64,10 +70,13 @@ enum machine_type instance_machine_type(const struct item *item, const struct in
 /* uid of the snapshot whose memory the next start goes on from, or null. The caller frees. */
 char *instance_memory_snapshot(struct item *item, const struct instance *instance);
 
-/* The status was written by others: it says that the instance is here now. */
-void instance_take_over(struct item *item, const struct instance *instance);
+/* The object has changed: it may have come here, or be on its way. */
+void instance_seen(struct item *item, const struct instance *instance, enum objects_change change);
 /* Not run yet. See leave.c. */
 struct job *instance_leave_job(struct item *item, const struct instance *instance);
+
+/* Networks must be up in this daemon's life, and what the host can do must be known; else it waits. */
+bool instance_may_start(struct item *item, const struct instance *instance);
 
 /* ---- In the worker ---- */
 

@@ -28,6 +28,8 @@ enum instance_step {
 	STEP_DETACH,
 	STEP_RESIZE,		/* cpus and memory, live. */
 	STEP_DELETE,
+	STEP_RECEIVE,		/* Make ready for a machine that comes from another node. */
+	STEP_FETCH,		/* Copy disks that are at rest at another node. */
 	STEP_LEAVE,		/* It is at another node now: nothing of it stays here. */
 };
 
@@ -35,6 +37,7 @@ struct instance_world {
 	bool is_known;			/* STEP_INSPECT has been done. */
 	enum machine_state state;
 	bool has_io_error;
+	bool is_moved_out;		/* Paused: all of it is at another node, which may go on with it. */
 	bool has_leftovers;		/* The machine has ended; its run directory and cgroup may still be there. */
 	uint64_t shutdown_asked_ms;	/* Loop time of the first request to power off; 0: none. */
 	uint64_t shutdown_repeat_ms;	/* Ask again then. */

@@ -24,6 +24,19 @@ struct console_hub;
 struct sampler;
 struct health;
 
+/* Of an instance that goes from one node to another; see move.h. */
+struct item_move {
+	char *failure;			/* Why it cannot go on; null: it can. */
+	bool is_going;			/* Source: a worker sends it. */
+	bool is_cancelled;		/* Source: ... and should not any more. */
+	uint64_t saved_ms;		/* Source: when the progress was stored last (loop time). */
+	int64_t told;			/* Destination: the serial of the move that was answered in this life of the daemon ... */
+	int64_t received;		/* ... and of the one whose step has ended and is to be told. */
+	enum instance_step step;	/* That step. */
+	struct machine_ports ports;
+	pid_t pid;			/* Of the machine that waits. */
+};
+
 struct item {
 	struct agent *agent;
 	const struct kind *kind;
@@ -48,6 +61,7 @@ struct item {
 	VEC(struct agent_task *) tasks;
 	struct health *health;		/* Null: not checked now. */
 	struct machine_driver *machine;	/* The driver of its kind. */
+	struct item_move move;
 	/* Of pools: null until it is open. */
 	struct volume_driver *pool;
 	uint64_t look_ms;		/* Its free space is looked at then. */
@@ -60,6 +74,7 @@ struct item {
 	bool is_cancelled;
 	bool has_leftovers;		/* Parts in staging. */
 	bool has_layers;		/* Removed: its layers may be collected. */
+	bool is_copied;			/* It is another node's, and here too. */
 };
 
 struct controller {
@@ -80,7 +95,7 @@ struct agent {
 	void (*swept)(void *data);
 	void *swept_data;
 	char *alive_key;				/* Null: not alive. */
-	uint64_t alive_revision;
+	uint64_t alive_revision, alive_lease;
 	size_t leaving_count;
 	bool is_kvm_usable, has_microvm, knows_capabilities;
 	struct console_hub *consoles;
@@ -92,6 +107,7 @@ struct agent {
 };
 
 struct item *item_get(struct agent *agent, const char *uid);	/* Null when absent. */
+struct item *agent_item(struct agent *agent, const struct kind *kind, void *object);	/* Made when absent. */
 void *item_object(struct item *item);				/* The cached object; null when it is gone. */
 void item_wake(struct item *item);				/* Reconcile soon. Null is fine. */
 void item_wake_in(struct item *item, uint64_t ms);
@@ -106,6 +122,12 @@ void item_save_along(struct item *item, const char *type, bool is_warning, const
 	__attribute__((format(printf, 4, 5)));
 /* Writes status; the item is busy until it is durable, then 'next' runs. When it cannot be written 'next' does not run. */
 void item_save_first(struct item *item, void (*next)(struct item *item));
+/* Under the condition that this node is alive in the shared store. */
+void agent_guard_alive(const struct agent *agent, struct store_txn *txn);
+/* The object with the item's own status. */
+void item_put_status(struct item *item, struct store_txn *txn, const void *object);
+/* The item is busy until the transaction has been made or refused; then 'done', also when the item is gone by then. */
+void item_commit(struct item *item, struct store_txn *txn, void (*done)(struct item *item, const struct store_result *result));
 /* Removes the object from the store for good, with 'txn' (may be null) in addition; 'format' is the event's text. */
 void item_delete(struct item *item, struct store_txn *txn);
 /* Shows status to readers now, without writing it. */
@@ -146,6 +168,9 @@ size_t sweep_pool(struct volume_driver *volume, const struct map *known, struct 
 void sweep_note_known(struct agent *agent, bool is_shared, struct map *known);
 
 void sweep_run(struct agent *agent, void (*done)(struct agent *agent));
+
+/* The item of an image that has to be copied here first; null when it is here, or there is none. */
+struct item *image_to_wait_for(struct agent *agent, const struct image *image);
 
 static inline struct instance_status *item_instance(struct item *item) { return item->status; }
 static inline struct snapshot_status *item_snapshot(struct item *item) { return item->status; }

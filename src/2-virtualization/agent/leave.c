@@ -4,11 +4,10 @@
  * The change of hands has been stored, so nothing here may run for it any more; its disks go too, unless they are where the other
  * node has them as well. A crash in between is the sweep's case.
  */
-#include "2-virtualization/agent/instance_job.h"
+#include "2-virtualization/agent/move.h"
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "model/pool.h"
 
 static void left(struct job *base)
 {
@@ -19,17 +18,25 @@ static void left(struct job *base)
 			 job->instance->meta.name, base->err.msg);
 }
 
-static bool is_shared(struct agent *agent, const char *pool_uid)
+/* Of its volumes those that are another node's too: nothing of these stays. */
+static struct move_disks *disks_that_go(struct agent *agent, const struct instance *instance)
 {
-	const struct pool *pool = objects_get(agent->params.objects, KIND_POOL, pool_uid);
+	struct move_disks *disks = move_disks_new(agent, instance);
 
-	return pool && pool->spec.shared;
+	for (size_t i = 0; i < disks->items.count; i++) {
+		struct move_disk *disk = &disks->items.items[i];
+		const struct volume *volume = objects_get(agent->params.objects, KIND_VOLUME, disk->volume);
+
+		if (volume && text_equal(objects_owner(agent->params.objects, &kinds[KIND_VOLUME], volume), agent->node))
+			disk->driver = NULL;
+	}
+	return disks;
 }
 
 struct job *instance_leave_job(struct item *item, const struct instance *instance)
 {
 	struct instance_job *job = instance_job_new(item, instance, (struct instance_decision){ .step = STEP_LEAVE }, left);
 
-	job->is_disk_shared = is_shared(item->agent, instance->spec.pool_uid);
+	job->disks = disks_that_go(item->agent, instance);
 	return &job->job;
 }

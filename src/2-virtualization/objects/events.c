@@ -98,11 +98,13 @@ void objects_take_events(struct objects *objects, objects_event_fn *fn, void *da
 /* The oldest beyond the limit. */
 static void put_trim(struct event_log *log, struct store_txn *txn)
 {
+	struct kept_event *oldest;
+
 	if (log->items.count - log->first < LIMIT_EVENTS_KEPT)
 		return;
-	store_txn_delete(txn, log->items.items[log->first].key);
-	free(take(log->items.items[log->first].key));
-	log->first++;			/* Not within take(), which names its argument twice. */
+	oldest = &log->items.items[log->first++];
+	store_txn_delete(txn, oldest->key);
+	free(take(oldest->key));
 	if (log->first < LIMIT_EVENTS_KEPT)
 		return;
 	memmove(log->items.items, log->items.items + log->first, (log->items.count - log->first) * sizeof(log->items.items[0]));

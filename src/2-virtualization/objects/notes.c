@@ -29,20 +29,33 @@ static void tell(struct objects *objects, const char *key, const struct note *no
 	}
 }
 
+/* What is said of an instance's way concerns whom the instance does. */
+static void tell_of_move(struct objects *objects, const char *key)
+{
+	bool is_of_instance = text_starts_with(key, "move/") || text_starts_with(key, "stuck/");
+	void *instance = is_of_instance ? objects_get(objects, KIND_INSTANCE, strchr(key, '/') + 1) : NULL;
+
+	if (instance)
+		objects_notify(objects, &kinds[KIND_INSTANCE], instance, OBJECTS_OBSERVED, NULL);
+}
+
 void notes_take(struct objects *objects, const struct store_kv *kv, bool is_starting)
 {
 	struct note *note = alloc(sizeof(*note));
 
 	*note = (struct note){ text_copy_length(kv->value, kv->value_size), kv->value_size, kv->mod_revision };
 	note_free(map_put(&objects->notes, kv->key, note));
-	if (!is_starting)
-		tell(objects, kv->key, note);
+	if (is_starting)
+		return;
+	tell(objects, kv->key, note);
+	tell_of_move(objects, kv->key);
 }
 
 void notes_remove(struct objects *objects, const char *key)
 {
 	note_free(map_remove(&objects->notes, key));
 	tell(objects, key, NULL);
+	tell_of_move(objects, key);
 }
 
 const struct note *objects_note(struct objects *objects, const char *key)

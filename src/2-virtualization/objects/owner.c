@@ -56,7 +56,7 @@ void concern_of(struct objects *objects, const struct kind *kind, const void *ob
 {
 	const char *owner = objects_owner(objects, kind, object);
 
-	*ret_concern = (struct concern){ .is_everyones = !owner };
+	*ret_concern = (struct concern){ .is_everyones = !owner || kind->id == KIND_IMAGE /* who has a copy */ };
 	if (owner)
 		set_node(objects, ret_concern->nodes[0], owner);
 	if (kind->id == KIND_INSTANCE)

@@ -35,31 +35,6 @@ static void reset_status(struct instance_status *status, const char *node)
 	status->attached.count = 0;
 }
 
-static void put_volume(struct core *core, struct store_txn *txn, const char *uid, const char *node)
-{
-	const struct volume *volume = objects_get(core->objects, KIND_VOLUME, uid);
-	struct volume *moved;
-
-	if (!volume || text_equal(volume->spec.node, node))
-		return;
-	moved = kind_copy(&kinds[KIND_VOLUME], volume);
-	text_replace(&moved->spec.node, node);
-	objects_guard(core->objects, txn, &kinds[KIND_VOLUME], uid);
-	objects_put_desired(txn, &kinds[KIND_VOLUME], moved);
-	kind_free(&kinds[KIND_VOLUME], moved);
-}
-
-/* Its volumes go with it: they are in shared pools. */
-static void put_volumes(struct core *core, struct store_txn *txn, const struct instance *next)
-{
-	const struct field_list *volumes = &next->spec.volumes, *mounts = &next->spec.container.mounts;
-
-	for (size_t i = 0; i < volumes->count; i++)
-		put_volume(core, txn, field_list_at(volumes, struct instance_volume, i)->volume_uid, next->spec.node);
-	for (size_t i = 0; i < mounts->count; i++)
-		put_volume(core, txn, field_list_at(mounts, struct instance_mount, i)->volume_uid, next->spec.node);
-}
-
 /* Said once, for as long as it stays so. */
 static void tell_why_not(struct core *core, const struct instance *instance, const char *node, const struct err *err)
 {
@@ -95,7 +70,7 @@ static void heal(struct core *core, const struct instance *instance, const char 
 	reset_status(&next->status, next->spec.node);
 	peers_guard(core->peers, change->txn);
 	guard_member(core, change->txn, node);
-	put_volumes(core, change->txn, next);
+	agent_put_volumes(core->objects, change->txn, next, next->spec.node);	/* In shared pools, all of them. */
 	objects_put_status(core->objects, change->txn, kind, next, node);
 	change->event = "restarted elsewhere: its node was lost";
 	change_commit(change);

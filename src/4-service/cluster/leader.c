@@ -89,7 +89,7 @@ void leader_note_changed(struct peers *peers)
 			look_at_all(peers);
 	}
 	if (note)
-		route_leader_changed(peers);
+		route_try_again(peers);
 	else
 		leader_stand(peers);
 }
@@ -156,7 +156,9 @@ static bool judge(struct peers *peers, const struct node *node, const struct nod
 		move(peers, uid, member, NODE_FENCED, "it was lost: its watchdog has ended its instances with 'ha: restart'");
 	else if (state == NODE_FENCED)
 		heal_node(peers, uid);
-	return alive && state == wanted;
+	else if (state == NODE_DRAINING)
+		drain_node(peers, uid, member->since);
+	return alive && state == wanted && state != NODE_DRAINING;
 }
 
 void leader_look(struct peers *peers, const struct node *node)

@@ -24,6 +24,17 @@ bool peers_is_ready(const struct peers *peers, const char *node)
 	return is_ready;
 }
 
+bool peers_is_reachable(const struct peers *peers, const char *node)
+{
+	struct node_member member = { 0 };
+	bool is_there;
+
+	peers_member(peers, node, &member);
+	is_there = member.state == NODE_READY || member.state == NODE_DRAINING || member.state == NODE_JOINING;
+	field_done(&node_member_table, &member);
+	return is_there;
+}
+
 void peers_fill_node(const struct peers *peers, struct node *node)
 {
 	struct node_member member = { 0 };
@@ -97,8 +108,10 @@ static void note_changed(void *data, const char *key, const struct note *note)
 			node_is_stale(peers, objects_all(peers->core->objects, KIND_NODE)->entries[i].key);
 		return;
 	}
-	if (text_starts_with(key, "member/"))
+	if (text_starts_with(key, "member/")) {
 		node_is_stale(peers, strchr(key, '/') + 1);
+		route_try_again(peers);
+	}
 	peers_look_at(peers, strchr(key, '/') + 1);
 }
 

@@ -29,6 +29,8 @@ void peers_guard(const struct peers *peers, struct store_txn *txn);
 void peers_member(const struct peers *peers, const char *node, struct node_member *ret_member);
 /* May it be given instances? */
 bool peers_is_ready(const struct peers *peers, const char *node);
+/* Does it renew its lease? */
+bool peers_is_reachable(const struct peers *peers, const char *node);
 /* Fills in the volatile part of the status. */
 void peers_fill_node(const struct peers *peers, struct node *node);
 
@@ -65,8 +67,12 @@ void leader_done(struct peers *peers);
 void leader_guard_lost(struct store_txn *txn, const char *node);
 /* heal.c: instances of the node that is fenced go elsewhere. */
 void heal_node(struct peers *peers, const char *node);
+/* move.c: instances of the node that is drained, since then (wall ms), go elsewhere. */
+void drain_node(struct peers *peers, const char *node, int64_t since);
+/* What could not leave the node before may be tried again. */
+void drain_forget(struct peers *peers, const char *node, struct store_txn *txn);
 /* route.c */
-void route_leader_changed(struct peers *peers);
+void route_try_again(struct peers *peers);		/* Somebody leads, or a node is ready. */
 void route_done(struct peers *peers);
 
 #endif

@@ -31,6 +31,7 @@ static enum place place_of(const struct call *call)
 	case CALL_START:
 	case CALL_RESTART:
 	case CALL_CLONE:
+	case CALL_MOVE:
 		return LEADER;
 	case CALL_EXPORT:
 	case CALL_CONSOLE:
@@ -40,6 +41,7 @@ static enum place place_of(const struct call *call)
 	case CALL_FILE_READ:
 	case CALL_FILE_WRITE:
 	case CALL_COMMIT:
+	case CALL_DISK:
 		return OF_INSTANCE;
 	case CALL_VOLUME_BACKUP:
 		return OF_VOLUME;
@@ -57,6 +59,30 @@ static const char *owner_of(struct core *core, enum kind_id kind, const char *na
 	return object ? objects_owner(core->objects, &kinds[kind], object) : NULL;
 }
 
+static bool has_copy(struct core *core, const char *image, const char *node)
+{
+	auto_free char *key = text_format("copy/%s/%s", image, node);
+
+	return objects_note(core->objects, key) && peers_is_ready(core->peers, node);
+}
+
+/* This one, the one it was made on, or any that has a copy. */
+static const char *node_with_image(struct core *core, const char *name)
+{
+	const struct meta *image = objects_find(core->objects, KIND_IMAGE, NULL, name);
+	const char *owner = owner_of(core, KIND_IMAGE, name);
+	const struct map *nodes = objects_all(core->objects, KIND_NODE);
+
+	if (!image || has_copy(core, image->uid, core->node_uid))
+		return NULL;
+	if (peers_is_ready(core->peers, owner))
+		return owner;
+	for (size_t i = 0; i < nodes->count; i++)
+		if (has_copy(core, image->uid, nodes->entries[i].key))
+			return nodes->entries[i].key;
+	return owner;
+}
+
 /* Null: it need not be another one than this. */
 static const char *node_for(struct peers *peers, const struct call *call)
 {
@@ -64,7 +90,7 @@ static const char *node_for(struct peers *peers, const struct call *call)
 	case LEADER: return peers_leader(peers);
 	case OF_INSTANCE: return owner_of(peers->core, KIND_INSTANCE, call->name);
 	case OF_VOLUME: return owner_of(peers->core, KIND_VOLUME, call->name);
-	case OF_IMAGE: return owner_of(peers->core, KIND_IMAGE, call->name);
+	case OF_IMAGE: return node_with_image(peers->core, call->name);
 	case ANYWHERE: break;
 	}
 	return NULL;
@@ -89,7 +115,8 @@ static void waited_enough(void *data)
 		struct call *call = peers->waiting.items[0];
 
 		vec_remove(&peers->waiting, 0);
-		refuse(call, -EAGAIN, "no node leads the cluster: are more than half of the hosts with a store up? See 'strata node ls'");
+		refuse(call, -EAGAIN, peers_leader(peers) ? "no node of the cluster is ready: see 'strata node ls'" :
+		       "no node leads the cluster: are more than half of the hosts with a store up? See 'strata node ls'");
 	}
 }
 
@@ -100,7 +127,7 @@ static void wait_for_leader(struct peers *peers, struct call *call)
 		loop_add_timer(peers->core->params.loop, PEERS_WAIT_MS, waited_enough, peers, &peers->wait_timer);
 }
 
-void route_leader_changed(struct peers *peers)
+void route_try_again(struct peers *peers)
 {
 	loop_remove(peers->wait_timer);
 	peers->wait_timer = NULL;
@@ -121,17 +148,15 @@ static void forward(struct core *core, struct call *call, const char *uid)
 	const struct node *node = objects_get(core->objects, KIND_NODE, uid);
 	struct node_member member = { 0 };
 	struct err err = { 0 };
-	bool is_there;
 
 	peers_member(core->peers, uid, &member);
-	is_there = member.state == NODE_READY || member.state == NODE_DRAINING || member.state == NODE_JOINING;
 	field_done(&node_member_table, &member);
-	if (!node || !is_there)
+	if (!node || !peers_is_reachable(core->peers, uid))
 		err_set(&err, -EHOSTUNREACH, "node '%s' has it and is %s: see 'strata node ls'", node ? node->meta.name : uid,
 			node ? node_state_names[member.state] : "gone");
 	else if (!node->status.address)
 		err_set(&err, -EHOSTUNREACH, "node '%s' has it, and no address where others reach it: set 'api.listen' there", node->meta.name);
-	else if (call->is_forwarded)
+	else if (call->peer.via)
 		err_set(&err, -EAGAIN, "it has just gone to node '%s': try again", node->meta.name);
 	if (err.code < 0)
 		answer_err(call, &err);
@@ -139,17 +164,35 @@ static void forward(struct core *core, struct call *call, const char *uid)
 		answer_forward(call, node->status.address, uid, node->meta.name);
 }
 
+/* Just after the first daemon has started none is. */
+static bool has_any_joined(struct peers *peers)
+{
+	const struct map *all = objects_all(peers->core->objects, KIND_NODE);
+	bool has_joined = false;
+
+	for (size_t i = 0; i < all->count && !has_joined; i++) {
+		struct node_member member = { 0 };
+
+		peers_member(peers, all->entries[i].key, &member);
+		has_joined = member.state != NODE_JOINING;
+		field_done(&node_member_table, &member);
+	}
+	return has_joined;
+}
+
 bool peers_routes(struct peers *peers, struct call *call)
 {
 	const char *node = node_for(peers, call);
+	bool is_ours;
 
 	if (!store_is_shared(peers->core->params.store))
 		return false;
-	if (place_of(call) == LEADER && (!node || (text_equal(node, peers->core->node_uid) && !peers->leader_revision))) {
+	is_ours = text_equal(node, peers->core->node_uid);
+	if (place_of(call) == LEADER && (!node || (is_ours && (!peers->leader_revision || !has_any_joined(peers))))) {
 		wait_for_leader(peers, call);
 		return true;
 	}
-	if (!node || !node[0] || text_equal(node, peers->core->node_uid))
+	if (!node || !node[0] || is_ours)
 		return false;
 	forward(peers->core, call, node);
 	return true;

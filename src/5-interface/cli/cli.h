@@ -12,6 +12,8 @@
 struct cli_doors {
 	/* Puts the store in the backup 'file' into an unused 'state' folder. */
 	int (*restore)(const char *file, const char *state, struct err *err);
+	/* Takes the host of the state folder out of its cluster; its daemon must not run. */
+	int (*forget)(const char *state, struct err *err);
 };
 
 /* Results go to 'out', progress and errors to 'messages'. Returns the exit code: 0 ok, 1 failed,

@@ -35,6 +35,8 @@ static int cordon_one(struct cli *cli, const char *name, void *data, struct err 
 	auto_json struct json *patch = json_new_object();
 
 	json_set(spec_member(patch, "spec"), "cordoned", json_new_bool(data != NULL));
+	if (!data)
+		json_set(spec_member(patch, "spec"), "draining", json_new_bool(false));
 	return request_json(cli, "PATCH", path, patch, NULL, err);
 }
 

@@ -29,6 +29,9 @@ static int run_create(struct cli *cli, struct err *err)
 	set_from_option(cli, "driver", spec, "driver");
 	set_from_option(cli, "source", spec, "source");
 	set_from_option(cli, "size", spec, "size");
+	set_from_option(cli, "on", spec, "node");
+	if (cli_has(cli, "shared"))
+		json_set(spec, "shared", json_new_bool(true));
 	return resource_create(cli, pool_kind(), cli_argument(cli, 0), spec, err);
 }
 
@@ -132,6 +135,8 @@ const struct cli_command command_pool_create = {
 		"btrfs, or a file that is made. Without a source it is made below the daemon's state folder.",
 	.options = OPTIONS({ "driver", 'd', false, "DRIVER", "file or btrfs (file)." },
 		{ "source", 's', false, "PATH", "Folder, block device or file." },
+		{ "shared", 0, false, NULL, "Every host reaches the same folder at --source (NFS, CephFS)." },
+		{ "on", 0, false, "NODE", "Host it is on (this one)." },
 		{ "size", 0, false, "SIZE", "Size of the file that is made, of btrfs (10GiB)." }, WAIT_OPTIONS),
 	.examples = EXAMPLES("strata pool create big --source /srv/strata", "strata pool create fast --driver btrfs --size 50GiB",
 			     "strata pool create fast --driver btrfs --source /dev/nvme1n1"),

@@ -31,6 +31,7 @@ static int run_create(struct cli *cli, struct err *err)
 	if (cli_argument(cli, 1))
 		json_set(spec, "size", json_new_string(cli_argument(cli, 1)));
 	set_from_option(cli, "pool", spec, "pool");
+	set_from_option(cli, "on", spec, "node");
 	set_from_option(cli, "snapshots", spec, "snapshots");
 	if (cli_has(cli, "filesystem"))
 		json_set(spec, "content", json_new_string("filesystem"));
@@ -106,6 +107,7 @@ const struct cli_command command_volume_create = {
 		"themselves and how many are kept: 'hourly keep 24, daily keep 7'. One instance may have it for writing, or any number "
 		"read-only.",
 	.options = OPTIONS({ "pool", 0, false, "POOL", "Pool it is in ('default')." },
+		{ "on", 0, false, "NODE", "Host that has it (this one, or the pool's)." },
 		{ "filesystem", 'f', false, NULL, "A folder for containers instead of a disk." },
 		{ "snapshots", 0, false, "SCHEDULE", "When snapshots are taken and how many are kept." }, WAIT_OPTIONS),
 	.examples = EXAMPLES("strata volume create data 10GiB",

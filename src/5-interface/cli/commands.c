@@ -15,7 +15,8 @@ const struct cli_option cli_global_options[] = {
 
 const struct cli_group cli_groups[] = {
 	{ "Instances", COMMANDS(&command_run, &command_create, &command_ls, &command_show, &command_start, &command_stop,
-		&command_restart, &command_pause, &command_resume, &command_rm, &command_rename, &command_set, &command_update, &command_wait) },
+		&command_restart, &command_pause, &command_resume, &command_rm, &command_rename, &command_set, &command_update,
+		&command_move, &command_wait) },
 	{ "Inside instances", COMMANDS(&command_exec, &command_attach, &command_console, &command_logs, &command_cp, &command_top, &command_stats) },
 	{ "Snapshots and copies of instances", COMMANDS(&command_snapshot_create, &command_snapshot_ls, &command_snapshot_show,
 		&command_snapshot_restore, &command_snapshot_rm, &command_clone, &command_commit, &command_export, &command_import) },
@@ -29,9 +30,13 @@ const struct cli_group cli_groups[] = {
 	{ "Networks", COMMANDS(&command_network_ls, &command_network_show, &command_network_create, &command_network_set,
 		&command_network_rm) },
 	{ "Manifests", COMMANDS(&command_apply, &command_diff, &command_delete) },
+	{ "Cluster", COMMANDS(&command_cluster_init, &command_cluster_token, &command_cluster_token_ls, &command_cluster_token_revoke,
+		&command_cluster_join, &command_cluster_show, &command_cluster_leave, &command_cluster_export, &command_cluster_import,
+		&command_cluster_forget) },
 	{ "Host and daemon", COMMANDS(&command_node_ls, &command_node_show, &command_node_set, &command_node_cordon,
-		&command_node_uncordon, &command_what_if_drain, &command_doctor, &command_events, &command_config_show, &command_config_get,
-		&command_config_set, &command_cert_issue, &command_backup, &command_restore) },
+		&command_node_uncordon, &command_node_drain, &command_node_remove, &command_what_if_drain, &command_doctor,
+		&command_events, &command_config_show, &command_config_get, &command_config_set, &command_cert_issue, &command_backup,
+		&command_restore) },
 	{ "This command", COMMANDS(&command_explain, &command_completion, &command_help, &command_version, &command_man) },
 	{ 0 },
 };

@@ -31,9 +31,14 @@ extern const struct cli_command command_network_ls, command_network_show, comman
 extern const struct cli_command command_apply, command_diff, command_delete;
 /* cmd_node.c, cmd_events.c */
 extern const struct cli_command command_node_ls, command_node_show, command_node_set, command_node_cordon, command_node_uncordon,
+	command_node_drain, command_move,
 	command_what_if_drain,
 	command_doctor, command_config_show, command_config_get, command_config_set,
 	command_cert_issue, command_backup, command_restore, command_events;
+/* cmd_cluster.c */
+extern const struct cli_command command_cluster_init, command_cluster_join, command_cluster_token, command_cluster_token_ls,
+	command_cluster_token_revoke, command_cluster_show, command_cluster_leave, command_cluster_export, command_cluster_import,
+	command_cluster_forget, command_node_remove;
 /* cmd_image.c, cmd_image_make.c */
 extern const struct cli_command command_image_ls, command_image_show, command_image_tag, command_image_history, command_image_prune,
 	command_image_rm, command_image_pull, command_image_import, command_image_build, command_image_export;

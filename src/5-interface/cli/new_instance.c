@@ -111,7 +111,7 @@ static void add_scalars(const struct cli *cli, struct json *spec)
 		{ "cpus", "cpus", true }, { "memory", "memory", false }, { "disk", "root_size", false },
 		{ "machine", "machine", false }, { "boot", "boot", false }, { "restart", "restart", false },
 		{ "kernel-options", "kernel_options", false }, { "stop-timeout", "stop_timeout", false }, { "pool", "pool", false },
-		{ "latency-class", "latency_class", false },
+		{ "latency-class", "latency_class", false }, { "ha", "ha", false },
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(plain); i++) {
@@ -126,6 +126,30 @@ static void add_scalars(const struct cli *cli, struct json *spec)
 		json_set(spec, "vsock", json_new_bool(true));
 	if (cli_has(cli, "no-autostart"))
 		json_set(spec, "autostart", json_new_bool(false));
+}
+
+static void add_texts(const struct cli *cli, const char *option, const char *field, struct json *spec)
+{
+	struct json *list;
+	const char *text;
+
+	if (!cli_value_at(cli, option, 0))
+		return;
+	list = json_new_array();
+	for (size_t i = 0; (text = cli_value_at(cli, option, i)); i++)
+		json_push(list, json_new_string(text));
+	json_set(spec_member(spec, "placement"), field, list);
+}
+
+static void add_placement(const struct cli *cli, struct json *spec)
+{
+	if (cli_value(cli, "on"))
+		json_set(spec, "node", json_new_string(cli_value(cli, "on")));
+	if (cli_value(cli, "spread"))
+		json_set(spec_member(spec, "placement"), "spread", json_new_string(cli_value(cli, "spread")));
+	add_texts(cli, "on-label", "labels", spec);
+	add_texts(cli, "with", "with", spec);
+	add_texts(cli, "without", "without", spec);
 }
 
 static int add_labels(const struct cli *cli, struct json *meta, struct err *err)
@@ -157,6 +181,7 @@ int new_instance_body(const struct cli *cli, bool is_container, bool is_attached
 	if (is_attached || (is_container && cli_has(cli, "rm")))
 		json_set(spec, "restart", json_new_string("no"));
 	add_scalars(cli, spec);
+	add_placement(cli, spec);
 	if (result == 0)
 		result = add_labels(cli, spec_member(body, "meta"), err);
 	if (result == 0)

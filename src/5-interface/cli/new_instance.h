@@ -34,6 +34,12 @@ int new_instance_list(const struct cli *cli, const char *option, new_instance_pa
 	{ "restart", 0, false, "POLICY", "no, on-failure or always (on-failure; no with --rm and when attached)." }, \
 	{ "no-autostart", 0, false, NULL, "Do not start it again after the host has booted." }, \
 	{ "stop-timeout", 0, false, "DURATION", "How long the guest may take to end (30s)." }, \
+	{ "on", 0, false, "NODE", "Host it begins on." }, \
+	{ "on-label", 0, true, "KEY=VALUE", "Label that its host must have." }, \
+	{ "with", 0, true, "KEY=VALUE", "Run where an instance with this label runs." }, \
+	{ "without", 0, true, "KEY=VALUE", "Run where no instance with this label runs." }, \
+	{ "spread", 0, false, "KEY", "Spread instances with the same value of this label evenly over the hosts." }, \
+	{ "ha", 0, false, "HOW", "none, or restart: started elsewhere when its host is lost; needs a shared pool (none)." }, \
 	{ "latency-class", 0, false, "CLASS", "normal, interactive or batch: how soon and how long it gets the CPU." }
 
 #define NEW_CONTAINER_OPTIONS \

@@ -176,6 +176,14 @@ static int parse_name(struct parser *parser, const char *word, struct err *err)
 	return 0;
 }
 
+/* Of "cluster token" and "cluster token ls" the longer one. */
+static bool goes_on(const struct parser *parser, const char *word)
+{
+	auto_free char *longer = text_format("%s %s", parser->topic, word);
+
+	return !parser->has_ended && parser->cli->arguments.values.count == 0 && command_find(longer);
+}
+
 static bool passes_on(const struct parser *parser)
 {
 	const struct cli *cli = parser->cli;
@@ -197,7 +205,7 @@ static int parse_word(struct parser *parser, const char *word, struct err *err)
 	}
 	if (!parser->has_ended && word[0] == '-' && word[1])
 		return word[1] == '-' ? parse_long(parser, word, err) : parse_short(parser, word, err);
-	if (!parser->cli->command)
+	if (!parser->cli->command || goes_on(parser, word))
 		return parse_name(parser, word, err);
 	*vec_push(&parser->cli->arguments.values) = word;
 	if (passes_on(parser))

@@ -1,24 +1,11 @@
 #include "5-interface/cli/request.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include "base/str.h"
 
 enum { ANSWER_BYTES = 256 << 20, REFUSAL_BYTES = 64 << 10 };
-
-static void append_encoded(struct str *out, const char *text)
-{
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if ((c < 0x80 && isalnum(c)) || strchr("-._~:", c))
-			str_append_char(out, *text);
-		else
-			str_printf(out, "%%%02X", c);
-	}
-}
 
 /* Has it parts like "..", or empty ones? */
 static bool is_resolvable(const char *segment)
@@ -42,12 +29,12 @@ static void append_segment(struct str *path, const char *segment)
 
 	str_append_char(path, '/');
 	if (!is_resolvable(segment)) {
-		append_encoded(path, segment);
+		str_append_url(path, segment);
 		return;
 	}
 	for (; *segment; segment++)
 		str_printf(&encoded, *segment == '/' || *segment == '.' ? "%%%02X" : "%c", (unsigned char)*segment);
-	append_encoded(path, encoded.data);
+	str_append_url(path, encoded.data);
 }
 
 char *request_path(const char *first, ...)
@@ -68,7 +55,7 @@ void request_query(char **path, const char *name, const char *value)
 	struct str whole = { 0 };
 
 	str_printf(&whole, "%s%c%s=", *path, strchr(*path, '?') ? '&' : '?', name);
-	append_encoded(&whole, value);
+	str_append_url(&whole, value);
 	free(*path);
 	*path = whole.data;
 }

@@ -44,7 +44,6 @@ static int on_body_end(struct connection *connection)
 	int r;
 
 	r = request_body(&connection->request, str_text(&act->body), act->body.size, &call->body, &err);
-	str_done(&act->body);
 	if (r < 0) {
 		call_free(call);
 		return reply_error(connection, &err);
@@ -60,6 +59,14 @@ static void on_replied(struct connection *connection, struct call_reply *reply)
 	act->reply = *reply;
 	*reply = (struct call_reply){ .fds = { -1, -1, -1, -1, -1 } };
 	connection_want_write(connection);
+}
+
+static void take_received(struct connection *connection, struct str *ret_received)
+{
+	struct act *act = connection->state;
+
+	*ret_received = act->body;
+	act->body = (struct str){ 0 };
 }
 
 static int on_writable(struct connection *connection)
@@ -86,5 +93,5 @@ static void on_done(struct connection *connection)
 
 const struct handler handler_call = {
 	.start = on_start, .body = on_body, .body_end = on_body_end, .writable = on_writable,
-	.replied = on_replied, .done = on_done,
+	.replied = on_replied, .take_received = take_received, .done = on_done,
 };

@@ -1,5 +1,7 @@
 #include "5-interface/http/bodies.h"
 
+#include "4-service/pki/pki.h"
+#include "base/limits.h"
 #include "model/meta.h"
 
 FIELD_TABLE(body_delete_table, body_delete, "How to delete.",
@@ -19,6 +21,15 @@ FIELD_TABLE(body_stop_table, body_stop, "How to stop.",
 FIELD_TABLE(body_clone_table, body_clone, "What to clone into.",
 	FIELD(STRING, body_clone, name, .flags = FIELD_REQUIRED, .doc = "Name of the new instance."),
 	FIELD(STRING, body_clone, snapshot, .doc = "Snapshot to clone; absent: the present state."),
+);
+
+FIELD_TABLE(body_move_request_table, body_move_request, "Where an instance should go.",
+	FIELD(STRING, body_move_request, node, .flags = FIELD_OMIT_EMPTY, .doc = "The node; any other one with room when not given."),
+	FIELD(BOOL, body_move_request, cold, .flags = FIELD_OMIT_EMPTY,
+	      .doc = "Stop it, move it, start it; containers always. Without it a machine that runs goes on running."),
+	FIELD(BOOL, body_move_request, postcopy, .flags = FIELD_OMIT_EMPTY,
+	      .doc = "A machine that changes its memory faster than it can be copied goes on at the other node before all is there."),
+	FIELD(BOOL, body_move_request, cancel, .flags = FIELD_OMIT_EMPTY, .doc = "Take the move back that is under way."),
 );
 
 FIELD_TABLE(body_attach_table, body_attach, "A volume to plug in.",
@@ -65,6 +76,43 @@ FIELD_TABLE(body_receive_table, body_receive, "An incremental backup.",
 FIELD_TABLE(body_certificate_table, body_certificate, "Whom the certificate is for.",
 	FIELD(STRING, body_certificate, name, .flags = FIELD_REQUIRED, .min = 1, .max = 63, .check = name_check,
 	      .doc = "Becomes the certificate's common name."),
+);
+
+FIELD_TABLE(body_join_table, body_join, "A host that asks to join a cluster.",
+	FIELD(STRING, body_join, token_id, .flags = FIELD_REQUIRED, .min = 1, .max = 64, .doc = "Id of its join token."),
+	FIELD(STRING, body_join, secret, .flags = FIELD_REQUIRED, .min = 1, .max = 64, .doc = "Secret of its join token."),
+	FIELD(STRING, body_join, name, .flags = FIELD_REQUIRED, .min = 1, .max = 63, .check = name_check, .doc = "Name of the node."),
+	FIELD(STRING, body_join, uid, .flags = FIELD_REQUIRED, .min = 36, .max = 36, .doc = "Uid of the node."),
+	FIELD(STRING, body_join, csr, .flags = FIELD_REQUIRED, .max = PKI_REQUEST_BYTES_MAX,
+	      .doc = "Request for its certificate (PKCS #10, PEM, EC P-256); names in it are ignored."),
+	FIELD(INT, body_join, time, .doc = "Its clock, in ms since 1970: clocks that are far apart are refused. Absent: not checked."),
+	FIELD(STRINGS, body_join, addresses, .flags = FIELD_REQUIRED, .min = 1, .max = PKI_ADDRESSES_MAX,
+	      .doc = "Numeric addresses at which the other hosts reach it."),
+);
+
+FIELD_TABLE(body_etcd_table, body_etcd, "An etcd that is run by somebody else.",
+	FIELD(STRINGS, body_etcd, endpoints, .max = LIMIT_ETCD_ENDPOINTS, .doc = "Members of one cluster, as https://192.0.2.1:2379."),
+	FIELD(STRING, body_etcd, ca, .max = 4096, .doc = "PEM file on the host: the authority that has signed etcd's certificates."),
+	FIELD(STRING, body_etcd, certificate, .max = 4096, .doc = "PEM file on the host: the client certificate."),
+	FIELD(STRING, body_etcd, key, .max = 4096, .doc = "PEM file on the host: its key."),
+);
+
+FIELD_TABLE(body_cluster_init_table, body_cluster_init, "How a host begins a cluster.",
+	FIELD(STRING, body_cluster_init, address, .max = 64,
+	      .doc = "Numeric ADDRESS or ADDRESS:PORT where the other hosts reach it; absent: that of the way to everywhere, port 8443."),
+	FIELD(OBJECT, body_cluster_init, etcd, .table = &body_etcd_table, .doc = "An etcd to use; absent: the hosts run one."),
+);
+
+FIELD_TABLE(body_cluster_enter_table, body_cluster_enter, "How a host joins a cluster.",
+	FIELD(STRING, body_cluster_enter, token, .flags = FIELD_REQUIRED, .min = 1, .max = 2048, .doc = "Made by a host of the cluster."),
+	FIELD(STRING, body_cluster_enter, name, .max = 63, .doc = "Its name in the cluster; absent: the one it has."),
+	FIELD(STRING, body_cluster_enter, address, .max = 64, .doc = "Numeric ADDRESS or ADDRESS:PORT where the other hosts reach it; "
+	      "absent: that of the way to them, port 8443."),
+);
+
+FIELD_TABLE(body_token_table, body_token, "A new join token.",
+	FIELD(DURATION, body_token, ttl, .unit = "ms", .min = 1000, .max = 7ll * 24 * 3600 * 1000,
+	      .doc = "How long it is good for (\"1h\"), at most 7 days; absent: 1h."),
 );
 
 FIELD_TABLE(body_version_table, body_version, "What answers.",

@@ -13,6 +13,7 @@ struct body_delete { bool force; };
 struct body_rename { char *name; };
 struct body_stop { bool force; int64_t timeout; };
 struct body_clone { char *name, *snapshot; };
+struct body_move_request { char *node; bool cold, postcopy, cancel; };
 struct body_attach { char *volume; bool read_only; };
 struct body_detach { char *volume; };
 struct body_exec {
@@ -25,6 +26,11 @@ struct body_commit { char *image, *comment; struct image_config config; };
 struct body_prune { bool all; };
 struct body_receive { char *upload; };
 struct body_certificate { char *name; };
+struct body_join { char *token_id, *secret, *name, *uid, *csr; int64_t time; struct field_list addresses; };
+struct body_etcd { struct field_list endpoints; char *ca, *certificate, *key; };
+struct body_cluster_init { char *address; struct body_etcd etcd; };
+struct body_cluster_enter { char *token, *name, *address; };
+struct body_token { int64_t ttl; };
 
 /* Answers. */
 struct body_version { char *version, *api; };
@@ -37,7 +43,8 @@ struct body_move { char *instance, *to; uint64_t memory; char *text; };
 struct body_error { int64_t code; char *message; };
 
 extern const struct field_table body_delete_table, body_rename_table, body_stop_table, body_clone_table,
-	body_attach_table, body_detach_table, body_exec_table, body_certificate_table, body_version_table,
+	body_move_request_table, body_attach_table, body_detach_table, body_exec_table, body_certificate_table, body_join_table,
+	body_version_table, body_cluster_init_table, body_cluster_enter_table, body_token_table,
 	body_commit_table, body_prune_table, body_pruned_table, body_receive_table,
 	body_upload_table, body_certificate_answer_table, body_check_table, body_placement_table, body_move_table,
 	body_error_table;

@@ -8,6 +8,7 @@
 
 #include "4-service/api.h"
 #include "5-interface/http/connection.h"
+#include "5-interface/http/forward.h"
 #include "base/limits.h"
 #include "base/mem.h"
 
@@ -110,6 +111,18 @@ static struct pending *take_all(struct mailbox *mailbox)
 	return first;
 }
 
+static void answer(struct connection *connection, struct call_reply *reply)
+{
+	if (connection->phase == PHASE_WEBSOCKET) {
+		connection_resume(connection);		/* See call_send(). */
+		connection_want_write(connection);
+	}
+	if (reply->forward.address)
+		forward_start(connection, reply);
+	else
+		connection->handler->replied(connection, reply);
+}
+
 void mailbox_deliver(struct mailbox *mailbox)
 {
 	struct pending *next;
@@ -123,7 +136,7 @@ void mailbox_deliver(struct mailbox *mailbox)
 		pending->server->calls_pending--;
 		if (connection) {
 			connection->pending = NULL;
-			connection->handler->replied(connection, &pending->reply);
+			answer(connection, &pending->reply);
 		}
 		pending_free(pending);
 	}
@@ -156,6 +169,21 @@ struct call *call_of_request(struct connection *connection)
 	return call;
 }
 
+static void fill_peer(const struct connection *connection, struct call_peer *peer)
+{
+	struct origin origin = connection->origin;
+
+	if (origin.channel)
+		peer->via = text_copy(connection->peer.subject);
+	else
+		origin_of_peer(&connection->peer, connection->server->params.is_tls, &origin);
+	peer->uid = origin.uid;
+	peer->gid = origin.gid;
+	peer->pid = origin.pid;
+	peer->channel = origin.channel;
+	peer->subject = origin.subject[0] ? text_copy(origin.subject) : NULL;
+}
+
 int call_send(struct connection *connection, struct call *call, struct err *err)
 {
 	struct server *server = connection->server;
@@ -169,11 +197,7 @@ int call_send(struct connection *connection, struct call *call, struct err *err)
 	pending = alloc(sizeof(*pending));
 	*pending = (struct pending){ .mailbox = mailbox, .server = server, .connection = connection, .call = call,
 				     .reply.fds = { -1, -1, -1, -1, -1 } };
-	call->peer.uid = connection->peer.uid;
-	call->peer.gid = connection->peer.gid;
-	call->peer.pid = connection->peer.pid;
-	call->peer.channel = server->params.is_tls ? "tls" : "unix";
-	call->peer.subject = text_copy(connection->peer.subject);
+	fill_peer(connection, &call->peer);
 	call->reply = on_reply;
 	call->data = pending;
 	connection->pending = pending;
@@ -181,6 +205,8 @@ int call_send(struct connection *connection, struct call *call, struct err *err)
 	pthread_mutex_lock(&mailbox->lock);
 	mailbox->references++;
 	pthread_mutex_unlock(&mailbox->lock);
+	if (connection->phase == PHASE_WEBSOCKET)
+		connection_pause(connection);		/* What it sends next is for whoever answers. */
 	server->params.http.call(server->params.http.core, call);
 	return 0;
 }

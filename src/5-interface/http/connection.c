@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "5-interface/http/calls.h"
+#include "5-interface/http/stranger.h"
 #include "base/mem.h"
 
 enum { TIMEOUT_REASON = PENDING_TIMEOUT_USER_REASON_BASE };
@@ -25,13 +26,16 @@ static void on_hangup(void *data, uint32_t events)
 	lws_set_timeout(connection->wsi, (enum pending_timeout)TIMEOUT_REASON, LWS_TO_KILL_ASYNC);
 }
 
-/* A client that leaves must be noticed although nothing is read; libwebsockets 4.3 would only spin. */
+/*
+ * A client that leaves must be noticed although nothing is read; libwebsockets 4.3 would only spin.  Over TCP its going is no more
+ * than the end of what it sends; no client of ours ends that half alone, which TLS does not have either.
+ */
 static void watch_hangup(struct connection *connection)
 {
 	if (!connection->hangup)
 		connection->hangup = source_new(connection->server->poller, lws_get_socket_fd(connection->wsi), on_hangup,
 						connection);
-	source_want(connection->hangup, EPOLLHUP);
+	source_want(connection->hangup, connection->server->params.is_tls ? EPOLLRDHUP : EPOLLHUP);
 }
 
 void connection_pause(struct connection *connection)
@@ -104,6 +108,13 @@ static void end_handler(struct connection *connection)
 	connection->state = NULL;
 }
 
+void connection_hand_over(struct connection *connection, const struct handler *handler, void *state)
+{
+	end_handler(connection);
+	connection->handler = handler;
+	connection->state = state;
+}
+
 void connection_end(struct connection *connection)
 {
 	end_handler(connection);
@@ -159,6 +170,18 @@ static int body_ended(struct connection *connection)
 	return r;
 }
 
+/* Who has asked where the request came to first. */
+static int read_origin(struct connection *connection, struct err *err)
+{
+	const char *forwarded = connection->head.forwarded;
+
+	if (!forwarded)
+		return 0;
+	if (!connection->peer.is_node)
+		return err_set(err, -EACCES, "the header Strata-Forwarded is for the hosts of a cluster only: leave it away");
+	return origin_parse(forwarded, &connection->origin, err);
+}
+
 /* 1: the request is decoded; else a reply has been given. */
 static int decode(struct connection *connection)
 {
@@ -166,13 +189,17 @@ static int decode(struct connection *connection)
 	struct request *request = &connection->request;
 	char allow[64] = "";
 	struct err err;
-	int r = 0;
+	int r = 0, checked;
 
 	*request = (struct request){ .is_head = head->is_head };
 	if (!connection->peer.is_allowed)
 		r = peer_refusal(&connection->peer, connection->server->params.group_name, &err);
 	if (r == 0)
+		r = read_origin(connection, &err);
+	if (r == 0)
 		r = request_decode(head->method, head->path, head->queries, head->query_count, request, allow, &err);
+	if (connection->peer.is_stranger && (checked = stranger_check(connection, r == 0 ? request->route : NULL)) <= 0)
+		return checked;
 	if (r == -EPERM)
 		return reply_not_allowed(connection, allow, &err);
 	if (r < 0)
@@ -227,6 +254,9 @@ static int begin_request(struct connection *connection, const char *bytes, size_
 	struct err err;
 	int status, r;
 
+	str_clear(&connection->line);
+	str_append_bytes(&connection->line, bytes, (size_t)((const char *)memchr(bytes, '\r', size) - bytes));
+	connection->origin = (struct origin){ 0 };
 	str_clear(&connection->target);
 	str_append_bytes(&connection->target, bytes, size);
 	status = head_parse(connection->target.data, size, head, &err);
@@ -350,17 +380,24 @@ static ssize_t consume_some(struct connection *connection, char *bytes, size_t s
 	case PHASE_BODY:	return consume_body(connection, bytes, size);
 	case PHASE_SKIP:	return consume_rest(connection, size);
 	case PHASE_WEBSOCKET:	return consume_frames(connection, bytes, size);
+	case PHASE_TUNNEL:	return connection->handler->body(connection, bytes, size) < 0 ? -1 : (ssize_t)size;
 	case PHASE_LINGER:	return (ssize_t)size;
 	case PHASE_ANSWER:	break;
 	}
 	return 0;
 }
 
+/* What follows a WebSocket's request is for whoever answers it, which the core is still being asked. */
+static bool must_wait(const struct connection *connection)
+{
+	return connection->phase == PHASE_WEBSOCKET && connection->pending;
+}
+
 static ssize_t consume(struct connection *connection, char *bytes, size_t size)
 {
 	size_t used = 0;
 
-	while (used < size) {
+	while (used < size && !must_wait(connection)) {
 		ssize_t n = consume_some(connection, bytes + used, size - used);
 
 		if (n < 0)
@@ -390,6 +427,8 @@ int connection_receive(struct connection *connection, char *bytes, size_t size)
 {
 	ssize_t used;
 
+	if (connection->must_end)
+		return -1;
 	if (connection->input.size) {
 		str_append_bytes(&connection->input, bytes, size);
 		return consume_input(connection);
@@ -406,6 +445,8 @@ int connection_writable(struct connection *connection)
 {
 	int r = 0;
 
+	if (connection->must_end)
+		return -1;
 	if (connection->is_finishing) {
 		connection->is_finishing = false;
 		r = next_request(connection);

@@ -22,6 +22,7 @@
 #include "5-interface/http/chunks.h"
 #include "5-interface/http/handlers.h"
 #include "5-interface/http/head.h"
+#include "5-interface/http/origin.h"
 #include "5-interface/http/peer.h"
 #include "5-interface/http/request.h"
 #include "5-interface/http/server.h"
@@ -41,6 +42,7 @@ enum connection_phase {
 	PHASE_ANSWER,			/* The handler has all it gets, the client waits. */
 	PHASE_SKIP,			/* The answer is out; the rest of a body is thrown away. */
 	PHASE_WEBSOCKET,
+	PHASE_TUNNEL,			/* Of a WebSocket that another node answers: bytes for handler->body(). */
 	PHASE_LINGER,			/* The answer is out and the end; what still comes is thrown away. Closing at
 					 * once could take the answer away from a client that is still sending. */
 };
@@ -54,9 +56,11 @@ struct connection {
 
 	enum connection_phase phase;
 	struct str input;		/* Read and not consumed. */
+	struct str line;		/* The request line as it came, for another host. */
 	struct str target;		/* Head of the request; 'head' and 'request' point into it. */
 	struct head head;
 	struct request request;
+	struct origin origin;		/* Of a request that another node has sent on; channel null: of this client. */
 	uint64_t body_left;		/* Without chunks. */
 	struct chunks chunks;
 	struct websocket websocket;
@@ -66,6 +70,7 @@ struct connection {
 	void *state;			/* The handler's. */
 	struct pending *pending;	/* Call without an answer yet. */
 	bool must_close;		/* After this answer. */
+	bool must_end;			/* At once, in its next turn. */
 	bool sends_chunks;
 	bool is_paused;
 	bool is_finishing;		/* All is written, the last bytes are on their way. */
@@ -96,6 +101,9 @@ void connection_end(struct connection *connection);	/* It is about to be closed.
 
 /* After the present answer another request can be read: its body has ended, or little of it is left. */
 bool connection_can_go_on(const struct connection *connection);
+
+/* Another handler goes on with the request, with this state. */
+void connection_hand_over(struct connection *connection, const struct handler *handler, void *state);
 
 /* The whole answer has been written: end of the handler. */
 int connection_finish(struct connection *connection);

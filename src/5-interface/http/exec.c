@@ -32,8 +32,6 @@ struct exec {
 	struct outlet outlet;
 	struct inlet inlets[2];
 	int resize_fd;
-	uint16_t rows_columns[2];	/* Told last; it may come before there is somebody to tell. */
-	bool has_size;
 	struct result result;
 	bool has_failed;
 	struct err err;
@@ -100,7 +98,6 @@ static int send_request(struct connection *connection)
 	exec->has_request = true;
 	connection_set_timeout(connection, 0);
 	r = request_body(&connection->request, str_text(&exec->message), exec->message.size, &call->body, &err);
-	str_clear(&exec->message);
 	if (r < 0) {
 		call_free(call);
 		return fail(connection, &err);
@@ -123,12 +120,6 @@ static int receive_request(struct connection *connection, const char *bytes, siz
 	return send_request(connection);
 }
 
-static void pass_size(struct exec *exec)
-{
-	if (exec->has_size && exec->resize_fd >= 0)
-		(void)!write(exec->resize_fd, exec->rows_columns, sizeof(exec->rows_columns));	/* A full pipe has newer ones. */
-}
-
 /* Rows and columns come big-endian and go on as the core wants them. */
 static void receive_size(struct exec *exec, const char *bytes, size_t size, bool is_last)
 {
@@ -139,11 +130,10 @@ static void receive_size(struct exec *exec, const char *bytes, size_t size, bool
 	if (!is_last)
 		return;
 	text = (const unsigned char *)str_text(&exec->message);
-	if (exec->message.size == SIZE_FRAME_BYTES) {
-		exec->rows_columns[0] = (uint16_t)(text[0] << 8 | text[1]);
-		exec->rows_columns[1] = (uint16_t)(text[2] << 8 | text[3]);
-		exec->has_size = true;
-		pass_size(exec);
+	if (exec->message.size == SIZE_FRAME_BYTES && exec->resize_fd >= 0) {
+		const uint16_t rows_columns[2] = { (uint16_t)(text[0] << 8 | text[1]), (uint16_t)(text[2] << 8 | text[3]) };
+
+		(void)!write(exec->resize_fd, rows_columns, sizeof(rows_columns));	/* A full pipe has newer ones. */
 	}
 	str_clear(&exec->message);
 }
@@ -211,6 +201,7 @@ static void on_replied(struct connection *connection, struct call_reply *reply)
 {
 	struct exec *exec = connection->state;
 
+	str_clear(&exec->message);	/* The request, kept until here: another node may have to do it. */
 	if (reply->err.code < 0) {
 		fail(connection, &reply->err);
 		return;
@@ -221,12 +212,19 @@ static void on_replied(struct connection *connection, struct call_reply *reply)
 	exec->resize_fd = take_fd(reply->fds.resize);
 	if (exec->resize_fd >= 0)
 		fcntl(exec->resize_fd, F_SETFL, fcntl(exec->resize_fd, F_GETFL) | O_NONBLOCK);
-	pass_size(exec);
 	result_open(&exec->result, connection, take_fd(reply->fds.result));
 	if (reply->fds.input >= 0)
 		outlet_open(&exec->outlet, take_fd(reply->fds.input));
 	else
 		outlet_break(&exec->outlet);
+}
+
+static void take_received(struct connection *connection, struct str *ret_received)
+{
+	struct exec *exec = connection->state;
+
+	*ret_received = exec->message;
+	exec->message = (struct str){ 0 };
 }
 
 static int send_inlet(struct connection *connection, struct inlet *inlet, int channel)
@@ -293,10 +291,10 @@ static void on_done(struct connection *connection)
 
 const struct handler handler_attach = {
 	.is_websocket = true, .start = on_start, .established = on_attached, .receive = on_receive,
-	.writable = on_writable, .replied = on_replied, .done = on_done,
+	.writable = on_writable, .replied = on_replied, .take_received = take_received, .done = on_done,
 };
 
 const struct handler handler_exec = {
 	.is_websocket = true, .start = on_start, .established = on_established, .receive = on_receive,
-	.writable = on_writable, .replied = on_replied, .done = on_done,
+	.writable = on_writable, .replied = on_replied, .take_received = take_received, .done = on_done,
 };

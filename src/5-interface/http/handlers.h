@@ -14,6 +14,7 @@
 
 struct call_reply;
 struct connection;
+struct str;
 
 struct handler {
 	/* A request for it has been decoded; connection->handler is set. WebSockets: before the
@@ -29,6 +30,9 @@ struct handler {
 	void (*replied)(struct connection *connection, struct call_reply *reply);
 	/* Something in the view has changed, after connection_watch(). No writing here. */
 	void (*changed)(struct connection *connection);
+	/* Another node must do it: hand out what has been read of the body (WebSockets: the first message) before the core was
+	 * asked. Null: nothing is. */
+	void (*take_received)(struct connection *connection, struct str *ret_received);
 	/* The end, by whatever cause: free connection->state. */
 	void (*done)(struct connection *connection);
 
@@ -51,5 +55,6 @@ extern const struct handler handler_upload;			/* upload.c */
 extern const struct handler handler_logs;			/* logs.c */
 extern const struct handler handler_console;			/* console.c */
 extern const struct handler handler_exec, handler_attach;			/* exec.c */
+extern const struct handler handler_forward;			/* forward.c */
 
 #endif

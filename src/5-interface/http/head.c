@@ -159,6 +159,14 @@ static int parse_coding(const char *value, struct head *head, struct err *err)
 	return 0;
 }
 
+static int parse_forwarded(const char *value, struct head *head, struct err *err)
+{
+	if (head->forwarded)
+		return err_set(err, -EINVAL, "Strata-Forwarded is given twice");
+	head->forwarded = value;
+	return 0;
+}
+
 struct upgrade { bool is_websocket, is_version_13; };
 
 static int parse_header(const char *name, const char *value, struct head *head, struct upgrade *upgrade, struct err *err)
@@ -183,6 +191,8 @@ static int parse_header(const char *name, const char *value, struct head *head, 
 	case 's':
 		if (strcasecmp(name, "Sec-WebSocket-Key") == 0)
 			head->websocket_key = value;
+		if (strcasecmp(name, "Strata-Forwarded") == 0)
+			return parse_forwarded(value, head, err);
 		if (strcasecmp(name, "Sec-WebSocket-Version") == 0)
 			upgrade->is_version_13 = text_equal(value, "13");
 		return 0;

@@ -33,6 +33,7 @@ struct head {
 	bool expects_continue;
 	bool wants_websocket;		/* Upgrade: websocket, version 13, with a key. */
 	const char *websocket_key;
+	const char *forwarded;		/* Strata-Forwarded; null: not given. */
 };
 
 /* Size of the head at the beginning of 'bytes', with its empty line; 0: it has not ended yet. */

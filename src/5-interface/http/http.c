@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "4-service/pki/pki.h"
 #include "4-service/view.h"
 #include "5-interface/http/helpers.h"
 #include "5-interface/http/peer.h"
@@ -27,7 +28,7 @@ static const mode_t SOCKET_MODE = 0660;
 
 struct http {
 	struct http_params params;	/* Texts are ours. */
-	char *texts[4];
+	char *texts[5];
 	bool owns_socket;		/* We have bound the path. */
 	struct server *unix_server;
 	pthread_mutex_t lock;		/* Over tls_server, which the view's writer looks at. */
@@ -168,24 +169,21 @@ static void on_view_changed(void *data)
 
 /* All that can fail for a reason a person can do something about. */
 static int prepare_tls(const struct http *http, const char *listen_text, struct server_params *ret_params,
-		       struct tls_files *ret_files, struct err *err)
+		       struct err *err)
 {
 	struct addrinfo *info = NULL;
-	char address[64];
+	const struct pki_host host = {
+		.uid = http->params.node_uid, .addresses = (const char *[]){ ret_params->address }, .address_count = 1,
+	};
 	int r;
 
 	*ret_params = (struct server_params){ .http = http->params, .is_tls = true, .listen_fd = -1, .group = (gid_t)-1 };
-	r = parse_listen(listen_text, address, &info, err);
+	r = parse_listen(listen_text, ret_params->address, &info, err);
 	if (r < 0)
 		return r;
 	r = listen_tcp(info, listen_text, &ret_params->listen_fd, err);
 	freeaddrinfo(info);
-	if (r == 0)
-		r = tls_prepare(http->params.certificates, address, ret_files, err);
-	ret_params->certificate_file = ret_files->certificate;
-	ret_params->key_file = ret_files->key;
-	ret_params->ca_file = ret_files->ca;
-	return r;
+	return r < 0 ? r : pki_prepare_host(http->params.certificates, &host, err);
 }
 
 static void set_tls_server(struct http *http, struct server *server)
@@ -207,7 +205,6 @@ static void stop_tls(struct http *http)
 int http_set_listen(struct http *http, const char *listen_text, struct err *err)
 {
 	struct server_params params = { .listen_fd = -1 };
-	struct tls_files files = { 0 };
 	struct server *server;
 	int r = 0;
 
@@ -216,7 +213,7 @@ int http_set_listen(struct http *http, const char *listen_text, struct err *err)
 	if (text_equal(listen_text, http->listen))
 		return 0;
 	if (listen_text)
-		r = prepare_tls(http, listen_text, &params, &files, err);
+		r = prepare_tls(http, listen_text, &params, err);
 	if (r == 0)	/* One after the other: two contexts with TLS at a time confuse libwebsockets' statics. */
 		stop_tls(http);
 	if (r == 0 && listen_text)
@@ -227,8 +224,23 @@ int http_set_listen(struct http *http, const char *listen_text, struct err *err)
 	} else if (params.listen_fd >= 0) {
 		close(params.listen_fd);
 	}
-	tls_files_done(&files);
 	return r;
+}
+
+int http_certificates_changed(struct http *http, struct err *err)
+{
+	struct pki_paths paths = pki_paths(http->params.certificates);
+	int r = tls_try(&paths, err);
+
+	pki_paths_done(&paths);
+	if (r < 0)
+		return r;
+	server_certificates_changed(http->unix_server);
+	pthread_mutex_lock(&http->lock);
+	if (http->tls_server)
+		server_certificates_changed(http->tls_server);
+	pthread_mutex_unlock(&http->lock);
+	return 0;
 }
 
 static void copy_params(struct http *http, const struct http_params *params)
@@ -238,6 +250,7 @@ static void copy_params(struct http *http, const struct http_params *params)
 	http->params.group = http->texts[1] = text_copy(params->group ? params->group : "strata");
 	http->params.staging = http->texts[2] = text_copy(params->staging);
 	http->params.certificates = http->texts[3] = text_copy(params->certificates);
+	http->params.node_uid = http->texts[4] = text_copy(params->node_uid);
 }
 
 int http_start(const struct http_params *params, struct http **ret_http, struct err *err)

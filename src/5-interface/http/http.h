@@ -30,6 +30,7 @@ struct http_params {
 	const char *group;		/* Whose members may use the daemon; null: "strata". Need not exist. */
 	const char *staging;		/* Folder for uploads; exists. */
 	const char *certificates;	/* Folder for CA, keys and certificates; made when first needed. */
+	const char *node_uid;		/* Of this host: whom its certificate names. */
 	const char *listen;		/* "ADDRESS:PORT" for TLS, or null. */
 };
 
@@ -39,5 +40,9 @@ void http_stop(struct http *http);		/* Null is fine. Closes every connection. */
 /* Switches TLS on, to another address, or off (null). When the address or the certificates are at fault
  * nothing has changed. */
 int http_set_listen(struct http *http, const char *listen, struct err *err);
+
+/* The files in the folder for certificates are others now (this host has joined a cluster): they count from here. Connections by
+ * TLS that another CA has let in are cut. Any thread, but not beside the functions above. */
+int http_certificates_changed(struct http *http, struct err *err);
 
 #endif

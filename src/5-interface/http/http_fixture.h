@@ -96,7 +96,7 @@ UNUSED_OK static inline void fixture_put(struct fixture *f, const char *folder, 
 	view_put(f->view, folder, name, json, strlen(json));
 }
 
-UNUSED_OK static int fixture_setup(void **state)
+static inline struct fixture *fixture_new(const char *uid)
 {
 	struct fixture *f = alloc(sizeof(*f));
 	struct http_params params = { .core = &f->core, .call = fixture_call, .listen_fd = -1 };
@@ -114,15 +114,14 @@ UNUSED_OK static int fixture_setup(void **state)
 	params.socket_path = f->socket_path;
 	params.staging = f->staging;
 	params.certificates = f->certificates;
+	params.node_uid = uid;
 	if (http_start(&params, &f->http, &err) < 0)
 		fail_msg("%s", err.msg);
-	*state = f;
-	return 0;
+	return f;
 }
 
-UNUSED_OK static int fixture_teardown(void **state)
+static inline void fixture_free(struct fixture *f)
 {
-	struct fixture *f = *state;
 	struct err err;
 
 	http_stop(f->http);
@@ -132,6 +131,17 @@ UNUSED_OK static int fixture_teardown(void **state)
 	free(f->staging);
 	free(f->certificates);
 	free(f);
+}
+
+UNUSED_OK static int fixture_setup(void **state)
+{
+	*state = fixture_new("4b1a8f0e-1111-4a4a-8b8b-00000000000a");
+	return 0;
+}
+
+UNUSED_OK static int fixture_teardown(void **state)
+{
+	fixture_free(*state);
 	return 0;
 }
 

@@ -18,7 +18,9 @@ struct peer {
 	gid_t gid;
 	pid_t pid;
 	bool is_allowed;
-	char *subject;			/* TLS: common name of the client's certificate. Owned. */
+	bool is_node;			/* TLS: it shows the certificate of a host of this CA. */
+	bool is_stranger;		/* TLS: it shows none. */
+	char *subject;			/* TLS: the user, or the uid of the node. Owned. */
 };
 
 /* 'group' is the group whose members may, or (gid_t)-1. On failure nobody is allowed. */

@@ -7,6 +7,7 @@
 #include "5-interface/http/bodies.h"
 #include "5-interface/http/handlers.h"
 #include "base/mem.h"
+#include "model/cluster.h"
 #include "model/config.h"
 #include "model/event.h"
 
@@ -49,6 +50,12 @@ static const struct parameter write_parameters[] = {
 static const struct parameter backup_parameters[] = {
 	{ "snapshot", PARAMETER_TEXT, true, "The snapshot to back up." },
 	{ "base", PARAMETER_TEXT, false, "Only what changed since this snapshot; all when absent." },
+	{ 0 },
+};
+static const struct parameter disk_parameters[] = {
+	{ "disk", PARAMETER_TEXT, false, "root (when absent), or the uid of a volume." },
+	{ "part", PARAMETER_TEXT, false, "info, or a number: its snapshots, oldest first, then what it is now." },
+	{ "file", PARAMETER_TEXT, false, "kernel, initrd, cmdline, nvram or console.log." },
 	{ 0 },
 };
 static const struct parameter image_parameters[] = {
@@ -99,6 +106,9 @@ const struct route routes[] = {
 	ACTION("restart", CALL_RESTART, TABLE, &body_stop_table, "Stop and start."),
 	ACTION("pause", CALL_PAUSE, JSON, NULL, "Stop its processors; memory stays."),
 	ACTION("resume", CALL_RESUME, JSON, NULL, "Go on after a pause."),
+	{ METHOD_POST, "/v1/instances/{name}/move", &handler_call, CALL_MOVE, KIND_INSTANCE, .status = 202,
+	  .body = CONTENT_TABLE, .body_table = &body_move_request_table, .answer = CONTENT_OBJECT,
+	  .doc = "Go to another node, or take that back; status.move says how far it is." },
 	ACTION("attach", CALL_ATTACH, TABLE, &body_attach_table, "Plug in a volume."),
 	ACTION("detach", CALL_DETACH, TABLE, &body_detach_table, "Unplug a volume."),
 	{ METHOD_POST, "/v1/instances/{name}/clone", &handler_call, CALL_CLONE, KIND_INSTANCE, .status = 201,
@@ -159,6 +169,8 @@ const struct route routes[] = {
 	  .doc = "Write one regular file in the guest." },
 	{ METHOD_GET, "/v1/instances/{name}/export", &handler_download, CALL_EXPORT, KIND_INSTANCE, .status = 200,
 	  .answer = CONTENT_BYTES, .doc = "The instance as one tar file." },
+	{ METHOD_GET, "/v1/instances/{name}/disk", &handler_download, CALL_DISK, KIND_INSTANCE, .status = 200,
+	  .parameters = disk_parameters, .answer = CONTENT_BYTES, .doc = "Of an instance on its way, for the node it goes to: a disk, or a file beside it." },
 	{ METHOD_GET, "/v1/images/{name}/export", &handler_download, CALL_IMAGE_EXPORT, KIND_IMAGE, .status = 200,
 	  .parameters = image_parameters, .answer = CONTENT_BYTES, .doc = "The image's disk as qcow2, its kernel or initrd." },
 
@@ -187,6 +199,31 @@ const struct route routes[] = {
 	  .body_table = &body_certificate_table, .answer = CONTENT_TABLE,
 	  .answer_table = &body_certificate_answer_table, .unix_only = true,
 	  .doc = "Issue a client certificate (unix socket only)." },
+	{ METHOD_POST, "/v1/cluster/join", &handler_call, CALL_CLUSTER_JOIN, -1, .status = 200, .body = CONTENT_TABLE,
+	  .body_table = &body_join_table, .answer = CONTENT_JSON,
+	  .doc = "Let a new host into the cluster, for a join token; the one request that needs no client certificate." },
+	{ METHOD_GET, "/v1/cluster", &handler_call, CALL_CLUSTER_SHOW, -1, .status = 200, .answer = CONTENT_TABLE,
+	  .answer_table = &cluster_status_table, .doc = "Is this host in a cluster, and does its etcd answer?" },
+	{ METHOD_POST, "/v1/cluster/init", &handler_call, CALL_CLUSTER_INIT, -1, .status = 202, .body = CONTENT_TABLE,
+	  .body_table = &body_cluster_init_table, .answer = CONTENT_TABLE, .answer_table = &cluster_status_table,
+	  .doc = "Make a cluster of this host; guests run on. Ask /v1/cluster how far it is: the daemon begins anew at the end." },
+	{ METHOD_POST, "/v1/cluster/enter", &handler_call, CALL_CLUSTER_ENTER, -1, .status = 202, .body = CONTENT_TABLE,
+	  .body_table = &body_cluster_enter_table, .answer = CONTENT_TABLE, .answer_table = &cluster_status_table,
+	  .doc = "This host, which must be empty, joins a cluster. Ask /v1/cluster how far it is: the daemon begins anew at the end." },
+	{ METHOD_POST, "/v1/cluster/leave", &handler_call, CALL_CLUSTER_LEAVE, -1, .status = 202, .body = CONTENT_JSON, .answer = CONTENT_TABLE,
+	  .answer_table = &cluster_status_table,
+	  .doc = "This host becomes one by itself: the last one with all that is stored, one of several only when it is empty." },
+	{ METHOD_POST, "/v1/cluster/import", &handler_call, CALL_CLUSTER_IMPORT, -1, .status = 202, .body = CONTENT_TABLE,
+	  .body_table = &body_receive_table, .answer = CONTENT_TABLE, .answer_table = &cluster_status_table,
+	  .doc = "Put the objects of a backup into a store that has none." },
+	{ METHOD_GET, "/v1/cluster/tokens", &handler_call, CALL_TOKEN_LIST, -1, .status = 200, .answer = CONTENT_TABLE_LIST,
+	  .answer_table = &cluster_token_table, .doc = "Join tokens that were not used yet, without their secrets." },
+	{ METHOD_POST, "/v1/cluster/tokens", &handler_call, CALL_TOKEN_CREATE, -1, .status = 201, .body = CONTENT_TABLE,
+	  .body_table = &body_token_table, .answer = CONTENT_TABLE, .answer_table = &cluster_token_table,
+	  .doc = "Make a token with which one host may join, once." },
+	{ METHOD_DELETE, "/v1/cluster/tokens/{name}", &handler_call, CALL_TOKEN_REVOKE, -1, .status = 200, .answer = CONTENT_JSON,
+	  .doc = "Make a token worthless." },
+	KIND_DELETE(KIND_NODE, "/v1/nodes", "{name}"),
 	{ METHOD_GET, "/v1/version", &handler_version, .kind = -1, .status = 200, .answer = CONTENT_TABLE,
 	  .answer_table = &body_version_table, .doc = "Versions of the daemon and the API." },
 	{ METHOD_GET, "/v1/openapi.json", &handler_openapi, .kind = -1, .status = 200, .answer = CONTENT_JSON,

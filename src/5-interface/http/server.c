@@ -27,6 +27,7 @@
 #include "5-interface/http/connection.h"
 #include "5-interface/http/helpers.h"
 #include "5-interface/http/tail.h"
+#include "5-interface/http/tls.h"
 #include "base/limits.h"
 #include "base/mem.h"
 
@@ -36,6 +37,7 @@ enum {
 	ACCEPTS_PER_TURN = 32,
 	ACCEPT_AGAIN_MS = 100,
 	FD_RESERVE = 16,
+	RENEW_LOOK_S = 24 * 3600,
 };
 
 static const lws_retry_bo_t no_pings = { 0 };
@@ -56,6 +58,7 @@ static void connection_free(struct connection *connection)
 	server->connection_count--;
 	free(connection->peer.subject);
 	str_done(&connection->input);
+	str_done(&connection->line);
 	str_done(&connection->target);
 	free(connection);
 }
@@ -74,24 +77,10 @@ static struct connection *connection_new(struct server *server, const struct pee
 	return connection;
 }
 
-/* With TLS the handshake decides who may; by then libwebsockets has checked the certificate against our CA. */
-static void read_subject(struct connection *connection)
-{
-	char buffer[512];
-	union lws_tls_cert_info_results *info = (void *)buffer;
-	int r = lws_tls_peer_cert_info(connection->wsi, LWS_TLS_CERT_INFO_COMMON_NAME, info,
-				       sizeof(buffer) - sizeof(*info) + sizeof(info->ns.name));
-
-	if (r == 0)
-		connection->peer.subject = text_copy_length(info->ns.name, (size_t)info->ns.len);
-	connection->peer.is_allowed = r == 0;
-}
-
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t size)
 {
 	struct connection *connection = lws_get_opaque_user_data(wsi);
 
-	(void)user;
 	switch (reason) {
 	case LWS_CALLBACK_RAW_RX_FILE:
 		poller_dispatch(((struct server *)lws_context_user(lws_get_context(wsi)))->poller);
@@ -101,13 +90,17 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 		connection_start(connection);
 		return 0;
 	case LWS_CALLBACK_RAW_RX:
-		if (connection->server->params.is_tls && !connection->peer.subject)
-			read_subject(connection);
+		/* By then the handshake is done, and a certificate was checked against our CA. */
+		if (connection->server->params.is_tls && !connection->peer.is_allowed)
+			tls_identify(lws_get_ssl(wsi), &connection->peer);
 		return connection_receive(connection, in, size);
 	case LWS_CALLBACK_RAW_WRITEABLE:
 		return connection_writable(connection);
 	case LWS_CALLBACK_RAW_CLOSE:
 		connection_end(connection);
+		return 0;
+	case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
+		((struct server *)lws_context_user(lws_get_context(wsi)))->tls = user;
 		return 0;
 	case LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION:
 		/* What we return counts instead of OpenSSL's own verdict, which comes as 'size': 1 is good. */
@@ -193,6 +186,47 @@ static void tell_watchers(struct server *server)
 			connection->handler->changed(connection);
 }
 
+/* Who got in by another CA does not stay. */
+static void drop_all(struct server *server)
+{
+	for (struct connection *connection = server->connections; connection; connection = connection->next) {
+		connection->must_end = true;
+		if (connection->wsi)
+			connection_want_write(connection);
+	}
+}
+
+/* For connections to come; http_certificates_changed() has tried the files. */
+static void load_certificates(struct server *server)
+{
+	struct pki_paths paths = pki_paths(server->params.http.certificates);
+	char fingerprint[PKI_FINGERPRINT_SIZE];
+	struct err ignored;
+
+	SSL_CTX_free(take(server->peers));
+	if (server->tls && tls_load(server->tls, &paths, &ignored) == 0 &&
+	    pki_fingerprint(server->params.http.certificates, fingerprint, &ignored) == 0 &&
+	    !text_equal(fingerprint, server->ca_fingerprint)) {
+		strcpy(server->ca_fingerprint, fingerprint);
+		drop_all(server);
+	}
+	pki_paths_done(&paths);
+}
+
+/* Once a year or so it makes two small files, which is the one time that this thread waits for a disk. */
+static void renew(lws_sorted_usec_list_t *timer)
+{
+	struct server *server = container_of(timer, struct server, renew_timer);
+	const struct pki_host host = {
+		.uid = server->params.http.node_uid, .addresses = (const char *[]){ server->params.address }, .address_count = 1,
+	};
+	struct err ignored;		/* Another try tomorrow: there are PKI_RENEW_DAYS of them. */
+
+	if (pki_prepare_host(server->params.http.certificates, &host, &ignored) == 0)
+		load_certificates(server);
+	lws_sul_schedule(server->context, 0, timer, renew, (lws_usec_t)RENEW_LOOK_S * LWS_US_PER_SEC);
+}
+
 static void on_mailbox(void *data, uint32_t events)
 {
 	struct server *server = data;
@@ -201,6 +235,8 @@ static void on_mailbox(void *data, uint32_t events)
 	mailbox_deliver(server->mailbox);
 	if (atomic_exchange(&server->view_changed, false))
 		tell_watchers(server);
+	if (atomic_exchange(&server->certificates_changed, false))
+		load_certificates(server);
 }
 
 void server_view_changed(struct server *server)
@@ -211,9 +247,16 @@ void server_view_changed(struct server *server)
 	mailbox_wake(server->mailbox);
 }
 
+void server_certificates_changed(struct server *server)
+{
+	atomic_store(&server->certificates_changed, true);
+	mailbox_wake(server->mailbox);
+}
+
 static int create_context(struct server *server, struct err *err)
 {
 	const struct server_params *params = &server->params;
+	struct pki_paths paths = pki_paths(params->http.certificates);
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN,
 		.protocols = protocols,
@@ -230,21 +273,23 @@ static int create_context(struct server *server, struct err *err)
 	lws_set_log_level(0, NULL);	/* Its complaints about clients are answers of ours. */
 	if (params->is_tls) {
 		info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
-		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT;
-		info.ssl_cert_filepath = params->certificate_file;
-		info.ssl_private_key_filepath = params->key_file;
-		info.ssl_ca_filepath = params->ca_file;
+		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT |
+				LWS_SERVER_OPTION_PEER_CERT_NOT_REQUIRED;	/* A host that joins has none. */
+		info.ssl_cert_filepath = paths.certificate;
+		info.ssl_private_key_filepath = paths.key;
+		info.ssl_ca_filepath = paths.ca;
 		info.ssl_options_set = SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_RENEGOTIATION;
 		info.alpn = "http/1.1";
 	}
 	server->context = lws_create_context(&info);
 	server->vhost = server->context ? lws_create_vhost(server->context, &info) : NULL;
+	pki_paths_done(&paths);
 	if (!server->vhost)
 		return err_set(err, -EIO, "libwebsockets does not start%s", params->is_tls ? " with these certificates" : "");
 	return 0;
 }
 
-/* Puts poller, mailbox and listener into libwebsockets' loop. */
+/* Puts poller, mailbox, listener and timer into libwebsockets' loop. */
 static int create_sources(struct server *server, struct err *err)
 {
 	lws_adopt_desc_t description = { .vh = server->vhost, .type = LWS_ADOPT_RAW_FILE_DESC, .vh_prot_name = "strata" };
@@ -265,6 +310,8 @@ static int create_sources(struct server *server, struct err *err)
 	source_want(server->mailbox_source, EPOLLIN);
 	server->listener = source_new(server->poller, server->params.listen_fd, on_listener, server);
 	source_want(server->listener, EPOLLIN);
+	if (server->params.is_tls)
+		lws_sul_schedule(server->context, 0, &server->renew_timer, renew, (lws_usec_t)RENEW_LOOK_S * LWS_US_PER_SEC);
 	return 0;
 }
 
@@ -274,8 +321,10 @@ static void clean_up(struct server *server)
 	if (server->context) {
 		lws_sul_cancel(&server->accept_timer);
 		lws_sul_cancel(&server->sweep_timer);
+		lws_sul_cancel(&server->renew_timer);
 		lws_context_destroy(server->context);	/* Ends every connection. */
 	}
+	SSL_CTX_free(server->peers);
 	helpers_free(server->helpers);
 	tails_free(server->tails);
 	source_remove(server->listener);
@@ -316,7 +365,9 @@ int server_start(const struct server_params *params, struct server **ret_server,
 
 	server->params = *params;
 	server->helpers = helpers_new();
-	r = create_context(server, err);
+	r = params->is_tls ? pki_fingerprint(params->http.certificates, server->ca_fingerprint, err) : 0;
+	if (r == 0)
+		r = create_context(server, err);
 	if (r == 0)
 		r = create_sources(server, err);
 	if (r == 0)

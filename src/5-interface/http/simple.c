@@ -1,10 +1,10 @@
 /*
  * Requests that are answered at once out of nothing: versions, the API's description, certificates.
  */
+#include "4-service/pki/pki.h"
 #include "5-interface/http/bodies.h"
 #include "5-interface/http/connection.h"
 #include "5-interface/http/openapi.h"
-#include "5-interface/http/tls.h"
 #include "base/mem.h"
 
 static int send_version(struct connection *connection)
@@ -39,15 +39,15 @@ static int receive_certificate(struct connection *connection, const char *bytes,
 	return 0;
 }
 
-static int send_certificate(struct connection *connection, const struct tls_client *client)
+static int send_certificate(struct connection *connection, const struct pki_user *user)
 {
 	struct str *out = reply_begin(connection, 201, "application/json");
 	struct json_writer writer = { .out = out };
 
 	json_write_object(&writer, NULL);
-	json_write_string(&writer, "certificate", client->certificate.data);
-	json_write_string(&writer, "key", client->key.data);
-	json_write_string(&writer, "ca", client->ca.data);
+	json_write_string(&writer, "certificate", user->certificate.data);
+	json_write_string(&writer, "key", user->key.data);
+	json_write_string(&writer, "ca", user->ca.data);
 	json_write_end_object(&writer);
 	return reply_end(connection);
 }
@@ -56,16 +56,16 @@ static int issue_certificate(struct connection *connection)
 {
 	struct str *body = connection->state;
 	auto_json struct json *json = NULL;
-	struct tls_client client = { 0 };
+	struct pki_user user = { 0 };
 	struct err err;
 	int r;
 
 	r = request_body(&connection->request, str_text(body), body->size, &json, &err);
 	if (r == 0)
-		r = tls_issue(connection->server->params.http.certificates, json_string(json_get(json, "name"), ""),
-			      &client, &err);
-	r = r < 0 ? reply_error(connection, &err) : send_certificate(connection, &client);
-	tls_client_done(&client);
+		r = pki_issue_user(connection->server->params.http.certificates, json_string(json_get(json, "name"), ""),
+			      &user, &err);
+	r = r < 0 ? reply_error(connection, &err) : send_certificate(connection, &user);
+	pki_user_done(&user);
 	return r;
 }
 

@@ -7,19 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/wiring/cgroup.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "driver/machine/sim/sim.h"
 #include "driver/volume/sim/sim.h"
 #include "model/pool.h"
-
-/* The v2 hierarchy: the root itself, or beside version 1 ("hybrid"). */
-static char *choose_cgroup(const char *node_tag)
-{
-	const char *root = access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
-
-	return text_format("%s/strata-%s", root, node_tag);
-}
 
 /* May an unprivileged helper reach files below 'path'? */
 static bool others_may_enter(const char *path)
@@ -140,7 +133,7 @@ int drivers_open(const char *directory, const char *node_tag, bool is_simulated,
 {
 	const struct volume_ops *volume = is_simulated ? &volume_sim : &volume_file;
 	const struct fabric_ops *fabric = is_simulated ? &fabric_sim : &fabric_bridge;
-	auto_free char *cgroup = choose_cgroup(node_tag), *volumes = text_format("%s/volumes", directory);
+	auto_free char *cgroup = cgroup_of_node(node_tag), *volumes = text_format("%s/volumes", directory);
 	auto_free char *helpers = text_format("%s/network", cgroup), *network = choose_network_folder(directory, node_tag);
 	struct volume_params volume_params = { .directory = volumes };
 	struct fabric_params fabric_params = { .directory = network, .node_tag = node_tag, .cgroup = helpers };

@@ -495,6 +495,19 @@ static void test_cannot_start(void **state)
 	assert_int_equal(fence_process.open(&params, &driver, &err), 0);
 	assert_int_equal(fence_process.guard(driver, "web", "/sys/fs/cgroup/web", &err), -EIO);
 	fence_process.close(driver);
+
+	/* What was guarded before keeps the next daemon from renewing, not from beginning. */
+	driver = open_fence(fixture);
+	assert_int_equal(fence_process.guard(driver, "web", "/sys/fs/cgroup/web", &err), 0);
+	kill_watchdog(fixture, driver);
+	fence_process.close(driver);
+	assert_int_equal(fence_process.open(&params, &driver, &err), 0);
+	assert_int_equal(fence_process.renew(driver, fence_process.now_ns(driver) + 1000 * MS, &err), -EIO);
+	assert_int_equal(fence_process.status(driver, &status, &err), 0);
+	assert_int_equal(status.deadline_ns, 0);
+	fence_status_done(&status);
+	fence_process.close(driver);
+	clean_up(fixture);
 }
 
 /* SIGTERM waits for the guests that it guards; other polite signals do nothing. */

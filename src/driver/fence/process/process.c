@@ -84,6 +84,7 @@ static int open_page(struct process_fence *fence, struct err *err)
 static int process_open(const struct fence_params *params, struct fence_driver **ret_driver, struct err *err)
 {
 	struct process_fence *fence = alloc(sizeof(*fence));
+	struct err ignored;
 	int r;
 
 	*fence = (struct process_fence){
@@ -92,12 +93,13 @@ static int process_open(const struct fence_params *params, struct fence_driver *
 	};
 	pthread_mutex_init(&fence->lock, NULL);
 	r = open_page(fence, err);
-	if (r == 0 && guards_any(fence))
-		r = fence_ensure(fence, err);
 	if (r < 0) {
 		free_fence(fence);
 		return r;
 	}
+	/* Without it nothing is renewed, and renew says why; the daemon has more to do than this. */
+	if (guards_any(fence))
+		fence_ensure(fence, &ignored);
 	*ret_driver = &fence->base;
 	return 0;
 }

@@ -10,6 +10,7 @@
  *	watch.c console.c	conmon's side
  *	exec*.c files.c beneath.c identity.c	inside the container
  *	probe.c		looking at the host
+ *	migrate.c	why not live
  *
  * Threads: struct oci is constant after open.
  */
@@ -45,6 +46,12 @@ bool oci_is_frozen(const struct oci *oci, const char *uid);
 int oci_start(struct machine_driver *driver, const struct machine_config *config, struct err *err);
 int oci_probe(struct machine_driver *driver, struct machine_capabilities *ret_capabilities, struct err *err);
 int oci_resize(struct machine_driver *driver, const char *uid, unsigned cpus, uint64_t memory_bytes, struct err *err);
+#define OCI_NO_MIGRATION "a container cannot be moved while it runs: stop it, move it and start it there"
+int oci_migrate_in(struct machine_driver *driver, const struct machine_config *config, const struct machine_listen *listen,
+		   struct machine_ports *ret_ports, struct err *err);
+int oci_migrate_out(struct machine_driver *driver, const char *uid, const struct machine_migration *migration,
+		    struct machine_migration_result *ret_result, struct err *err);
+int oci_migrate_cancel(struct machine_driver *driver, const char *uid, struct err *err);
 int oci_update(struct machine_driver *driver, const struct machine_config *config, struct err *err);
 int oci_exec(struct machine_driver *driver, const char *uid, const struct machine_exec *exec, int *ret_exit_code, struct err *err);
 int oci_file_read(struct machine_driver *driver, const char *uid, const char *path, int to_fd, struct err *err);

@@ -72,6 +72,7 @@ int oci_probe(struct machine_driver *driver, struct machine_capabilities *ret_ca
 	const struct oci *oci = oci_of(driver);
 	struct machine_capabilities capabilities = {
 		.driver = "oci", .accelerator = "none", .accelerator_reason = "containers run on the host's own kernel",
+		.migration_reason = OCI_NO_MIGRATION,
 	};
 	int r = read_versions(oci, &capabilities, err);
 

@@ -6,7 +6,8 @@
  * The monitor's socket listens before QEMU exists, so whoever finds a process in the cgroup
  * can talk to it; a start that is interrupted anywhere leaves either no process (the next
  * start or kill clears the rest) or a whole machine. One that was to continue from a memory
- * snapshot waits in state "prelaunch" until it is loaded; status() takes it for absent.
+ * snapshot waits in state "prelaunch" until it is loaded; status() takes it for absent. One that takes in a
+ * migration (migrate_in.c) has the mark "incoming" before it has a process.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -201,8 +202,8 @@ static int open_sockets(struct launch *launch, struct err *err)
 {
 	struct qemu_plan *plan = &launch->plan;
 	const struct { enum run_socket which; int *number; } sockets[] = {
-		{ RUN_QMP, &plan->qmp }, { RUN_EVENTS, &plan->events }, { RUN_CONSOLE, &plan->console },
-		{ RUN_AGENT, &plan->agent }, { RUN_TERMINAL, &plan->terminal },
+		{ RUN_QMP, &plan->qmp }, { RUN_EVENTS, &plan->events }, { RUN_MIGRATION, &plan->migration },
+		{ RUN_CONSOLE, &plan->console }, { RUN_AGENT, &plan->agent }, { RUN_TERMINAL, &plan->terminal },
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(sockets); i++) {
@@ -303,7 +304,7 @@ static int wait_for_monitor(struct launch *launch, struct err *err)
 {
 	const char *snapshot = launch->config->memory_snapshot;
 	auto_qmp struct qmp qmp;
-	int r = qmp_open(&qmp, launch->run_dir, snapshot ? QMP_JOB_TIMEOUT_MS : SETUP_TIMEOUT_MS, err);
+	int r = qmp_open(&qmp, launch->run_dir, RUN_QMP, snapshot ? QMP_JOB_TIMEOUT_MS : SETUP_TIMEOUT_MS, err);
 
 	if (r == 0 && snapshot)
 		return qemu_snapshot_load(&qmp, snapshot, err);
@@ -321,6 +322,8 @@ static int run_steps(struct launch *launch, struct err *err)
 	if (launch->run_dir < 0)
 		return launch->run_dir;
 	if (cgroup_create(cgroup, err) < 0)
+		return err->code;
+	if (launch->plan.is_incoming && run_dir_mark_incoming(launch->run_dir, true, err) < 0)
 		return err->code;
 	for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
 		int r = steps[i](launch, err);
@@ -348,13 +351,12 @@ static void launch_done(struct launch *launch)
 	closep(&launch->pidfd);
 }
 
-int qemu_start(struct machine_driver *driver, const struct machine_config *config, struct err *err)
+int qemu_launch(struct qemu *qemu, const struct machine_config *config, bool is_incoming, struct err *err)
 {
-	struct qemu *qemu = qemu_of(driver);
 	struct launch launch = {
 		.qemu = qemu, .config = config, .run_dir = -1, .pidfd = -1,
 		.plan = {
-			.program = qemu->program, .config = config, .has_kvm = config->allow_kvm,
+			.program = qemu->program, .config = config, .has_kvm = config->allow_kvm, .is_incoming = is_incoming,
 			.kernel = -1, .initrd = -1, .firmware = -1, .nvram = -1, .console_log = -1,
 			.display = -1, .vsock = -1,
 		},
@@ -375,5 +377,12 @@ int qemu_start(struct machine_driver *driver, const struct machine_config *confi
 	if (r < 0)
 		qemu_destroy(qemu, config->uid, &(struct err){ 0 });
 	launch_done(&launch);
+	return r;
+}
+
+int qemu_start(struct machine_driver *driver, const struct machine_config *config, struct err *err)
+{
+	int r = qemu_launch(qemu_of(driver), config, false, err);
+
 	return r < 0 ? err_prefix(err, "start machine '%s'", shown(config->name ? config->name : config->uid)) : 0;
 }

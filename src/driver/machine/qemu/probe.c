@@ -17,12 +17,13 @@
 
 #include "base/file.h"
 #include "base/spawn.h"
+#include "driver/machine/qemu/migrate.h"
 #include "driver/machine/qemu/probe.h"
 
 enum {
 	VERSION_TIMEOUT_MS = 10000, PROBE_GUEST_TIMEOUT_MS = 2000, CPUINFO_MAX_BYTES = 16 << 20,
 	FIRMWARE_BYTES = 64 << 10, RESET_VECTOR = FIRMWARE_BYTES - 16, FIRMWARE_FD = 3,
-	DEBUG_EXIT_VALUE = 0x2a, DEBUG_EXIT_STATUS = DEBUG_EXIT_VALUE << 1 | 1, RELIABLE_MAJOR = 10,
+	DEBUG_EXIT_VALUE = 0x2a, DEBUG_EXIT_STATUS = DEBUG_EXIT_VALUE << 1 | 1,
 };
 
 /* Version */
@@ -151,7 +152,7 @@ static void add_warnings(unsigned major, struct machine_capabilities *capabiliti
 		"QEMU before version 10 crashes with vhost-user devices: they are refused; install qemu-system-x86 10",
 	};
 
-	for (size_t i = 0; major < RELIABLE_MAJOR && i < ARRAY_COUNT(old); i++)
+	for (size_t i = 0; major < MIGRATE_QEMU_MAJOR && i < ARRAY_COUNT(old); i++)
 		*vec_push(&capabilities->warnings) = text_copy(old[i]);
 }
 
@@ -171,7 +172,10 @@ int qemu_probe(struct machine_driver *driver, struct machine_capabilities *ret_c
 	snprintf(capabilities.accelerator_reason, sizeof(capabilities.accelerator_reason), "%.199s", reason.msg);
 	capabilities.has_uefi = access("/usr/share/OVMF/OVMF_CODE_4M.fd", R_OK) == 0;
 	capabilities.has_vsock = access("/dev/vhost-vsock", R_OK | W_OK) == 0;
-	capabilities.has_live_migration = major >= RELIABLE_MAJOR;
+	capabilities.has_live_migration = major >= MIGRATE_QEMU_MAJOR;
+	if (!capabilities.has_live_migration)
+		snprintf(capabilities.migration_reason, sizeof(capabilities.migration_reason),
+			 "QEMU %s may corrupt the guest's memory: install qemu-system-x86 %d", capabilities.version, MIGRATE_QEMU_MAJOR);
 	add_warnings(major, &capabilities);
 	*ret_capabilities = capabilities;
 	return 0;

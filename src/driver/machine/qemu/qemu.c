@@ -14,6 +14,7 @@
 #include "driver/machine/common/process.h"
 #include "driver/machine/common/run_folder.h"
 #include "driver/machine/qemu/guest_agent.h"
+#include "driver/machine/qemu/migrate.h"
 #include "driver/machine/qemu/run_dir.h"
 
 enum { PASSWD_BYTES = 4096 };
@@ -103,7 +104,7 @@ static int qemu_open(const struct machine_params *params, struct machine_driver 
 
 /* Talking */
 
-int qemu_connect(const struct qemu *qemu, const char *uid, int64_t timeout_ms, struct qmp *qmp, struct err *err)
+int qemu_connect_to(const struct qemu *qemu, const char *uid, enum run_socket which, int64_t timeout_ms, struct qmp *qmp, struct err *err)
 {
 	auto_close int run_dir = run_folder_open(qemu->directory_fd, uid, err);
 	int r;
@@ -111,10 +112,15 @@ int qemu_connect(const struct qemu *qemu, const char *uid, int64_t timeout_ms, s
 	*qmp = (struct qmp){ .fd = -1 };
 	if (run_dir < 0)
 		return run_dir;
-	r = qmp_open(qmp, run_dir, timeout_ms, err);
+	r = qmp_open(qmp, run_dir, which, timeout_ms, err);
 	if (r < 0)
 		qmp_close(qmp);
 	return r;
+}
+
+int qemu_connect(const struct qemu *qemu, const char *uid, int64_t timeout_ms, struct qmp *qmp, struct err *err)
+{
+	return qemu_connect_to(qemu, uid, RUN_QMP, timeout_ms, qmp, err);
 }
 
 int qemu_command(const struct qemu *qemu, const char *uid, const char *command, const char *arguments, struct err *err)
@@ -149,7 +155,7 @@ static int qemu_kill(struct machine_driver *driver, const char *uid, struct err 
 
 static enum machine_state state_of(const char *status)
 {
-	static const char *const stopped[] = { "paused", "io-error", "suspended", "internal-error" };
+	static const char *const stopped[] = { "paused", "io-error", "suspended", "internal-error", "inmigrate", "postmigrate" };
 
 	/* A start from memory was interrupted before it was loaded: nothing has run yet. */
 	if (text_equal(status, "prelaunch"))
@@ -158,6 +164,31 @@ static enum machine_state state_of(const char *status)
 		if (text_equal(status, stopped[i]))
 			return MACHINE_PAUSED;
 	return MACHINE_RUNNING;
+}
+
+/* A daemon that died while it let the guest run has left the mark; it must not outlive that. */
+static bool is_incoming(const struct qemu *qemu, const char *uid, enum machine_state state)
+{
+	struct err ignored;
+	auto_close int run_dir = run_folder_open(qemu->directory_fd, uid, &ignored);
+
+	if (run_dir < 0 || !run_folder_is_marked(run_dir, "incoming"))
+		return false;
+	if (state == MACHINE_RUNNING)
+		run_dir_mark_incoming(run_dir, false, &ignored);
+	return state == MACHINE_PAUSED;
+}
+
+/* Its guest is stopped for good when it is handed over, or goes on after a migrate_cancel(). */
+static bool is_postcopy(struct qmp *qmp)
+{
+	auto_json struct json *reply = NULL;
+	struct migrate_state state;
+
+	if (qmp_call(qmp, "query-migrate", NULL, &reply, &(struct err){ 0 }) < 0)
+		return false;
+	migrate_state_read(reply, &state);
+	return state.status == MIGRATE_POSTCOPY || state.status == MIGRATE_POSTCOPY_PAUSED;
 }
 
 /* -ENOENT: it has just ended. */
@@ -175,6 +206,12 @@ static int ask_status(const struct qemu *qemu, const char *uid, struct machine_s
 	word = json_string(json_path(reply, "return.status"), "");
 	status->state = state_of(word);
 	status->has_io_error = text_equal(word, "io-error");
+	status->is_moved_out = text_equal(word, "postmigrate");
+	status->is_postcopy = text_equal(word, "finish-migrate") && is_postcopy(&qmp);
+	if (status->is_postcopy)
+		status->state = MACHINE_PAUSED;
+	status->is_incoming = is_incoming(qemu, uid, status->state);
+	status->has_arrived = status->is_incoming && !text_equal(word, "inmigrate");
 	return 0;
 }
 
@@ -215,6 +252,12 @@ static int qemu_pause(struct machine_driver *driver, const char *uid, struct err
 
 static int qemu_resume(struct machine_driver *driver, const char *uid, struct err *err)
 {
+	auto_close int run_dir = run_folder_open(qemu_of(driver)->directory_fd, uid, err);
+
+	if (run_dir < 0)
+		return run_dir;
+	if (run_folder_is_marked(run_dir, "incoming"))
+		return qemu_migrate_accept(qemu_of(driver), uid, run_dir, err);
 	return qemu_command(qemu_of(driver), uid, "cont", NULL, err);
 }
 
@@ -277,6 +320,9 @@ const struct machine_ops machine_qemu = {
 	.kill = qemu_kill,
 	.pause = qemu_pause,
 	.resume = qemu_resume,
+	.migrate_in = qemu_migrate_in,
+	.migrate_out = qemu_migrate_out,
+	.migrate_cancel = qemu_migrate_cancel,
 	.resize = qemu_resize,
 	.disk_attach = qemu_disk_attach,
 	.disk_detach = qemu_disk_detach,

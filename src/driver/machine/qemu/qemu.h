@@ -7,6 +7,7 @@
  *	qmp*.c line_buffer.c	talking to QEMU
  *	watch.c monitor.c	events
  *	disk*.c resize.c snapshot.c	changes while it runs
+ *	migrate*.c	live migration
  *	guest_*.c exec.c terminal.c	inside the guest
  *	usage.c probe.c tsc.c	looking
  *
@@ -19,6 +20,7 @@
 
 #include "base/map.h"
 #include "driver/machine/qemu/qmp.h"
+#include "driver/machine/qemu/run_dir.h"
 #include "driver/machine/qemu/tsc.h"
 #include "port/machine.h"
 
@@ -45,6 +47,8 @@ char *qemu_directory(const struct qemu *qemu, const char *uid);
 
 /* A monitor connection to machine 'uid'. -ENOENT: it does not run. */
 int qemu_connect(const struct qemu *qemu, const char *uid, int64_t timeout_ms, struct qmp *qmp, struct err *err);
+/* The same over one of the other two monitors. */
+int qemu_connect_to(const struct qemu *qemu, const char *uid, enum run_socket which, int64_t timeout_ms, struct qmp *qmp, struct err *err);
 /* One command without an answer. */
 int qemu_command(const struct qemu *qemu, const char *uid, const char *command, const char *arguments, struct err *err);
 
@@ -54,8 +58,18 @@ int qemu_destroy(struct qemu *qemu, const char *uid, struct err *err);
 /* Loads disks and memory into a machine that was started with -S, and lets it run. */
 int qemu_snapshot_load(struct qmp *qmp, const char *snapshot, struct err *err);
 
+/* Starts it; with 'is_incoming' it waits for a migration and does not run. */
+int qemu_launch(struct qemu *qemu, const struct machine_config *config, bool is_incoming, struct err *err);
+
 int qemu_start(struct machine_driver *driver, const struct machine_config *config, struct err *err);
 int qemu_probe(struct machine_driver *driver, struct machine_capabilities *ret_capabilities, struct err *err);
+int qemu_migrate_in(struct machine_driver *driver, const struct machine_config *config, const struct machine_listen *listen,
+		    struct machine_ports *ret_ports, struct err *err);
+int qemu_migrate_out(struct machine_driver *driver, const char *uid, const struct machine_migration *migration,
+		     struct machine_migration_result *ret_result, struct err *err);
+int qemu_migrate_cancel(struct machine_driver *driver, const char *uid, struct err *err);
+/* Lets a machine run that a migration brought. */
+int qemu_migrate_accept(struct qemu *qemu, const char *uid, int run_dir, struct err *err);
 int qemu_resize(struct machine_driver *driver, const char *uid, unsigned cpus, uint64_t memory_bytes, struct err *err);
 int qemu_disk_attach(struct machine_driver *driver, const char *uid, const struct machine_disk *disk, struct err *err);
 int qemu_disk_detach(struct machine_driver *driver, const char *uid, const char *disk, struct err *err);

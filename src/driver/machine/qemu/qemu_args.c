@@ -166,7 +166,9 @@ static void add_boot(struct qemu_args *args, const struct qemu_plan *plan)
 		add_firmware(args, plan);
 	if (plan->kernel >= 0)
 		add_kernel(args, plan);
-	if (plan->config->memory_snapshot)
+	if (plan->is_incoming)
+		add_text(args, "-incoming", "defer");
+	if (plan->is_incoming || plan->config->memory_snapshot)
 		add_flag(args, "-S");	/* Until the memory is loaded. */
 }
 
@@ -183,6 +185,8 @@ static void add_monitors(struct qemu_args *args, const struct qemu_plan *plan)
 	add_text(args, "-mon", "chardev=qmp,mode=control");
 	add_socket(args, "events", plan->events);
 	add_text(args, "-mon", "chardev=events,mode=control");
+	add_socket(args, "migration", plan->migration);
+	add_text(args, "-mon", "chardev=migration,mode=control");
 }
 
 static void add_console(struct qemu_args *args, const struct qemu_plan *plan)

@@ -17,7 +17,8 @@ struct qemu_plan {
 	const struct machine_config *config;
 	bool has_kvm;
 	unsigned tsc_khz;		/* Of this host's time stamp counter; 0: unknown. */
-	int qmp, events, console, agent, terminal;	/* Listening sockets. */
+	bool is_incoming;		/* Wait for a migration; do not run when it has come. */
+	int qmp, events, migration, console, agent, terminal;	/* Listening sockets. */
 	int console_log;
 	int kernel, initrd;
 	int firmware, nvram;		/* UEFI: code (raw) and variables (qcow2). */

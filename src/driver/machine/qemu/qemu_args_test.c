@@ -33,7 +33,7 @@ static struct machine_config config_of(enum machine_type type)
 static struct qemu_plan plan_of(const struct machine_config *config)
 {
 	return (struct qemu_plan){
-		.program = "qemu", .config = config, .tsc_khz = 2600000, .qmp = 3, .events = 4, .console = 5, .agent = 6,
+		.program = "qemu", .config = config, .tsc_khz = 2600000, .qmp = 3, .events = 4, .migration = 31, .console = 5, .agent = 6,
 		.terminal = 7, .console_log = 8, .kernel = 9, .initrd = 10, .firmware = -1, .nvram = -1, .display = -1,
 		.vsock = -1, .layers = layer_fds, .taps = tap_fds,
 	};
@@ -79,6 +79,17 @@ static void nothing_of_ours_is_named(void **state)
 	expect_not(&plan, "tap0");
 	expect(&plan, "-sandbox on,");
 	expect(&plan, "-nodefaults ");
+}
+
+static void incoming_waits(void **state)
+{
+	struct machine_config config = config_of(MACHINE_Q35);
+	struct qemu_plan plan = plan_of(&config);
+
+	(void)state;
+	expect_not(&plan, "-incoming");
+	plan.is_incoming = true;
+	expect(&plan, "-incoming defer -S ");
 }
 
 static void commas_are_doubled(void **state)
@@ -171,7 +182,7 @@ static void names_fit_qemu(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nothing_of_ours_is_named), cmocka_unit_test(commas_are_doubled),
+		cmocka_unit_test(nothing_of_ours_is_named), cmocka_unit_test(commas_are_doubled), cmocka_unit_test(incoming_waits),
 		cmocka_unit_test(q35_has_room_to_grow), cmocka_unit_test(microvm_is_told_its_clock),
 		cmocka_unit_test(firmware_replaces_kernel), cmocka_unit_test(chains_are_explicit),
 		cmocka_unit_test(last_layer_has_no_backing), cmocka_unit_test(names_fit_qemu),

@@ -41,6 +41,12 @@ struct place {
 	struct machine_disk root, extra;
 	struct machine_params params;
 	struct machine_config config;
+	/* Another host to move to. */
+	char *peer_run, *peer_cgroup, *peer_console, *peer_root_disk;
+	struct volume_layer peer_root_layers[2];
+	struct machine_disk peer_root;
+	struct machine_params peer_params;
+	struct machine_config peer_config;
 };
 
 struct bench {
@@ -75,6 +81,23 @@ static const char *cgroup_root(void)
 	return access("/sys/fs/cgroup/unified/cgroup.procs", F_OK) == 0 ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup";
 }
 
+static bool peer_init(struct place *place)
+{
+	place->peer_run = text_format("%s/peer-run", place->directory);
+	place->peer_cgroup = text_format("%s-peer", place->cgroup);
+	place->peer_console = text_format("%s/peer-console.log", place->directory);
+	place->peer_root_disk = text_format("%s/peer-root.qcow2", place->directory);
+	place->peer_root_layers[0] = (struct volume_layer){ place->peer_root_disk, VOLUME_QCOW2 };
+	place->peer_root_layers[1] = place->root_layers[1];
+	place->peer_root = place->root;
+	place->peer_root.layers = place->peer_root_layers;
+	place->peer_params = (struct machine_params){ .directory = place->peer_run, .cgroup = place->peer_cgroup };
+	place->peer_config = place->config;
+	place->peer_config.console_log = place->peer_console;
+	place->peer_config.disks = &place->peer_root;
+	return make_disk(place->peer_root_disk, place->base_disk);
+}
+
 static bool place_init(struct place *place, const char *image)
 {
 	char directory[] = "/tmp/strata-qemu-test-XXXXXX";
@@ -103,18 +126,20 @@ static bool place_init(struct place *place, const char *image)
 		.memory_bytes = 256 * MIB, .max_memory_bytes = 512 * MIB, .kernel = place->kernel, .initrd = place->initrd,
 		.cmdline = "console=ttyS0 quiet panic=-1", .console_log = place->console, .disks = &place->root, .disk_count = 1,
 	};
-	return make_disk(place->root_disk, place->base_disk) && make_disk(place->extra_disk, NULL);
+	return make_disk(place->root_disk, place->base_disk) && make_disk(place->extra_disk, NULL) && peer_init(place);
 }
 
 static void place_done(struct place *place)
 {
 	char *const texts[] = {
 		place->directory, place->run, place->cgroup, place->kernel, place->initrd, place->console, place->nvram,
-		place->small, place->base_disk, place->root_disk, place->extra_disk,
+		place->small, place->base_disk, place->root_disk, place->extra_disk, place->peer_run, place->peer_cgroup,
+		place->peer_console, place->peer_root_disk,
 	};
 	struct err err;
 
 	rmdir(place->cgroup);
+	rmdir(place->peer_cgroup);
 	umount2(place->small, MNT_DETACH);
 	file_remove_tree(place->directory, &err);
 	for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
@@ -454,6 +479,7 @@ static int run_all(const char *image)
 	if (place_init(&place, image)) {
 		struct machine_conformance conformance = {
 			.ops = &machine_qemu, .params = place.params, .config = place.config, .extra_disk = place.extra,
+			.peer_params = place.peer_params, .peer_config = place.peer_config, .copied = (const char *const[]){ "root", NULL },
 			.clock = LOOP_CLOCK_REAL, .boot_timeout_s = EVENT_TIMEOUT_S, .runs_programs = true,
 		};
 

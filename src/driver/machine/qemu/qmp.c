@@ -115,12 +115,12 @@ static int negotiate(struct qmp *qmp, struct err *err)
 	return qmp_call(qmp, "qmp_capabilities", NULL, NULL, err);
 }
 
-int qmp_open(struct qmp *qmp, int run_dir, int64_t timeout_ms, struct err *err)
+int qmp_open(struct qmp *qmp, int run_dir, enum run_socket which, int64_t timeout_ms, struct err *err)
 {
 	*qmp = (struct qmp){
 		.fd = -1, .deadline = deadline_in(timeout_ms), .lines.max_bytes = LIMIT_QMP_MESSAGE_BYTES,
 	};
-	qmp->fd = run_dir_connect(run_dir, RUN_QMP, deadline_left_ms(qmp->deadline), err);
+	qmp->fd = run_dir_connect(run_dir, which, deadline_left_ms(qmp->deadline), err);
 	return qmp->fd < 0 ? err->code : negotiate(qmp, err);
 }
 
@@ -160,6 +160,25 @@ int qmp_call_fd(struct qmp *qmp, const char *command, const char *arguments, int
 int qmp_call(struct qmp *qmp, const char *command, const char *arguments, struct json **ret_reply, struct err *err)
 {
 	return qmp_call_fd(qmp, command, arguments, -1, ret_reply, err);
+}
+
+int qmp_wait_event(struct qmp *qmp, int timeout_ms, struct err *err)
+{
+	struct pollfd waiting = { .fd = qmp->fd, .events = POLLIN };
+	struct qmp_message message;
+	const char *line;
+	size_t size;
+	int r = 0;
+
+	if (poll(&waiting, 1, timeout_ms) > 0)
+		r = receive_bytes(qmp, err);
+	/* Nothing was asked, so these can only be events. */
+	while (r == 0 && line_buffer_next(&qmp->lines, &line, &size)) {
+		r = qmp_message_parse(line, size, &message, err);
+		if (r == 0)
+			qmp_message_done(&message);
+	}
+	return r;
 }
 
 static const struct json *find_job(const struct json *reply, const char *job)

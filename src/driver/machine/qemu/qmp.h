@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "driver/machine/common/deadline.h"
 #include "driver/machine/qemu/line_buffer.h"
+#include "driver/machine/qemu/run_dir.h"
 
 enum { QMP_TIMEOUT_MS = 10000, QMP_JOB_TIMEOUT_MS = 600000 };
 
@@ -24,8 +25,8 @@ struct qmp {
 	struct line_buffer lines;
 };
 
-/* 'run_dir': an open run directory. Greets and negotiates. */
-int qmp_open(struct qmp *qmp, int run_dir, int64_t timeout_ms, struct err *err);
+/* 'run_dir': an open run directory, 'which': one of its monitors. Greets and negotiates. */
+int qmp_open(struct qmp *qmp, int run_dir, enum run_socket which, int64_t timeout_ms, struct err *err);
 void qmp_close(struct qmp *qmp);	/* Also when half open or { 0 } with fd -1. */
 #define auto_qmp __attribute__((cleanup(qmp_close)))
 
@@ -33,6 +34,9 @@ void qmp_close(struct qmp *qmp);	/* Also when half open or { 0 } with fd -1. */
 int qmp_call(struct qmp *qmp, const char *command, const char *arguments, struct json **ret_reply, struct err *err);
 /* With a file descriptor for QEMU. */
 int qmp_call_fd(struct qmp *qmp, const char *command, const char *arguments, int fd, struct json **ret_reply, struct err *err);
+
+/* Waits until QEMU has told of something that happened, at most that long; what it was is for the caller to ask. */
+int qmp_wait_event(struct qmp *qmp, int timeout_ms, struct err *err);
 
 /* Waits for the job to end and dismisses it; its error is ours. */
 int qmp_wait_job(struct qmp *qmp, const char *job, struct err *err);

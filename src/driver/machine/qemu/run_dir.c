@@ -20,8 +20,8 @@ enum {
 };
 
 static const char *const socket_names[] = {
-	[RUN_QMP] = "qmp", [RUN_EVENTS] = "events", [RUN_CONSOLE] = "console", [RUN_AGENT] = "agent",
-	[RUN_TERMINAL] = "terminal",
+	[RUN_QMP] = "qmp", [RUN_EVENTS] = "events", [RUN_MIGRATION] = "migration", [RUN_CONSOLE] = "console",
+	[RUN_AGENT] = "agent", [RUN_TERMINAL] = "terminal",
 };
 
 /* Sockets */
@@ -109,11 +109,21 @@ void run_dir_read_nics(int dir_fd, struct str *out)
 		str_append_bytes(out, text, (size_t)count);
 }
 
+static int mark(int dir_fd, const char *name, bool is_so, struct err *err)
+{
+	auto_close int fd = is_so ? openat(dir_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
+
+	if (is_so ? fd < 0 : unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
+		return err_set(err, -errno, "mark the machine as %s: %m", name);
+	return 0;
+}
+
 int run_dir_mark_frozen(int dir_fd, bool is_frozen, struct err *err)
 {
-	auto_close int fd = is_frozen ? openat(dir_fd, "frozen", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
+	return mark(dir_fd, "frozen", is_frozen, err);
+}
 
-	if (is_frozen ? fd < 0 : unlinkat(dir_fd, "frozen", 0) < 0 && errno != ENOENT)
-		return err_set(err, -errno, "mark the machine as frozen: %m");
-	return 0;
+int run_dir_mark_incoming(int dir_fd, bool is_incoming, struct err *err)
+{
+	return mark(dir_fd, "incoming", is_incoming, err);
 }

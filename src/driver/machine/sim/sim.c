@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,18 +13,6 @@
 
 enum { FILE_CHUNK_BYTES = 64 << 10, FILE_MAX_BYTES = 16 << 20 };
 
-struct sim_driver {
-	struct machine_driver base;
-	struct sim_machines *world;
-	bool owns_world;
-	struct fault *fault;
-};
-
-static struct sim_driver *sim(struct machine_driver *driver)
-{
-	return container_of(driver, struct sim_driver, base);
-}
-
 static int sim_open(const struct machine_params *params, struct machine_driver **ret_driver, struct err *err)
 {
 	struct sim_driver *self = alloc(sizeof(*self));
@@ -31,6 +20,7 @@ static int sim_open(const struct machine_params *params, struct machine_driver *
 	(void)err;
 	*self = (struct sim_driver){
 		.base.ops = &machine_sim, .fault = params->fault, .owns_world = !params->world,
+		.network = params->network,
 		.world = params->world ? params->world : sim_machines_new(),
 	};
 	*ret_driver = &self->base;
@@ -39,7 +29,7 @@ static int sim_open(const struct machine_params *params, struct machine_driver *
 
 static void sim_close(struct machine_driver *driver)
 {
-	struct sim_driver *self = sim(driver);
+	struct sim_driver *self = sim_of(driver);
 
 	if (self->owns_world)
 		sim_machines_free(self->world);
@@ -48,23 +38,23 @@ static void sim_close(struct machine_driver *driver)
 
 static int sim_probe(struct machine_driver *driver, struct machine_capabilities *ret_capabilities, struct err *err)
 {
-	int r = fault_step(sim(driver)->fault, "machine probe", err);
+	int r = fault_step(sim_of(driver)->fault, "machine probe", err);
 
 	if (r < 0)
 		return r;
 	*ret_capabilities = (struct machine_capabilities){
 		.driver = "sim", .version = STRATA_VERSION, .accelerator = "sim",
 		.accelerator_reason = "machines are simulated",
-		.has_microvm = true, .has_q35 = true, .has_uefi = true, .has_vsock = true, .has_live_migration = false,
+		.has_microvm = true, .has_q35 = true, .has_uefi = true, .has_vsock = true,
+		.has_live_migration = sim_of(driver)->network != NULL,
 	};
+	if (!sim_of(driver)->network)
+		snprintf(ret_capabilities->migration_reason, sizeof(ret_capabilities->migration_reason),
+			 "this simulated host has no network to others");
 	return 0;
 }
 
-/*
- * Brackets of every operation: a step of the fault, then the lock; at the end the other way round, so
- * that a crash between change and answer can happen too.
- */
-static int begin(struct sim_driver *self, const char *what, struct err *err)
+int sim_begin(struct sim_driver *self, const char *what, struct err *err)
 {
 	int r = fault_step(self->fault, what, err);
 
@@ -73,32 +63,31 @@ static int begin(struct sim_driver *self, const char *what, struct err *err)
 	return r;
 }
 
-static int end(struct sim_driver *self, int r, const char *what, struct err *err)
+int sim_end(struct sim_driver *self, int r, const char *what, struct err *err)
 {
 	pthread_mutex_unlock(&self->world->lock);
 	return r < 0 ? r : fault_step(self->fault, what, err);
 }
 
-/* begin() for what needs a machine that runs; null: the error is in *err, nothing is locked. */
-static struct sim_machine *begin_running(struct machine_driver *driver, const char *uid, const char *what, struct err *err)
+struct sim_machine *sim_begin_running(struct machine_driver *driver, const char *uid, const char *what, struct err *err)
 {
 	struct sim_machine *machine;
 
-	if (begin(sim(driver), what, err) < 0)
+	if (sim_begin(sim_of(driver), what, err) < 0)
 		return NULL;
-	machine = sim_machine_running(sim(driver)->world, uid, err);
+	machine = sim_machine_running(sim_of(driver)->world, uid, err);
 	if (!machine)
-		pthread_mutex_unlock(&sim(driver)->world->lock);
+		pthread_mutex_unlock(&sim_of(driver)->world->lock);
 	return machine;
 }
 
 static struct sim_machine *begin_with_agent(struct machine_driver *driver, const char *uid, const char *what, struct err *err)
 {
-	struct sim_machine *machine = begin_running(driver, uid, what, err);
+	struct sim_machine *machine = sim_begin_running(driver, uid, what, err);
 
 	if (!machine || machine->has_agent)
 		return machine;
-	pthread_mutex_unlock(&sim(driver)->world->lock);
+	pthread_mutex_unlock(&sim_of(driver)->world->lock);
 	err_set(err, -ENODEV, "machine '%s' has no guest agent running: wait until it has booted", shown(uid));
 	return NULL;
 }
@@ -140,76 +129,82 @@ static int add_machine(struct sim_machines *world, const struct machine_config *
 
 static int sim_start(struct machine_driver *driver, const struct machine_config *config, struct err *err)
 {
-	int r = begin(sim(driver), "machine start", err);
+	int r = sim_begin(sim_of(driver), "machine start", err);
 
 	if (r < 0)
 		return r;
-	r = add_machine(sim(driver)->world, config, err);
-	return end(sim(driver), r, "machine started", err);
+	r = add_machine(sim_of(driver)->world, config, err);
+	return sim_end(sim_of(driver), r, "machine started", err);
 }
 
 static int sim_status(struct machine_driver *driver, const char *uid, struct machine_status *ret_status, struct err *err)
 {
 	const struct sim_machine *machine;
-	int r = begin(sim(driver), "machine status", err);
+	int r = sim_begin(sim_of(driver), "machine status", err);
 
 	if (r < 0)
 		return r;
 	*ret_status = (struct machine_status){ .state = MACHINE_ABSENT };
-	machine = sim_machine_find(sim(driver)->world, uid);
+	machine = sim_machine_find(sim_of(driver)->world, uid);
 	if (machine && machine->state != MACHINE_ABSENT)
 		*ret_status = (struct machine_status){
-			machine->state, machine->pid, machine->started_at, machine->has_io_error,
+			.state = machine->state, .pid = machine->pid, .started_at = machine->started_at,
+			.has_io_error = machine->has_io_error, .is_incoming = machine->is_incoming,
+			.has_arrived = machine->has_arrived, .is_moved_out = machine->is_moved_out,
 		};
-	pthread_mutex_unlock(&sim(driver)->world->lock);
+	pthread_mutex_unlock(&sim_of(driver)->world->lock);
 	return 0;
 }
 
 static int sim_shutdown(struct machine_driver *driver, const char *uid, struct err *err)
 {
-	struct sim_machine *machine = begin_running(driver, uid, "machine shutdown", err);
+	struct sim_machine *machine = sim_begin_running(driver, uid, "machine shutdown", err);
 
 	if (!machine)
 		return err->code;
-	if (!sim_history(sim(driver)->world, uid)->ignores_shutdown) {
+	if (!sim_history(sim_of(driver)->world, uid)->ignores_shutdown) {
 		machine->is_shutting_down = true;
 		if (machine->watch)
 			sim_watch_shutdown(machine->watch);
 	}
-	return end(sim(driver), 0, "machine told to shut down", err);
+	return sim_end(sim_of(driver), 0, "machine told to shut down", err);
 }
 
 static int sim_kill(struct machine_driver *driver, const char *uid, struct err *err)
 {
 	struct sim_machine *machine;
-	int r = begin(sim(driver), "machine kill", err);
+	int r = sim_begin(sim_of(driver), "machine kill", err);
 
 	if (r < 0)
 		return r;
-	machine = sim_machine_find(sim(driver)->world, uid);
+	machine = sim_machine_find(sim_of(driver)->world, uid);
 	if (machine)
-		remove_machine(sim(driver)->world, machine);
-	return end(sim(driver), 0, "machine killed", err);
+		remove_machine(sim_of(driver)->world, machine);
+	return sim_end(sim_of(driver), 0, "machine killed", err);
 }
 
 static int sim_pause(struct machine_driver *driver, const char *uid, struct err *err)
 {
-	struct sim_machine *machine = begin_running(driver, uid, "machine pause", err);
+	struct sim_machine *machine = sim_begin_running(driver, uid, "machine pause", err);
 
 	if (!machine)
 		return err->code;
 	sim_machine_pause(machine);
-	return end(sim(driver), 0, "machine paused", err);
+	return sim_end(sim_of(driver), 0, "machine paused", err);
 }
 
 static int sim_resume(struct machine_driver *driver, const char *uid, struct err *err)
 {
-	struct sim_machine *machine = begin_running(driver, uid, "machine resume", err);
+	struct sim_machine *machine = sim_begin_running(driver, uid, "machine resume", err);
+	int r = 0;
 
 	if (!machine)
 		return err->code;
-	sim_machine_resume(machine);
-	return end(sim(driver), 0, "machine resumed", err);
+	if (machine->is_incoming || machine->is_moved_out)
+		r = sim_migrate_accept(machine, err);
+	else
+		sim_machine_resume(machine);
+	return sim_end(sim_of(driver), r, "machine resumed", err);
 }
 
 /* Changes */
@@ -228,7 +223,7 @@ static int check_resize(const struct machine_config *config, unsigned cpus, uint
 
 static int sim_resize(struct machine_driver *driver, const char *uid, unsigned cpus, uint64_t memory_bytes, struct err *err)
 {
-	struct sim_machine *machine = begin_running(driver, uid, "machine resize", err);
+	struct sim_machine *machine = sim_begin_running(driver, uid, "machine resize", err);
 	struct machine_config *config;
 	int r;
 
@@ -240,36 +235,36 @@ static int sim_resize(struct machine_driver *driver, const char *uid, unsigned c
 		config->cpus = cpus;
 	if (r == 0 && memory_bytes)
 		config->memory_bytes = memory_bytes;
-	return end(sim(driver), r, "machine resized", err);
+	return sim_end(sim_of(driver), r, "machine resized", err);
 }
 
 static int sim_disk_attach(struct machine_driver *driver, const char *uid, const struct machine_disk *disk, struct err *err)
 {
-	struct sim_machine *machine = begin_running(driver, uid, "disk attach", err);
+	struct sim_machine *machine = sim_begin_running(driver, uid, "disk attach", err);
 
 	if (!machine)
 		return err->code;
 	sim_machine_tell(machine, false);
 	sim_config_add_disk(machine->config, disk);
 	sim_machine_tell(machine, true);
-	return end(sim(driver), 0, "disk attached", err);
+	return sim_end(sim_of(driver), 0, "disk attached", err);
 }
 
 static int sim_disk_detach(struct machine_driver *driver, const char *uid, const char *disk, struct err *err)
 {
-	struct sim_machine *machine = begin_running(driver, uid, "disk detach", err);
+	struct sim_machine *machine = sim_begin_running(driver, uid, "disk detach", err);
 
 	if (!machine)
 		return err->code;
 	sim_machine_tell(machine, false);
 	sim_config_remove_disk(machine->config, disk);
 	sim_machine_tell(machine, true);
-	return end(sim(driver), 0, "disk detached", err);
+	return sim_end(sim_of(driver), 0, "disk detached", err);
 }
 
 static int sim_disk_resize(struct machine_driver *driver, const char *uid, const char *disk, uint64_t size_bytes, struct err *err)
 {
-	struct sim_machine *machine = begin_running(driver, uid, "disk resize", err);
+	struct sim_machine *machine = sim_begin_running(driver, uid, "disk resize", err);
 	bool is_there = false;
 	int r = 0;
 
@@ -280,7 +275,7 @@ static int sim_disk_resize(struct machine_driver *driver, const char *uid, const
 		is_there |= text_equal(machine->config->disks.items[i].id, disk);
 	if (!is_there)
 		r = err_set(err, -ENOENT, "machine '%s' has no disk '%s'", shown(uid), shown(disk));
-	return end(sim(driver), r, "disk resized", err);
+	return sim_end(sim_of(driver), r, "disk resized", err);
 }
 
 /* Snapshots */
@@ -297,27 +292,27 @@ static void tell_snapshot(const struct sim_machines *world, const struct sim_mac
 
 static int sim_snapshot_create(struct machine_driver *driver, const char *uid, const char *snapshot, bool has_memory, struct err *err)
 {
-	struct sim_machine *machine = begin_running(driver, uid, "snapshot create", err);
+	struct sim_machine *machine = sim_begin_running(driver, uid, "snapshot create", err);
 	struct sim_history *history;
 	int r = 0;
 
 	if (!machine)
 		return err->code;
-	history = sim_history(sim(driver)->world, uid);
+	history = sim_history(sim_of(driver)->world, uid);
 	if (sim_snapshot_find(history, snapshot, NULL)) {
 		r = err_set(err, -EEXIST, "snapshot '%s' exists already", shown(snapshot));
 	} else {
 		*vec_push(&history->snapshots) = (struct sim_snapshot){ text_copy(snapshot), has_memory };
-		tell_snapshot(sim(driver)->world, machine, snapshot, false);
+		tell_snapshot(sim_of(driver)->world, machine, snapshot, false);
 	}
-	return end(sim(driver), r, "snapshot created", err);
+	return sim_end(sim_of(driver), r, "snapshot created", err);
 }
 
 /* Of one disk only: the volume alone remembers it. */
 static int sim_disk_snapshot(struct machine_driver *driver, const char *uid, const char *disk, const char *snapshot, struct err *err)
 {
-	struct sim_machine *machine = begin_running(driver, uid, "disk snapshot", err);
-	const struct sim_machines *world = sim(driver)->world;
+	struct sim_machine *machine = sim_begin_running(driver, uid, "disk snapshot", err);
+	const struct sim_machines *world = sim_of(driver)->world;
 	int r = -ENOENT;
 
 	if (!machine)
@@ -333,24 +328,24 @@ static int sim_disk_snapshot(struct machine_driver *driver, const char *uid, con
 	}
 	if (r < 0)
 		err_set(err, r, "machine '%s' has no disk '%s'", shown(uid), shown(disk));
-	return end(sim(driver), r, "disk snapshot taken", err);
+	return sim_end(sim_of(driver), r, "disk snapshot taken", err);
 }
 
 static int sim_snapshot_remove(struct machine_driver *driver, const char *uid, const char *snapshot, struct err *err)
 {
-	struct sim_machine *machine = begin_running(driver, uid, "snapshot remove", err);
+	struct sim_machine *machine = sim_begin_running(driver, uid, "snapshot remove", err);
 	struct sim_history *history;
 	size_t index;
 
 	if (!machine)
 		return err->code;
-	history = sim_history(sim(driver)->world, uid);
+	history = sim_history(sim_of(driver)->world, uid);
 	if (sim_snapshot_find(history, snapshot, &index)) {
 		free(history->snapshots.items[index].name);
 		vec_remove(&history->snapshots, index);
 	}
-	tell_snapshot(sim(driver)->world, machine, snapshot, true);	/* Also one of a single disk. */
-	return end(sim(driver), 0, "snapshot removed", err);
+	tell_snapshot(sim_of(driver)->world, machine, snapshot, true);	/* Also one of a single disk. */
+	return sim_end(sim_of(driver), 0, "snapshot removed", err);
 }
 
 /* Inside the guest */
@@ -378,7 +373,7 @@ static int sim_exec(struct machine_driver *driver, const char *uid, const struct
 
 	if (!machine)
 		return err->code;
-	r = end(sim(driver), 0, "machine executed", err);
+	r = sim_end(sim_of(driver), 0, "machine executed", err);
 	if (r < 0)
 		return r;
 	for (const char *const *arg = exec->argv; *arg; arg++)
@@ -404,7 +399,7 @@ static int sim_file_read(struct machine_driver *driver, const char *uid, const c
 		str_append_bytes(&content, file->data, file->size);
 	else
 		r = err_set(err, -ENOENT, "'%s' does not exist in the guest", shown(path));
-	r = end(sim(driver), r, "file was read", err);
+	r = sim_end(sim_of(driver), r, "file was read", err);
 	return r < 0 ? r : write_all(to_fd, content.data, content.size, err);
 }
 
@@ -449,7 +444,7 @@ static int sim_file_write(struct machine_driver *driver, const char *uid, const 
 	str_done(file);
 	*file = content;
 	content = (struct str){ 0 };
-	return end(sim(driver), 0, "file written", err);
+	return sim_end(sim_of(driver), 0, "file written", err);
 }
 
 static int open_console(struct sim_machine *machine, int *ret_fd, struct err *err)
@@ -466,13 +461,13 @@ static int open_console(struct sim_machine *machine, int *ret_fd, struct err *er
 
 static int sim_console_open(struct machine_driver *driver, const char *uid, int *ret_fd, struct err *err)
 {
-	struct sim_machine *machine = begin_running(driver, uid, "console open", err);
+	struct sim_machine *machine = sim_begin_running(driver, uid, "console open", err);
 	int r;
 
 	if (!machine)
 		return err->code;
 	r = open_console(machine, ret_fd, err);
-	pthread_mutex_unlock(&sim(driver)->world->lock);
+	pthread_mutex_unlock(&sim_of(driver)->world->lock);
 	return r;
 }
 
@@ -480,27 +475,27 @@ static int sim_console_open(struct machine_driver *driver, const char *uid, int 
 
 static int sim_usage(struct machine_driver *driver, const char *uid, struct machine_usage *ret_usage, struct err *err)
 {
-	struct sim_machine *machine = begin_running(driver, uid, "machine usage", err);
+	struct sim_machine *machine = sim_begin_running(driver, uid, "machine usage", err);
 	uint64_t age_ms;
 
 	if (!machine)
 		return err->code;
 	/* A tenth of a cpu, half of its memory, and a little traffic, since it was started. */
-	age_ms = (uint64_t)(sim_now_ms(sim(driver)->world) - machine->started_at);
+	age_ms = (uint64_t)(sim_now_ms(sim_of(driver)->world) - machine->started_at);
 	*ret_usage = (struct machine_usage){
 		.cpu_ns = age_ms * 100000, .memory_bytes = machine->config->config.memory_bytes / 2,
 		.disk_read_bytes = age_ms * 16, .disk_write_bytes = age_ms * 8,
 		.net_receive_bytes = age_ms * 4, .net_transmit_bytes = age_ms * 2,
 	};
-	pthread_mutex_unlock(&sim(driver)->world->lock);
+	pthread_mutex_unlock(&sim_of(driver)->world->lock);
 	return 0;
 }
 
 static int sim_list(struct machine_driver *driver, struct machine_uids *ret_uids, struct err *err)
 {
-	struct sim_machines *world = sim(driver)->world;
+	struct sim_machines *world = sim_of(driver)->world;
 	struct machine_uids uids = { 0 };
-	int r = begin(sim(driver), "machine list", err);
+	int r = sim_begin(sim_of(driver), "machine list", err);
 
 	if (r < 0)
 		return r;
@@ -514,9 +509,9 @@ static int sim_list(struct machine_driver *driver, struct machine_uids *ret_uids
 static int sim_watch_op(struct machine_driver *driver, const char *uid, struct loop *loop, machine_event_fn *fn, void *data,
 			struct machine_watch **ret_watch, struct err *err)
 {
-	int r = fault_step(sim(driver)->fault, "machine watch", err);
+	int r = fault_step(sim_of(driver)->fault, "machine watch", err);
 
-	return r < 0 ? r : sim_watch(sim(driver)->world, uid, loop, fn, data, ret_watch, err);
+	return r < 0 ? r : sim_watch(sim_of(driver)->world, uid, loop, fn, data, ret_watch, err);
 }
 
 static void sim_unwatch_op(struct machine_driver *driver, struct machine_watch *watch)
@@ -536,6 +531,9 @@ const struct machine_ops machine_sim = {
 	.kill = sim_kill,
 	.pause = sim_pause,
 	.resume = sim_resume,
+	.migrate_in = sim_migrate_in,
+	.migrate_out = sim_migrate_out,
+	.migrate_cancel = sim_migrate_cancel,
 	.resize = sim_resize,
 	.disk_attach = sim_disk_attach,
 	.disk_detach = sim_disk_detach,

@@ -8,6 +8,9 @@
  *          watched, the guest is off 500 ms after shutdown was asked for. An unwatched machine stands still.
  * Faults:  every operation calls fault_step() before and after it changes the world.
  * Memory:  machine_params.world null: the driver makes a private world and frees it on close.
+ * Moving:  hosts are worlds, machine_params.network (struct sim_network) is the link between them. A move takes no
+ *          time: it goes through the steps "machine migrate", "disks", "memory", "switch", before each of which the test may pull a string.
+ *          A daemon that crashes before "switch" leaves the guest where it was, one that crashes after it the moved guest.
  * Threads: any, as for the port; the functions below too, but those that bring events only when they
  *          may be delivered through the loop of the watch (loop_post).
  */
@@ -54,5 +57,14 @@ void sim_machines_print(struct sim_machines *world, const char *uid, const char 
 void sim_machines_ignore_shutdown(struct sim_machines *world, const char *uid, bool is_ignored);
 /* What was typed into the console, at most 'size' bytes; returns how many. */
 size_t sim_machines_typed(struct sim_machines *world, const char *uid, char *buffer, size_t size);
+
+/* The link between worlds. It outlives their drivers; the worlds outlive it. */
+struct sim_network;
+struct sim_network *sim_network_new(void);
+void sim_network_free(struct sim_network *network);			/* Null is fine. */
+void sim_network_cut(struct sim_network *network, bool is_cut);	/* Moves in the middle fail with -ETIMEDOUT. */
+/* Called before each step of a move, with nothing locked: 'step' is "disks", "memory" or "switch". */
+typedef void sim_step_fn(void *data, const char *uid, const char *step);
+void sim_network_on_step(struct sim_network *network, sim_step_fn *fn, void *data);
 
 #endif

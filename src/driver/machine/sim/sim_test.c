@@ -184,6 +184,134 @@ static void typing_reaches_the_guest(void **state)
 	close(fd);
 }
 
+/* Moving: a second host, whose machine waits for ours */
+
+struct pair {
+	struct bench here, there;
+	struct sim_network *network;
+	struct machine_migration migration;
+	const char *step;		/* Before which something happens. */
+	enum { NOTHING, CUT, DESTINATION_DIES, SOURCE_DIES } what;
+};
+
+static void on_step(void *data, const char *uid, const char *step)
+{
+	struct pair *pair = data;
+
+	if (strcmp(step, pair->step) != 0)
+		return;
+	if (pair->what == CUT)
+		sim_network_cut(pair->network, true);
+	else if (pair->what == DESTINATION_DIES)
+		sim_machines_exit(pair->there.world, uid, MACHINE_EXIT_FAILED, "killed");
+	else if (pair->what == SOURCE_DIES)
+		sim_machines_exit(pair->here.world, uid, MACHINE_EXIT_FAILED, "killed");
+}
+
+static void open_side(struct bench *bench, struct sim_network *network)
+{
+	struct machine_params params = { .world = bench->world, .fault = &bench->fault, .network = network };
+	struct err err;
+
+	assert_int_equal(loop_new(LOOP_CLOCK_VIRTUAL, 0, &bench->loop, &err), 0);
+	assert_int_equal(machine_sim.open(&params, &bench->driver, &err), 0);
+}
+
+static struct pair *pair_new(const char *step, int what)
+{
+	struct pair *pair = alloc(sizeof(*pair));
+	struct machine_listen listen = { .address = "10.0.0.2" };
+	struct err err;
+
+	*pair = (struct pair){ .network = sim_network_new(), .step = step, .what = what, .migration.address = "10.0.0.2" };
+	sim_network_on_step(pair->network, on_step, pair);
+	pair->here.world = sim_machines_new();
+	pair->there.world = sim_machines_new();
+	open_side(&pair->here, pair->network);
+	open_side(&pair->there, pair->network);
+	start(&pair->here);
+	assert_int_equal(machine_sim.migrate_in(pair->there.driver, &config, &listen, &pair->migration.ports, &err), 0);
+	return pair;
+}
+
+static void pair_free(struct pair *pair)
+{
+	bench_close(&pair->here);
+	bench_close(&pair->there);
+	sim_machines_free(pair->here.world);
+	sim_machines_free(pair->there.world);
+	sim_network_free(pair->network);
+	free(pair);
+}
+
+static int migrate(struct pair *pair)
+{
+	struct machine_migration_result result;
+	struct err err;
+
+	return machine_sim.migrate_out(pair->here.driver, "uid-1", &pair->migration, &result, &err);
+}
+
+static struct machine_status status_of(struct bench *bench)
+{
+	struct machine_status status;
+	struct err err;
+
+	assert_int_equal(machine_sim.status(bench->driver, "uid-1", &status, &err), 0);
+	return status;
+}
+
+static void broken_move_leaves_the_guest(void **state)
+{
+	static const char *const steps[] = { "disks", "memory", "switch" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
+		for (int what = CUT; what <= DESTINATION_DIES; what++) {
+			struct pair *pair = pair_new(steps[i], what);
+
+			assert_int_equal(migrate(pair), what == CUT ? -ETIMEDOUT : -EIO);
+			assert_int_equal(status_of(&pair->here).state, MACHINE_RUNNING);
+			assert_int_equal(status_of(&pair->there).state, MACHINE_ABSENT);
+			pair_free(pair);
+		}
+	}
+}
+
+static void move_ends_with_its_source(void **state)
+{
+	struct pair *pair = pair_new("switch", SOURCE_DIES);
+
+	(void)state;
+	assert_true(migrate(pair) < 0);
+	assert_int_equal(status_of(&pair->there).state, MACHINE_ABSENT);
+	pair_free(pair);
+}
+
+/* Wherever the source's daemon dies, afterwards the guest runs here, or is stopped here and has arrived there: never both run. */
+static void crashed_move_is_whole(void **state)
+{
+	bool has_moved = false;
+
+	(void)state;
+	for (uint64_t step = 1; !has_moved; step++) {
+		struct pair *pair = pair_new("", NOTHING);
+		struct machine_status here, there;
+		int r;
+
+		pair->here.fault = (struct fault){ .crash_at = step };
+		r = migrate(pair);
+		pair->here.fault = (struct fault){ 0 };
+		here = status_of(&pair->here);
+		there = status_of(&pair->there);
+		assert_int_equal(here.is_moved_out, there.has_arrived);
+		assert_int_equal(here.state, here.is_moved_out ? MACHINE_PAUSED : MACHINE_RUNNING);
+		assert_int_not_equal(there.state, MACHINE_RUNNING);
+		has_moved = r == 0;
+		pair_free(pair);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,19 +322,26 @@ int main(void)
 		cmocka_unit_test_setup_teardown(full_disk_pauses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(config_follows_the_machine, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(typing_reaches_the_guest, set_up, tear_down),
+		cmocka_unit_test(broken_move_leaves_the_guest), cmocka_unit_test(move_ends_with_its_source),
+		cmocka_unit_test(crashed_move_is_whole),
 	};
 	struct volume_layer layers[] = { { path, VOLUME_QCOW2 } };
 	struct machine_disk root = { .id = "root", .layers = layers, .layer_count = 1, .is_root = true };
-	struct sim_machines *world = sim_machines_new();
+	struct sim_machines *world = sim_machines_new(), *there = sim_machines_new();
+	struct sim_network *network = sim_network_new();
 	struct machine_conformance conformance = {
-		.ops = &machine_sim, .params.world = world, .config = config, .clock = LOOP_CLOCK_VIRTUAL,
+		.ops = &machine_sim, .params = { .world = world, .network = network }, .config = config, .clock = LOOP_CLOCK_VIRTUAL,
+		.peer_params = { .world = there, .network = network }, .copied = (const char *const[]){ "root", NULL },
 		.extra_disk = { .id = "extra", .layers = layers, .layer_count = 1 }, .boot_timeout_s = 10,
 	};
 	int failed;
 
 	conformance.config.disks = &root;
 	conformance.config.disk_count = 1;
+	conformance.peer_config = conformance.config;
 	failed = machine_conformance(&conformance);
 	sim_machines_free(world);
+	sim_machines_free(there);
+	sim_network_free(network);
 	return failed + cmocka_run_group_tests_name("sim", tests, NULL, NULL);
 }

@@ -74,7 +74,9 @@ static void agent_appears(void *data)
 
 	pthread_mutex_lock(&watch->world->lock);
 	machine = sim_machine_find(watch->world, watch->uid);
-	if (machine && machine->watch == watch)
+	if (machine && machine->watch == watch && machine->is_incoming)
+		machine->brings_agent = true;
+	else if (machine && machine->watch == watch)
 		sim_machine_set_agent(machine, true);
 	pthread_mutex_unlock(&watch->world->lock);
 }
@@ -117,7 +119,7 @@ static void tell_present(struct sim_machine *machine)
 {
 	if (machine->has_agent)
 		sim_machine_emit(machine, MACHINE_EVENT_AGENT_UP, 0, NULL);
-	if (machine->state == MACHINE_PAUSED)
+	if (machine->state == MACHINE_PAUSED && !machine->is_incoming && !machine->is_moved_out)
 		sim_machine_emit(machine, machine->has_io_error ? MACHINE_EVENT_IO_ERROR : MACHINE_EVENT_PAUSED, 0, NULL);
 	if (machine->is_shutting_down)
 		sim_watch_shutdown(machine->watch);

@@ -1,6 +1,8 @@
 /*
  * world.h - what the files of the sim driver share: the world and its machines.
  *
+ * What the operations of the driver share is here too.
+ *
  * Threads: everything in 'struct sim_machines' and its machines is guarded by 'lock'; functions
  *          here expect it to be held unless they say otherwise.
  */
@@ -35,6 +37,9 @@ struct sim_machine {
 	bool has_io_error;
 	bool has_agent;
 	bool is_shutting_down;
+	bool is_incoming, has_arrived, is_moved_out;	/* As in machine_status. */
+	bool brings_agent;		/* is_incoming: its agent is up when it is let run. */
+	uint16_t port;			/* is_incoming: where it waits. */
 	pid_t pid;
 	int64_t started_at;
 	int console[2];			/* [0] the caller's end, [1] the guest's; -1. */
@@ -71,6 +76,37 @@ struct machine_watch {
 	void *data;
 	struct loop_source *agent_timer, *shutdown_timer;
 };
+
+struct sim_driver {
+	struct machine_driver base;
+	struct sim_machines *world;
+	bool owns_world;
+	struct sim_network *network;	/* Null: there is no other host. */
+	struct fault *fault;
+};
+
+static inline struct sim_driver *sim_of(struct machine_driver *driver)
+{
+	return container_of(driver, struct sim_driver, base);
+}
+
+/*
+ * Brackets of every operation: a step of the fault, then the lock; at the end the other way round, so
+ * that a crash between change and answer can happen too.
+ */
+int sim_begin(struct sim_driver *self, const char *what, struct err *err);
+int sim_end(struct sim_driver *self, int r, const char *what, struct err *err);
+/* sim_begin() for what needs a machine that runs; null: the error is in *err, nothing is locked. */
+struct sim_machine *sim_begin_running(struct machine_driver *driver, const char *uid, const char *what, struct err *err);
+
+/* migrate.c */
+int sim_migrate_in(struct machine_driver *driver, const struct machine_config *config, const struct machine_listen *listen,
+		   struct machine_ports *ret_ports, struct err *err);
+int sim_migrate_out(struct machine_driver *driver, const char *uid, const struct machine_migration *migration,
+		    struct machine_migration_result *ret_result, struct err *err);
+int sim_migrate_cancel(struct machine_driver *driver, const char *uid, struct err *err);
+/* Lets a machine go on after a move, at either side. */
+int sim_migrate_accept(struct sim_machine *machine, struct err *err);
 
 int64_t sim_now_ms(const struct sim_machines *world);
 struct sim_machine *sim_machine_find(struct sim_machines *world, const char *uid);	/* Null: none. */

@@ -167,6 +167,11 @@ static bool wait_events(struct store_driver *driver, uint64_t after_revision, ui
 	return etcd_stream_wait(etcd_of(driver)->stream, after_revision, timeout_ms);
 }
 
+static int set_endpoints(struct store_driver *driver, const char *const *endpoints, size_t count, struct err *err)
+{
+	return etcd_settings_replace(&etcd_of(driver)->members.settings, endpoints, count, err);
+}
+
 static void wake(struct store_driver *driver)
 {
 	etcd_stream_wake(etcd_of(driver)->stream);
@@ -203,4 +208,5 @@ const struct store_ops store_etcd = {
 	.compact = compact,
 	.wait_events = wait_events,
 	.wake = wake,
+	.set_endpoints = set_endpoints,
 };

@@ -82,7 +82,8 @@ void etcd_link_close(struct link *link)
 void etcd_link_prepare(struct link *link, size_t member, const char *path, const struct str *body, link_write_fn *write, void *data)
 {
 	const struct curl *curl = &link->members->curl;
-	auto_free char *url = text_format("%s/v3/%s", link->members->settings.endpoints.items[member], path);
+	auto_free char *endpoint = etcd_settings_endpoint(&link->members->settings, member);
+	auto_free char *url = text_format("%s/v3/%s", endpoint, path);
 
 	link->reason[0] = '\0';
 	curl->easy_setopt(link->easy, CURLOPT_URL, url);
@@ -196,7 +197,7 @@ static int call_round(struct link *link, const char *path, const struct str *bod
 		      struct err *err)
 {
 	struct members *members = link->members;
-	size_t count = members->settings.endpoints.count, first = atomic_load(&members->preferred);
+	size_t count = etcd_settings_endpoint_count(&members->settings), first = atomic_load(&members->preferred);
 	int r = 0;
 
 	*ret_is_hopeless = true;
@@ -208,7 +209,8 @@ static int call_round(struct link *link, const char *path, const struct str *bod
 			atomic_store(&members->preferred, member);
 		if (r == 0)
 			return 0;
-		err_prefix(err, "%s", shown(members->settings.endpoints.items[member]));
+		auto_free char *endpoint = etcd_settings_endpoint(&members->settings, member);
+		err_prefix(err, "%s", shown(endpoint));
 		if (!is_members_own(r))
 			return r;
 		*ret_is_hopeless = *ret_is_hopeless && r != -EAGAIN;

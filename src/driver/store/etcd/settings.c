@@ -21,16 +21,16 @@ static int add_endpoint(const char *endpoint, struct etcd_settings *settings, st
 	return 0;
 }
 
-static int add_endpoints(const struct store_etcd_params *params, struct etcd_settings *settings, struct err *err)
+static int add_endpoints(const char *const *endpoints, size_t count, struct etcd_settings *settings, struct err *err)
 {
 	int r = 0;
 
-	if (params->endpoint_count == 0)
+	if (count == 0)
 		return err_set(err, -EINVAL, "a store in etcd needs endpoints: name at least one, like https://192.0.2.1:2379");
-	if (params->endpoint_count > LIMIT_ETCD_ENDPOINTS)
-		return err_set(err, -EINVAL, "%zu endpoints are too many: %d are enough", params->endpoint_count, LIMIT_ETCD_ENDPOINTS);
-	for (size_t i = 0; i < params->endpoint_count && r == 0; i++)
-		r = add_endpoint(params->endpoints[i], settings, err);
+	if (count > LIMIT_ETCD_ENDPOINTS)
+		return err_set(err, -EINVAL, "%zu endpoints are too many: %d are enough", count, LIMIT_ETCD_ENDPOINTS);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = add_endpoint(endpoints[i], settings, err);
 	return r;
 }
 
@@ -62,7 +62,7 @@ int etcd_settings_init(const struct store_etcd_params *params, struct etcd_setti
 	size_t length = params->prefix ? strlen(params->prefix) : 0;
 	int r;
 
-	*settings = (struct etcd_settings){ .timeout_ms = params->timeout_ms ? params->timeout_ms : TIMEOUT_MS };
+	*settings = (struct etcd_settings){ .lock = PTHREAD_MUTEX_INITIALIZER, .timeout_ms = params->timeout_ms ? params->timeout_ms : TIMEOUT_MS };
 	if (!length || params->prefix[0] != '/' || params->prefix[length - 1] != '/' || !text_is_utf8(params->prefix, length))
 		return err_set(err, -EINVAL, "the prefix of keys '%s' does not begin and end with '/': use one like /strata/house/",
 			       shown(params->prefix ? params->prefix : ""));
@@ -71,15 +71,20 @@ int etcd_settings_init(const struct store_etcd_params *params, struct etcd_setti
 	settings->prefix = text_copy(params->prefix);
 	settings->data = text_format("%sdata/", params->prefix);
 	settings->writer = text_format("%swriter/%s", params->prefix, params->writer);
-	r = add_endpoints(params, settings, err);
+	r = add_endpoints(params->endpoints, params->endpoint_count, settings, err);
 	return r < 0 ? r : set_tls(params, settings, err);
 }
 
-void etcd_settings_done(struct etcd_settings *settings)
+static void drop_endpoints(struct etcd_settings *settings)
 {
 	for (size_t i = 0; i < settings->endpoints.count; i++)
 		free(settings->endpoints.items[i]);
 	vec_done(&settings->endpoints);
+}
+
+void etcd_settings_done(struct etcd_settings *settings)
+{
+	drop_endpoints(settings);
 	free(settings->prefix);
 	free(settings->data);
 	free(settings->writer);
@@ -89,8 +94,48 @@ void etcd_settings_done(struct etcd_settings *settings)
 	*settings = (struct etcd_settings){ 0 };
 }
 
-void etcd_settings_list(const struct etcd_settings *settings, struct str *out)
+void etcd_settings_list(struct etcd_settings *settings, struct str *out)
 {
+	pthread_mutex_lock(&settings->lock);
 	for (size_t i = 0; i < settings->endpoints.count; i++)
 		str_printf(out, "%s%s", i ? ", " : "", shown(settings->endpoints.items[i]));
+	pthread_mutex_unlock(&settings->lock);
+}
+
+char *etcd_settings_endpoint(struct etcd_settings *settings, size_t index)
+{
+	char *endpoint;
+
+	pthread_mutex_lock(&settings->lock);
+	endpoint = text_copy(settings->endpoints.items[index % settings->endpoints.count]);
+	pthread_mutex_unlock(&settings->lock);
+	return endpoint;
+}
+
+size_t etcd_settings_endpoint_count(struct etcd_settings *settings)
+{
+	size_t count;
+
+	pthread_mutex_lock(&settings->lock);
+	count = settings->endpoints.count;
+	pthread_mutex_unlock(&settings->lock);
+	return count;
+}
+
+int etcd_settings_replace(struct etcd_settings *settings, const char *const *endpoints, size_t count, struct err *err)
+{
+	struct etcd_settings next = { 0 };
+	int r = add_endpoints(endpoints, count, &next, err);
+
+	if (r == 0) {
+		pthread_mutex_lock(&settings->lock);
+		drop_endpoints(settings);
+		settings->endpoints.items = next.endpoints.items;
+		settings->endpoints.count = next.endpoints.count;
+		settings->endpoints.capacity = next.endpoints.capacity;
+		pthread_mutex_unlock(&settings->lock);
+		return 0;
+	}
+	drop_endpoints(&next);
+	return r;
 }

@@ -183,13 +183,12 @@ static bool wait_to_begin(struct stream *stream)
 static void *run_thread(void *data)
 {
 	struct stream *stream = data;
-	size_t count = stream->members->settings.endpoints.count;
 
 	pthread_mutex_lock(&stream->lock);
 	for (size_t i = 0; wait_to_begin(stream); i++) {
 		uint64_t from_revision = stream->seen;
 		/* Where calls are answered the stream will be too; if not, at one of the others. */
-		size_t member = (atomic_load(&stream->members->preferred) + i) % count;
+		size_t member = atomic_load(&stream->members->preferred) + i;
 
 		pthread_mutex_unlock(&stream->lock);
 		run_stream(stream, member, from_revision);

@@ -110,7 +110,7 @@ static int read_past(struct link *link, size_t member, struct past *past, struct
 int etcd_watch_past(struct link *link, uint64_t after_revision, uint64_t last_revision, struct store_events *events, struct err *err)
 {
 	struct members *members = link->members;
-	size_t first = atomic_load(&members->preferred), count = members->settings.endpoints.count;
+	size_t first = atomic_load(&members->preferred), count = etcd_settings_endpoint_count(&members->settings);
 	int r = 0;
 
 	for (size_t i = 0; i < 2 * count; i++) {
@@ -125,7 +125,8 @@ int etcd_watch_past(struct link *link, uint64_t after_revision, uint64_t last_re
 		if (r != -EAGAIN)
 			break;
 		store_events_done(events);
-		err_prefix(err, "%s", shown(members->settings.endpoints.items[member]));
+		auto_free char *endpoint = etcd_settings_endpoint(&members->settings, member);
+		err_prefix(err, "%s", shown(endpoint));
 	}
 	return r;
 }

@@ -15,14 +15,15 @@
 
 static const struct { int64_t cpus; uint64_t gib; unsigned share; } sizes[] = { { 16, 64, 2 }, { 32, 128, 4 }, { 64, 256, 3 }, { 128, 768, 1 } };
 
-static size_t any_size(struct rng *rng)
+void simulate_node_size(struct rng *rng, int64_t *ret_cpus, uint64_t *ret_memory)
 {
 	uint64_t at = rng_below(rng, 10);
 	size_t i = 0;
 
 	while (at >= sizes[i].share)
 		at -= sizes[i++].share;
-	return i;
+	*ret_cpus = sizes[i].cpus;
+	*ret_memory = sizes[i].gib << 30;
 }
 
 static int start_core(struct simulation *simulation, struct sim_host *host, struct err *err)
@@ -148,9 +149,11 @@ int fleet_open(struct simulation *simulation, struct err *err)
 	simulation->nodes = alloc(simulation->options.nodes * sizeof(simulation->nodes[0]));
 	for (uint32_t i = 0; i < simulation->options.nodes; i++) {
 		auto_free char *directory = text_format("%s/%u", simulation->directory, i);
-		size_t size = any_size(&rng);
+		uint64_t memory;
+		int64_t cpus;
 
-		sim_host_init(&simulation->nodes[i].host, &simulation->house, i, directory, sizes[size].cpus, sizes[size].gib << 30);
+		simulate_node_size(&rng, &cpus, &memory);
+		sim_host_init(&simulation->nodes[i].host, &simulation->house, i, directory, cpus, memory);
 	}
 	for (uint32_t i = 0; i < simulation->options.nodes && r == 0; i++)
 		r = fleet_start(simulation, i, err);

@@ -27,6 +27,8 @@ static struct placement *make_cluster(uint32_t nodes)
 	struct rng rng;
 
 	field_defaults(&config_table, &config);
+	config.overcommit.vm.cpus = 2;
+	config.overcommit.vm.memory = 1;
 	placement = placement_new(&config);
 	field_done(&config_table, &config);
 	rng_init(&rng, SEED);

@@ -14,7 +14,7 @@
 
 enum {
 	UNDER_WAY_MAX = 256, AGAIN_MS = 500, PER_NETWORK = 60000, GROUPS = 8,
-	VOLUME_EVERY = 50, HA_EVERY = 10, GROUP_EVERY = 25,	/* Instances: one in so many. */
+	VOLUME_EVERY = 50, HA_EVERY = 10, GROUP_EVERY = 25, ALONE_EVERY = 20 /* without a nic */,	/* Instances: one in so many. */
 };
 
 struct asked {
@@ -82,8 +82,11 @@ static void write_instance(const struct simulation *simulation, uint32_t number,
 	str_printf(body, "{\"meta\":{\"name\":\"i%06u\"", number);
 	if (number % GROUP_EVERY == 3)
 		str_printf(body, ",\"labels\":{\"app\":\"g%u\"}", number / GROUP_EVERY % GROUPS);
-	str_printf(body, "},\"spec\":{\"root_size\":\"10GiB\",\"cpus\":%" PRId64 ",\"memory\":%" PRIu64 ",\"nics\":[{\"network\":\"net-%u\"}]",
-		   cpus, memory, number % networks(simulation));
+	str_printf(body, "},\"spec\":{\"root_size\":\"10GiB\",\"cpus\":%" PRId64 ",\"memory\":%" PRIu64 ",\"nics\":[",
+		   cpus, memory);
+	if (number % ALONE_EVERY)
+		str_printf(body, "{\"network\":\"net-%u\"}", number % networks(simulation));
+	str_append_char(body, ']');
 	if (is_shared)
 		str_printf(body, ",\"pool\":\"shared\",\"ha\":\"restart\"");
 	if (has_volume(number))

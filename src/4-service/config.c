@@ -84,6 +84,18 @@ static void place_anew(struct core *core)
 		placement_sync(core->placement, kind_meta(all->entries[i].value)->uid, all->entries[i].value);
 }
 
+static void go_by(struct core *core, struct config next)
+{
+	field_done(&config_table, &core->config);
+	core->config = next;
+	if (node_fill_address(core))
+		node_announce(core);
+	load_nodes_changed(core);
+	place_anew(core);
+	node_publish(core);
+	publish_config(core);
+}
+
 static void stored(void *data, const struct store_result *result)
 {
 	auto_free struct config_change *change = data;
@@ -95,11 +107,7 @@ static void stored(void *data, const struct store_result *result)
 		answer_err(change->call, &result->err);
 		return;
 	}
-	field_done(&config_table, &core->config);
-	core->config = change->next;
-	place_anew(core);
-	node_publish(core);
-	publish_config(core);
+	go_by(core, change->next);
 	encode(&core->config, &body);
 	answer_json(change->call, 200, &body);
 }
@@ -143,11 +151,7 @@ static void noted(void *data, const char *key, const struct note *note)
 		field_done(&config_table, &next);
 		return;
 	}
-	field_done(&config_table, &core->config);
-	core->config = next;
-	place_anew(core);
-	node_publish(core);
-	publish_config(core);
+	go_by(core, next);
 }
 
 void config_follow(struct core *core)

@@ -48,6 +48,7 @@ static call_fn *const operations[CALL_OP_COUNT] = {
 	[CALL_IMAGE_EXPORT] = transfer_image_export,
 	[CALL_BACKUP] = transfer_backup,
 	[CALL_WHAT_IF_DRAIN] = node_what_if_drain,
+	[CALL_NODE_LOAD] = node_load_show,
 	[CALL_CONFIG] = config_update,
 	[CALL_DOCTOR] = doctor_run,
 };
@@ -241,12 +242,16 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 {
 	struct core *core = data;
 
-	if (kind->id == KIND_INSTANCE)
-		node_has_instance(core, objects_owner(core->objects, kind, object));
 	if (kind->id == KIND_NODE && (change == OBJECTS_DESIRED || change == OBJECTS_REMOVED))
 		membership_nodes_changed(core->membership);
+	if (kind->id == KIND_INSTANCE)
+		node_has_instance(core, objects_owner(core->objects, kind, object));
 	if (kind->id == KIND_INSTANCE && (change == OBJECTS_DESIRED || change == OBJECTS_REMOVED))
 		instance_placed(core, kind_meta(object)->uid, change == OBJECTS_REMOVED ? NULL : object);
+	if (kind->id == KIND_INSTANCE && (change == OBJECTS_OBSERVED || change == OBJECTS_REMOVED))
+		load_instances_changed(core);
+	if (kind->id == KIND_NODE)
+		load_nodes_changed(core);
 	if (change == OBJECTS_REMOVED) {
 		if (kind->id == KIND_INSTANCE)
 			holders_changed(core, object, true);
@@ -333,6 +338,7 @@ static int open_parts(struct core *core, struct err *err)
 		r = config_load(core, err);
 	if (r < 0)
 		return r;
+	node_fill_address(core);
 	core->peers = peers_new(core);
 	r = membership_new(core, &core->membership, err);
 	if (r < 0)
@@ -463,6 +469,7 @@ void core_start(struct core *core)
 	for (int kind = 0; kind < INSTANCE_KIND_COUNT; kind++)
 		start_probe(core, kind);
 	node_announce(core);
+	load_start(core);
 	agent_start(core->agent, swept, core);
 	home_adopt_all(core);
 	network_create_default(core);
@@ -477,13 +484,13 @@ void core_free(struct core *core)
 		return;
 	schedule_stop(core);
 	agent_free(core->agent);
+	membership_free(core->membership);
 	if (core->params.objects) {
 		objects_unlisten(core->objects, core);
 		objects_unlisten(core->objects, core->peers);
 	} else {
 		objects_close(core->objects);
 	}
-	membership_free(core->membership);
 	peers_free(core->peers);
 	holders_done(core);
 	placement_free(core->placement);

@@ -12,6 +12,7 @@
 #ifndef SERVICE_CORE_H
 #define SERVICE_CORE_H
 
+#include "1-hardware/telemetry/load_source.h"
 #include "2-virtualization/agent/agent.h"
 #include "4-service/api.h"
 #include "4-service/cluster/membership.h"
@@ -34,6 +35,7 @@ struct core_params {
 	const struct image_source *images;
 	const char *tls_folder;		/* As in agent.h; null where there are no other nodes. */
 	struct peer_source peers;	/* Null members where there are no other nodes. */
+	struct load_source load;	/* Null members where nothing is sampled: a host that is alone, a simulation. */
 	struct view *view;
 	struct rng *rng;
 	const char *directory;		/* The state folder. */

@@ -166,8 +166,10 @@ int instance_place(struct core *core, struct instance *instance, struct err *err
 		r = needs_asked(&home, instance, err);
 	if (r == 0)
 		r = find_home(&home, instance, err);
-	if (r == 0)
+	if (r == 0) {
+		load_look(core);
 		r = placement_admit(core->placement, instance, home.node, err);
+	}
 	free(home.why);
 	return r;
 }

@@ -643,6 +643,7 @@ void instance_placement(struct core *core, struct call *call)
 		answer_err(call, &err);
 		return;
 	}
+	load_look(core);
 	placement_explain(core->placement, instance, &writer);
 	answer_json(call, 200, &json);
 }

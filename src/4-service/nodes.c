@@ -43,13 +43,33 @@ void node_read(struct core *core)
 	meta->uid = text_copy(core->node_uid);
 	free(meta->name);
 	meta->name = settings && settings->name ? text_copy(settings->name) : name_from_host(status->hostname);
-	text_replace(&status->address, settings && settings->uid ? settings->address : NULL);
 	meta->created_at = status->started_at = loop_wall_ms(core->params.loop);
 	meta->generation = 1;
 	text_replace(&status->version, core->params.version);
 	text_replace(&status->tag, core->node_tag);
 	text_replace(&status->boot_id, core->boot_id);
 	text_replace(&status->machine_driver, core->params.machines[INSTANCE_VM]->ops->name);
+}
+
+/* "0.0.0.0:8443" says nothing about where that is. */
+static bool is_wildcard(const char *address)
+{
+	size_t length = (size_t)(strrchr(address, ':') - address);
+
+	return length == strspn(address, "[]:0.*") && length <= strlen("0.0.0.0");
+}
+
+bool node_fill_address(struct core *core)
+{
+	const struct cluster_params *cluster = core->params.cluster;
+	const char *address = cluster && cluster->settings.uid ? cluster->settings.address : core->config.api.listen;
+
+	if (address && is_wildcard(address))
+		address = NULL;
+	if (text_equal(core->node->status.address, address))
+		return false;
+	text_replace(&core->node->status.address, address);
+	return true;
 }
 
 /* What people said of this node, in 'stored', goes for what we keep of it. */

@@ -6,6 +6,7 @@
 
 #include "3-scheduling/explain.h"
 #include "3-scheduling/rebalance.h"
+#include "4-service/busy.h"
 #include "4-service/placing.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -21,7 +22,15 @@ struct shared_demand { struct demand demand; char *key, *text /* all but kind an
 
 struct placed { uint32_t binding, node; struct shared_demand *shared; };
 
-struct host { char *uid; uint64_t memory; int64_t cpus; int64_t promised[DIMENSIONS]; };
+struct host {
+	char *uid;
+	uint8_t page[PAGE_UID_BYTES];	/* The same, as telemetry has it. */
+	bool has_page;
+	uint64_t memory;
+	int64_t cpus, promised[DIMENSIONS];
+	bool is_busy;
+	struct host_load load;		/* Of a busy one. */
+};
 
 struct placement {
 	struct ledger ledger;
@@ -31,6 +40,9 @@ struct placement {
 	struct config_reserved reserved;
 	struct map demands;		/* "vm 2 512" -> struct shared_demand */
 	struct map placed;		/* uid -> struct placed */
+	uint32_t busy_label;
+	bool has_looked;
+	uint64_t looked_ms;
 };
 
 /* ---- Demands ---- */
@@ -75,6 +87,9 @@ static int demand_of(struct placement *placement, const struct instance *instanc
 				 .class = (uint8_t)spec->kind, .project = PROJECT_NONE };
 	auto_str struct str text = { 0 };
 	int r = placing_fill(&placement->ledger.places, instance, &demand, &text, err);
+
+	demand.constraints.preferred[demand.constraints.preferred_count++] =
+		(struct preference){ .kind = PREFER_NOT_LABEL, .weight = 1, .number = placement->busy_label };
 
 	*ret_demand = r < 0 ? NULL : use_demand(placement, &demand, str_text(&text));
 	return r;
@@ -130,7 +145,9 @@ struct placement *placement_new(const struct config *config)
 	struct placement *placement = alloc(sizeof(*placement));
 	struct err err;
 
-	if (ledger_init(&placement->ledger, dimensions, DIMENSIONS, CPU, MEMORY, &err) < 0)
+	/* What people call a label has a '=' in it. */
+	if (ledger_init(&placement->ledger, dimensions, DIMENSIONS, CPU, MEMORY, &err) < 0 ||
+	    places_label(&placement->ledger.places, "busy", &placement->busy_label, &err) < 0)
 		abort();			/* Of constants. */
 	placement->ledger.compressible = 1u << CPU;
 	placement->decider = decider_new(placement->ledger.cluster, policy_at(0));
@@ -148,6 +165,7 @@ static uint32_t number_of(const struct placement *placement, const char *node_ui
 static uint32_t add_host(struct placement *placement, const struct node *node)
 {
 	const struct cluster_node host = { .name = node->meta.name, .total = (int32_t[DIMENSIONS]){ 0 } };
+	struct host *added;
 	uint32_t number;
 	struct err err;
 
@@ -155,9 +173,20 @@ static uint32_t add_host(struct placement *placement, const struct node *node)
 		log_line(LOG_ERROR, "%s", err.msg);
 		return CLUSTER_NONE;
 	}
-	*vec_push(&placement->hosts) = (struct host){ .uid = text_copy(node->meta.uid) };
+	added = vec_push(&placement->hosts);
+	*added = (struct host){ .uid = text_copy(node->meta.uid) };
+	added->has_page = page_uid_parse(added->uid, added->page, &err) == 0;
 	map_put(&placement->numbers, node->meta.uid, (void *)(uintptr_t)(number + 1));
 	return number;
+}
+
+static void label_busy(struct placement *placement, uint32_t number)
+{
+	bool is_busy = placement->hosts.items[number].is_busy;
+	struct err err;
+
+	if (places_set_label(&placement->ledger.places, number, placement->busy_label, is_busy, &err) < 0)
+		log_line(LOG_ERROR, "%s", err.msg);
 }
 
 void placement_set_node(struct placement *placement, const struct node *node, bool takes_new)
@@ -174,8 +203,35 @@ void placement_set_node(struct placement *placement, const struct node *node, bo
 	update_host(placement, number);
 	if (placing_label_node(&placement->ledger.places, number, &node->meta.labels, &err) < 0)
 		log_line(LOG_ERROR, "labels of node '%s': %s", node->meta.name, err.msg);
+	label_busy(placement, number);
 	if (ledger_cordon(&placement->ledger, number, !takes_new, &err) < 0)
 		log_line(LOG_ERROR, "%s", err.msg);
+}
+
+/* What is young enough now is so until the next look. */
+static bool is_busy(const struct host *host, const struct load_source *source, struct host_load *ret_load)
+{
+	struct err ignored;
+
+	return host->has_page && source->load(source->data, host->page, ret_load, &ignored) == 0 &&
+	       ret_load->age_ms + PLACEMENT_LOOK_MS <= LOAD_OLD_MS && busy_is(ret_load);
+}
+
+void placement_look(struct placement *placement, const struct load_source *source, uint64_t now_ms)
+{
+	if (!source->load || (placement->has_looked && now_ms - placement->looked_ms < PLACEMENT_LOOK_MS))
+		return;
+	placement->has_looked = true;
+	placement->looked_ms = now_ms;
+	for (uint32_t number = 0; number < placement->hosts.count; number++) {
+		struct host *host = &placement->hosts.items[number];
+		bool was_busy = host->is_busy;
+
+		/* Where nothing new goes nobody looks. */
+		host->is_busy = !cluster_shape(placement->ledger.cluster, number)->is_cordoned && is_busy(host, source, &host->load);
+		if (host->is_busy != was_busy)
+			label_busy(placement, number);
+	}
 }
 
 void placement_fill_node(const struct placement *placement, struct node *node)
@@ -481,7 +537,12 @@ static void explain_on(const struct placement *placement, const struct demand *d
 	auto_str struct str text = { 0 };
 	double cost = 0;
 	uint32_t unmet = 0;
-	bool is_possible = explain_node(placement->decider, &placement->ledger, demand, node, &cost, &unmet, &text);
+	const struct host *host = &placement->hosts.items[node];
+	bool is_possible;
+
+	if (host->is_busy)
+		busy_explain(&host->load, &text);
+	is_possible = explain_node(placement->decider, &placement->ledger, demand, node, &cost, &unmet, &text);
 
 	json_write_object(writer, NULL);
 	json_write_string(writer, "node", cluster_node_name(placement->ledger.cluster, node));

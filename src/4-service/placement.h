@@ -6,11 +6,14 @@
  * that failed. What runs already is never refused: where it does not fit any more (a smaller host, other settings) it is
  * counted as all that is left.
  *
+ * Among nodes that will do, those that are busy right now (busy.h) come last. placement_look() finds out; it is called before something is placed.
+ *
  * Errors: -ENOSPC, naming host and amounts, and what could be done. Threads: the loop's.
  */
 #ifndef SERVICE_PLACEMENT_H
 #define SERVICE_PLACEMENT_H
 
+#include "1-hardware/telemetry/load_source.h"
 #include "base/json.h"
 #include "base/map.h"
 #include "model/config.h"
@@ -27,6 +30,10 @@ void placement_set_node(struct placement *placement, const struct node *node, bo
 void placement_fill_node(const struct placement *placement, struct node *node);
 /* Settings have changed: everything is entered anew. What had too little room before is counted whole by placement_sync(). */
 void placement_configure(struct placement *placement, const struct config *config);
+
+/* How loaded are the nodes that take instances? Not asked again within PLACEMENT_LOOK_MS. 'source' without functions: nobody is busy. */
+enum { PLACEMENT_LOOK_MS = 50 };
+void placement_look(struct placement *placement, const struct load_source *source, uint64_t now_ms);
 
 /* Chooses a node for an instance that has none yet ('home': this one, by its uid; null: any); checks that there is room where it has one. */
 int placement_admit(struct placement *placement, struct instance *instance, const char *home, struct err *err);

@@ -228,6 +228,155 @@ static void test_two_nodes_and_what_if_one_were_empty(void **state)
 	assert_int_equal(placement_what_if_drain(world.placement, "nope", name_of, NULL, &writer, &err), -ENOENT);
 }
 
+/* ---- Busy nodes ---- */
+
+enum { HOSTS = 2 };
+static const char *const host_uids[HOSTS] = { "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b" };
+
+struct loads { struct host_load of[HOSTS]; bool is_known[HOSTS]; unsigned asked; struct placement *placement; uint64_t now_ms; };
+
+static int load_of(void *data, const uint8_t node[PAGE_UID_BYTES], struct host_load *ret_load, struct err *err)
+{
+	struct loads *loads = data;
+	size_t i = node[PAGE_UID_BYTES - 1] - 0xau;
+
+	loads->asked++;
+	if (!loads->is_known[i])
+		return err_set(err, -ENOENT, "nothing is known");
+	*ret_load = loads->of[i];
+	return 0;
+}
+
+/* All have the same, so that the first is chosen where the load is. */
+static void loads_init(struct loads *loads, const struct config *config)
+{
+	*loads = (struct loads){ .placement = placement_new(config) };
+	for (size_t i = 0; i < HOSTS; i++) {
+		struct node node = { .meta = { .name = (char *)(i ? "beta" : "alpha"), .uid = (char *)host_uids[i] },
+				     .status = { .cpus = 4, .memory = 8ull << GIB } };
+
+		placement_set_node(loads->placement, &node, true);
+		loads->of[i] = (struct host_load){ .run_queue_milli = 500, .busy_permille = 100, .memory_total_bytes = 8ull << GIB,
+						   .memory_available_bytes = 4ull << GIB, .age_ms = 60 };
+		loads->is_known[i] = true;
+	}
+}
+
+static void look(struct loads *loads)
+{
+	const struct load_source source = { .load = load_of, .data = loads };
+
+	loads->now_ms += PLACEMENT_LOOK_MS;
+	placement_look(loads->placement, &source, loads->now_ms);
+}
+
+/* Where would a new one go? Nothing is kept of it. */
+static const char *chosen(struct loads *loads, uint64_t memory)
+{
+	struct instance instance = { .meta = { .name = (char *)"new", .uid = (char *)"uid-new" },
+				     .spec = { .kind = INSTANCE_VM, .cpus = 1, .memory = memory, .power = POWER_RUNNING } };
+	struct err err = { 0 };
+	const char *uid = NULL;
+
+	look(loads);
+	if (placement_admit(loads->placement, &instance, NULL, &err) == 0)
+		uid = text_equal(instance.spec.node, host_uids[0]) ? "alpha" : "beta";
+	placement_sync(loads->placement, "uid-new", NULL);
+	free(instance.spec.node);
+	return uid;
+}
+
+static void test_a_busy_node_is_given_what_is_new_last(void **state)
+{
+	struct config config = { 0 };
+	struct loads loads;
+
+	(void)state;
+	field_defaults(&config_table, &config);
+	config.overcommit.vm = (struct config_ratio){ .cpus = 16, .memory = 1 };
+	loads_init(&loads, &config);
+	assert_string_equal(chosen(&loads, 1ull << GIB), "alpha");
+
+	loads.of[0].busy_permille = 901;
+	assert_string_equal(chosen(&loads, 1ull << GIB), "beta");
+	loads.of[0].busy_permille = 900;
+	assert_string_equal(chosen(&loads, 1ull << GIB), "alpha");
+	loads.of[0].run_queue_milli = 2001;
+	assert_string_equal(chosen(&loads, 1ull << GIB), "beta");
+	loads.of[0].run_queue_milli = 2000;
+	assert_string_equal(chosen(&loads, 1ull << GIB), "alpha");
+	loads.of[0].memory_available_bytes = (8ull << GIB) / 1000 * 50 - 1;
+	assert_string_equal(chosen(&loads, 1ull << GIB), "beta");
+
+	/* What was told too long ago, or not at all, says nothing. */
+	loads.of[0].age_ms = LOAD_OLD_MS - PLACEMENT_LOOK_MS;
+	assert_string_equal(chosen(&loads, 1ull << GIB), "beta");
+	loads.of[0].age_ms++;
+	assert_string_equal(chosen(&loads, 1ull << GIB), "alpha");
+	loads.of[0].age_ms = 0;
+	loads.is_known[0] = false;
+	assert_string_equal(chosen(&loads, 1ull << GIB), "alpha");
+
+	/* No node is refused for it. */
+	loads.is_known[0] = true;
+	loads.of[1].busy_permille = 1000;
+	assert_string_equal(chosen(&loads, 1ull << GIB), "alpha");
+	placement_free(loads.placement);
+	field_done(&config_table, &config);
+}
+
+static void test_a_busy_node_will_do_when_no_other_has_room(void **state)
+{
+	struct config config = { 0 };
+	struct node cordoned = { .meta = { .name = (char *)"beta", .uid = (char *)host_uids[1] }, .status = { .cpus = 4, .memory = 8ull << GIB } };
+	struct loads loads;
+
+	(void)state;
+	field_defaults(&config_table, &config);
+	loads_init(&loads, &config);
+	loads.of[0].busy_permille = 1000;
+	assert_string_equal(chosen(&loads, 1ull << GIB), "beta");
+	placement_set_node(loads.placement, &cordoned, false);
+	assert_string_equal(chosen(&loads, 1ull << GIB), "alpha");
+	placement_free(loads.placement);
+	field_done(&config_table, &config);
+}
+
+/* A change of a node's labels does not make it idle; it is asked again only after a while; and why it comes last is told. */
+static void test_busy_nodes_are_remembered_between_looks_and_explained(void **state)
+{
+	const struct load_source nobody = { 0 };
+	struct config config = { 0 };
+	struct node node = { .meta = { .name = (char *)"alpha", .uid = (char *)host_uids[0] }, .status = { .cpus = 4, .memory = 8ull << GIB } };
+	struct instance instance = { .meta = { .name = (char *)"web", .uid = (char *)"uid-web" },
+				     .spec = { .kind = INSTANCE_VM, .cpus = 1, .memory = 1ull << GIB, .power = POWER_RUNNING } };
+	struct str text = { 0 };
+	struct json_writer writer = { .out = &text };
+	struct loads loads;
+	struct err err = { 0 };
+	unsigned asked;
+
+	(void)state;
+	field_defaults(&config_table, &config);
+	loads_init(&loads, &config);
+	loads.of[0].busy_permille = 970;
+	loads.of[0].run_queue_milli = 2450;
+	look(&loads);
+	asked = loads.asked;
+	placement_look(loads.placement, &(struct load_source){ .load = load_of, .data = &loads }, loads.now_ms + PLACEMENT_LOOK_MS - 1);
+	placement_look(loads.placement, &nobody, loads.now_ms + PLACEMENT_LOOK_MS);
+	assert_int_equal(loads.asked, asked);
+	placement_set_node(loads.placement, &node, true);
+	assert_int_equal(placement_admit(loads.placement, &instance, NULL, &err), 0);
+	assert_string_equal(instance.spec.node, host_uids[1]);
+	placement_explain(loads.placement, &instance, &writer);
+	assert_non_null(strstr(str_text(&text), "\"text\":\"is busy, others come first (2.4 tasks per CPU run or wait, 97% of its CPUs are used); "));
+	str_done(&text);
+	free(instance.spec.node);
+	placement_free(loads.placement);
+	field_done(&config_table, &config);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -237,6 +386,9 @@ int main(void)
 		cmocka_unit_test(test_two_nodes_and_what_if_one_were_empty),
 		cmocka_unit_test(test_more_cpus_than_the_host_has),
 		cmocka_unit_test(test_containers_have_ratios_of_their_own_and_may_ask_for_nothing),
+		cmocka_unit_test(test_a_busy_node_is_given_what_is_new_last),
+		cmocka_unit_test(test_a_busy_node_will_do_when_no_other_has_room),
+		cmocka_unit_test(test_busy_nodes_are_remembered_between_looks_and_explained),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

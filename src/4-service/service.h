@@ -31,6 +31,7 @@ struct core {
 	struct membership *membership;	/* Null: see core_params. */
 	bool is_entered;			/* This node is in the store, or on its way there. */
 	bool is_node_stale;			/* Readers are told soon. */
+	bool is_load_stale;			/* As are those who sample the instances. */
 	struct machine_capabilities capabilities[INSTANCE_KIND_COUNT];
 	bool knows[INSTANCE_KIND_COUNT];	/* ... has been asked. */
 	struct map next_hosts;			/* Network uid -> where the search for a free address goes on (a number). */
@@ -98,7 +99,7 @@ call_fn instance_create, instance_update, instance_delete, instance_start, insta
 	instance_resume, instance_clone, instance_placement, instance_move, instance_restore, instance_attach, instance_detach;
 call_fn resource_rename;
 call_fn image_create, image_update, image_delete, image_tag, image_prune, instance_commit;
-call_fn node_update, node_what_if_drain, node_remove;
+call_fn node_update, node_what_if_drain, node_load_show, node_remove;
 call_fn cluster_show, cluster_init, cluster_enter, cluster_admit, cluster_leave, cluster_import, token_create, token_list, token_revoke;
 call_fn volume_create, volume_update, volume_delete, volume_clone, volume_receive, volume_snapshot_restore;
 call_fn network_create, network_update, network_delete, snapshot_create, snapshot_delete, pool_create, pool_update, pool_delete;
@@ -144,11 +145,19 @@ void schedule_wake(struct core *core);			/* A volume or snapshot has changed. */
 
 /* Fills core->node with what this host is. */
 void node_read(struct core *core);
+bool node_fill_address(struct core *core);	/* Where its API listens, as far as others can reach that. True: that has changed. */
 void node_load(struct core *core);			/* All nodes go to the placement. */
 void node_announce(struct core *core);			/* Stores what this node is. */
 void node_changed(struct core *core, struct node *stored);
 /* One has come to the node or left it: it may be full now, or not any more. */
 void node_has_instance(struct core *core, const char *node);
+
+/* load.c: who samples is told whom; the scheduler looks before it places. */
+void load_start(struct core *core);
+void load_look(struct core *core);
+void load_nodes_changed(struct core *core);
+void load_instances_changed(struct core *core);
+void load_lead(struct core *core);			/* Who leads makes the cluster's key where there is none. */
 
 int config_load(struct core *core, struct err *err);
 void config_follow(struct core *core);			/* What other hosts of the cluster change. */

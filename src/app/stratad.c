@@ -29,6 +29,7 @@
 #include "app/wiring/drivers.h"
 #include "app/wiring/peers.h"
 #include "app/wiring/store.h"
+#include "app/wiring/telemetry.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -55,6 +56,7 @@ struct daemon {
 	struct cluster_params cluster;
 	char *cluster_cgroup;
 	bool must_restart;
+	struct telemetry_wiring *telemetry;	/* Null on a host that is alone. */
 	struct view *view;
 	struct core *core;
 	struct http *http;
@@ -178,6 +180,16 @@ static int export_certificates(struct daemon *daemon, struct err *err)
 	return pki_export_for_qemu(daemon->certificates, daemon->tls_folder, err);
 }
 
+/* A host that is alone does not wake up ten times a second for nobody. */
+static void open_telemetry(struct daemon *daemon)
+{
+	struct err err;
+
+	if (store_is_shared(daemon->store) &&
+	    wiring_open_telemetry(daemon->state.node_uid, daemon->drivers.cgroup, &daemon->telemetry, &err) < 0)
+		log_line(LOG_WARNING, "how loaded this host is will not be known: %s", err.msg);
+}
+
 static int open_core(struct daemon *daemon, struct err *err)
 {
 	struct core_params params = {
@@ -188,7 +200,8 @@ static int open_core(struct daemon *daemon, struct err *err)
 		.images = daemon->options.is_simulated ? &image_source_sim : &image_source_real,
 		.directory = daemon->state.directory, .node_uid = daemon->state.node_uid, .node_tag = daemon->state.node_tag,
 		.boot_id = daemon->boot_id, .version = STRATA_VERSION, .sample_ms = SAMPLE_MS,
-		.peers = wiring_peers(daemon->certificates), .cluster = &daemon->cluster, .config_defaults = daemon->config,
+		.peers = wiring_peers(daemon->certificates), .load = wiring_load_source(daemon->telemetry),
+		.cluster = &daemon->cluster, .config_defaults = daemon->config,
 		.apply_config = apply_config, .data = daemon,
 	};
 
@@ -290,6 +303,8 @@ static int open_all(struct daemon *daemon, struct err *err)
 		r = drivers_open(daemon->state.directory, daemon->state.node_tag, daemon->options.is_simulated, store_is_shared(daemon->store),
 				 &daemon->drivers, err);
 	if (r == 0)
+		open_telemetry(daemon);
+	if (r == 0)
 		r = open_core(daemon, err);
 	if (r == 0)
 		r = open_http(daemon, err);
@@ -303,6 +318,7 @@ static void close_all(struct daemon *daemon)
 	if (daemon->work)
 		work_free(daemon->work);
 	core_free(daemon->core);
+	wiring_close_telemetry(daemon->telemetry);
 	store_close(daemon->store);
 	drivers_close(&daemon->drivers);
 	if (daemon->view)

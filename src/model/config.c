@@ -44,6 +44,12 @@ FIELD_TABLE(config_reserved_table, config_reserved, "What of the host no instanc
 	FIELD(INT, config_reserved, cpus, .fallback = "0", .max = 4096, .doc = "CPUs kept for the host itself."),
 	FIELD(SIZE, config_reserved, memory, .fallback = "0", .max = 1ll << 50, .unit = "bytes", .doc = "Memory kept for the host itself."),
 );
+
+FIELD_TABLE(config_telemetry_table, config_telemetry, "How the hosts of a cluster tell each other their load.",
+	FIELD(BOOL, config_telemetry, rdma, .flags = FIELD_OMIT_EMPTY,
+	      .doc = "Hosts read each other's load by RDMA: all of them or none. Those without a device use UDP, as all do without this."),
+);
+
 FIELD_TABLE(config_etcd_table, config_etcd, "Where etcd is, with 'store: etcd'. Only in the file of --config.",
 	FIELD(STRINGS, config_etcd, endpoints, .flags = FIELD_OMIT_EMPTY, .max = LIMIT_ETCD_ENDPOINTS,
 	      .doc = "Members of one cluster, as https://192.0.2.1:2379: any that answers will do."),
@@ -64,6 +70,7 @@ FIELD_TABLE(config_table, config, "Settings of the daemon.",
 	FIELD(OBJECT, config, console, .table = &config_console_table, .doc = "Consoles."),
 	FIELD(OBJECT, config, overcommit, .table = &config_overcommit_table, .doc = "How much more may be promised than there is."),
 	FIELD(OBJECT, config, reserved, .table = &config_reserved_table, .doc = "What of the host no instance is promised."),
+	FIELD(OBJECT, config, telemetry, .table = &config_telemetry_table, .doc = "How hosts tell each other their load."),
 	FIELD(ENUM, config, store, .choices = stores, .fallback = "sqlite",
 	      .doc = "Where objects are kept: in a file of this host, or in an etcd. Only in the file of --config."),
 	FIELD(OBJECT, config, etcd, .table = &config_etcd_table, .doc = "Where etcd is, with 'store: etcd'. Only in the file of --config."),

@@ -15,6 +15,8 @@ struct config_ratio { int64_t cpus, memory; };
 struct config_overcommit { struct config_ratio vm, container; };
 struct config_reserved { int64_t cpus; uint64_t memory; };	/* Kept for the host itself. */
 
+struct config_telemetry { bool rdma; };
+
 struct config_etcd {
 	struct field_list endpoints;
 	char *prefix;			/* Null: one of this node's own. */
@@ -28,6 +30,7 @@ struct config {
 	struct config_console console;
 	struct config_overcommit overcommit;
 	struct config_reserved reserved;
+	struct config_telemetry telemetry;
 	int store;			/* enum config_store */
 	struct config_etcd etcd;
 };

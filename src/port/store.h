@@ -223,6 +223,8 @@ struct store_ops {
 	bool (*wait_events)(struct store_driver *driver, uint64_t after_revision, uint32_t timeout_ms);
 	/* Optional: from now on wait_events returns at once. Called before close. */
 	void (*wake)(struct store_driver *driver);
+	/* Optional: null when there is only one place. May run beside the others. */
+	int (*set_endpoints)(struct store_driver *driver, const char *const *endpoints, size_t count, struct err *err);
 	/*
 	 * In place of wait_events where the loop's clock is virtual: 'changed' is called, in the loop's thread, after each change by others and
 	 * when what could not be reached can be; the events are then read from history. Null 'changed' ends it.
@@ -230,8 +232,6 @@ struct store_ops {
 	void (*listen)(struct store_driver *driver, void (*changed)(void *data), void *data);
 	/* Optional, with listen: how long the next call, or its answer, is under way. */
 	uint32_t (*lag_ms)(struct store_driver *driver);
-	/* Optional: null when there is only one place. May run beside the others. */
-	int (*set_endpoints)(struct store_driver *driver, const char *const *endpoints, size_t count, struct err *err);
 };
 
 extern const struct store_ops store_sqlite;

@@ -24,11 +24,14 @@ struct telemetry {
 struct host_load {
 	uint32_t run_queue_milli;		/* Tasks that run or wait, per CPU, times 1000: beyond 1000 somebody waits. */
 	uint32_t busy_permille;			/* Of all CPUs. */
-	uint64_t memory_available_bytes;
+	uint64_t memory_total_bytes, memory_available_bytes;
 	uint64_t age_ms;
 	bool is_old;				/* Older than LOAD_OLD_MS. */
 };
 
 int telemetry_load(const struct telemetry *telemetry, const uint8_t node[PAGE_UID_BYTES], struct host_load *ret_load, struct err *err);
+/* All that its page says, and how old that is. */
+int telemetry_page(const struct telemetry *telemetry, const uint8_t node[PAGE_UID_BYTES], struct page *ret_page, uint64_t *ret_age_ms,
+		   struct err *err);
 
 #endif

@@ -183,6 +183,8 @@ void leader_look(struct peers *peers, const struct node *node)
 
 void leader_tick(struct peers *peers)
 {
+	if (peers->leader_revision)
+		load_lead(peers->core);
 	/* From the end: who is as it should be leaves its place to the last. */
 	for (size_t i = peers->suspects.count; peers->leader_revision && i-- > 0;) {
 		const char *uid = peers->suspects.entries[i].key;

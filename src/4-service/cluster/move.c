@@ -88,8 +88,10 @@ static int move(struct core *core, struct change *change, const char *to, bool i
 	if (r == 0 && next->spec.placement.node && to && !text_equal(next->spec.placement.node, name_of(core, to)))
 		r = err_set(err, -EINVAL, "instance '%s' may run only on node '%s': change spec.placement.node first", instance->meta.name,
 			    next->spec.placement.node);
-	if (r == 0)
+	if (r == 0) {
+		load_look(core);
 		r = placement_admit_move(core->placement, next, to, err);
+	}
 	if (r < 0)
 		return r;
 	next->spec.move = (struct instance_move){ .serial = instance->spec.move.serial + 1, .postcopy = has_postcopy,

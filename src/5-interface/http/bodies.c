@@ -148,6 +148,48 @@ FIELD_TABLE(body_placement_table, body_placement, "A node, as a place for an ins
 	FIELD(STRING, body_placement, text, .doc = "What the cost consists of, or what speaks against it."),
 );
 
+FIELD_TABLE(body_pressure_table, body_pressure, "Pressure stall information of the last ten seconds.",
+	FIELD(DOUBLE, body_pressure, some, .unit = "%", .doc = "How much of the time some task waited for it."),
+	FIELD(DOUBLE, body_pressure, full, .unit = "%", .doc = "How much of the time all tasks waited for it."),
+);
+
+FIELD_TABLE(body_instance_load_table, body_instance_load, "What an instance uses right now.",
+	FIELD(STRING, body_instance_load, instance, .doc = "Its name."),
+	FIELD(INT, body_instance_load, cpu_permille, .doc = "Of one CPU, over the last second; 2000: two CPUs."),
+	FIELD(SIZE, body_instance_load, memory_bytes, .unit = "bytes", .doc = "Memory."),
+);
+
+FIELD_TABLE(body_load_table, body_load, "How loaded a node is. What its kernel cannot tell is absent, as is all but the text where nothing is known.",
+	FIELD(STRING, body_load, node, .doc = "Its name."),
+	FIELD(STRING, body_load, text, .flags = FIELD_OMIT_EMPTY, .doc = "Why nothing is known."),
+	FIELD(INT, body_load, age_ms, .unit = "ms", .doc = "How long ago it was measured. Nobody goes by what is older than 200."),
+	FIELD(INT, body_load, cpus, .doc = "CPUs that are online."),
+	FIELD(INT, body_load, busy_permille, .doc = "How much of all CPUs together was used in the last second."),
+	FIELD(INT, body_load, run_queue, .doc = "Tasks that run or wait for a CPU."),
+	FIELD(INT, body_load, blocked, .doc = "Tasks that wait for a disk."),
+	FIELD(DOUBLE, body_load, load1, .doc = "Load average of a minute."),
+	FIELD(DOUBLE, body_load, load5, .doc = "Of five minutes."),
+	FIELD(DOUBLE, body_load, load15, .doc = "Of fifteen minutes."),
+	FIELD(OBJECT, body_load, pressure_cpu, .table = &body_pressure_table, .doc = "Waiting for CPUs."),
+	FIELD(OBJECT, body_load, pressure_memory, .table = &body_pressure_table, .doc = "Waiting for memory."),
+	FIELD(OBJECT, body_load, pressure_io, .table = &body_pressure_table, .doc = "Waiting for disks."),
+	FIELD(SIZE, body_load, memory, .unit = "bytes", .doc = "Memory."),
+	FIELD(SIZE, body_load, memory_available, .unit = "bytes", .doc = "What of it can be had without swapping."),
+	FIELD(SIZE, body_load, swap, .unit = "bytes", .doc = "Swap."),
+	FIELD(SIZE, body_load, swap_free, .unit = "bytes", .doc = "What of it is free."),
+	FIELD(INT, body_load, disk_in_flight, .doc = "Requests to all disks that are under way."),
+	FIELD(INT, body_load, disk_busy_ms, .unit = "ms", .doc = "Time in which disks had something to do, since the host's start as all that follows."),
+	FIELD(INT, body_load, disk_wait_ms, .unit = "ms", .doc = "Times of all requests added up."),
+	FIELD(SIZE, body_load, disk_read_bytes, .unit = "bytes", .doc = "Read from disks."),
+	FIELD(SIZE, body_load, disk_write_bytes, .unit = "bytes", .doc = "Written to disks."),
+	FIELD(SIZE, body_load, net_receive_bytes, .unit = "bytes", .doc = "Received by all nics."),
+	FIELD(SIZE, body_load, net_transmit_bytes, .unit = "bytes", .doc = "Sent by them."),
+	FIELD(INT, body_load, net_receive_drops, .doc = "Packets that were received and dropped."),
+	FIELD(INT, body_load, net_transmit_drops, .doc = "Packets that were to be sent and dropped."),
+	FIELD(SIZE, body_load, net_backlog_bytes, .unit = "bytes", .doc = "Handed to the nics and not sent yet, right now."),
+	FIELD(LIST, body_load, instances, .table = &body_instance_load_table, .doc = "What runs there, up to 512."),
+);
+
 FIELD_TABLE(body_move_table, body_move, "An instance that would move.",
 	FIELD(STRING, body_move, instance, .doc = "Its name."),
 	FIELD(STRING, body_move, to, .flags = FIELD_OMIT_EMPTY, .doc = "The node it would go to; absent: none has room."),

@@ -39,6 +39,20 @@ struct body_upload { char *id; uint64_t size; char *sha256; };
 struct body_certificate_answer { char *certificate, *key, *ca; };
 struct body_check { char *check; int state; char *text, *remedy; };
 struct body_placement { char *node; int state; double cost; char *text; };
+struct body_pressure { double some, full; };
+struct body_instance_load { char *instance; int64_t cpu_permille; uint64_t memory_bytes; };
+struct body_load {
+	char *node, *text;
+	int64_t age_ms, cpus, busy_permille, run_queue, blocked;
+	double load1, load5, load15;
+	struct body_pressure pressure_cpu, pressure_memory, pressure_io;
+	uint64_t memory, memory_available, swap, swap_free;
+	int64_t disk_in_flight, disk_busy_ms, disk_wait_ms;
+	uint64_t disk_read_bytes, disk_write_bytes, net_receive_bytes, net_transmit_bytes;
+	int64_t net_receive_drops, net_transmit_drops;
+	uint64_t net_backlog_bytes;
+	struct field_list instances;	/* struct body_instance_load */
+};
 struct body_move { char *instance, *to; uint64_t memory; char *text; };
 struct body_error { int64_t code; char *message; };
 
@@ -46,7 +60,7 @@ extern const struct field_table body_delete_table, body_rename_table, body_stop_
 	body_move_request_table, body_attach_table, body_detach_table, body_exec_table, body_certificate_table, body_join_table,
 	body_version_table, body_cluster_init_table, body_cluster_enter_table, body_token_table,
 	body_commit_table, body_prune_table, body_pruned_table, body_receive_table,
-	body_upload_table, body_certificate_answer_table, body_check_table, body_placement_table, body_move_table,
+	body_upload_table, body_certificate_answer_table, body_check_table, body_placement_table, body_load_table, body_move_table,
 	body_error_table;
 
 #endif

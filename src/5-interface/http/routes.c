@@ -182,6 +182,8 @@ const struct route routes[] = {
 	KIND_READS(KIND_NODE, "/v1/nodes", "{name}"),
 	{ METHOD_PATCH, "/v1/nodes/{name}", &handler_call, CALL_UPDATE, KIND_NODE, .status = 200, .body = CONTENT_PATCH,
 	  .answer = CONTENT_OBJECT, .doc = "Change labels, or whether it takes new instances, by a merge patch (RFC 7396)." },
+	{ METHOD_GET, "/v1/nodes/{name}/load", &handler_call, CALL_NODE_LOAD, KIND_NODE, .status = 200,
+	  .answer = CONTENT_TABLE, .answer_table = &body_load_table, .doc = "How loaded the node is right now; only in a cluster." },
 	{ METHOD_GET, "/v1/nodes/{name}/what-if/drain", &handler_call, CALL_WHAT_IF_DRAIN, KIND_NODE, .status = 200,
 	  .answer = CONTENT_TABLE_LIST, .answer_table = &body_move_table, .doc = "Where all that runs there would go, if it had to." },
 	{ METHOD_GET, "/v1/node", &handler_object, .kind = KIND_NODE, .single = "node", .status = 200,

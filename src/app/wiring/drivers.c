@@ -133,7 +133,8 @@ int drivers_open(const char *directory, const char *node_tag, bool is_simulated,
 {
 	const struct volume_ops *volume = is_simulated ? &volume_sim : &volume_file;
 	const struct fabric_ops *fabric = is_simulated ? &fabric_sim : &fabric_bridge;
-	auto_free char *cgroup = cgroup_of_node(node_tag), *volumes = text_format("%s/volumes", directory);
+	char *cgroup = drivers->cgroup = cgroup_of_node(node_tag);
+	auto_free char *volumes = text_format("%s/volumes", directory);
 	auto_free char *helpers = text_format("%s/network", cgroup), *network = choose_network_folder(directory, node_tag);
 	struct volume_params volume_params = { .directory = volumes };
 	struct fabric_params fabric_params = { .directory = network, .node_tag = node_tag, .cgroup = helpers };
@@ -172,4 +173,5 @@ void drivers_close(struct drivers *drivers)
 	sim_machines_free(drivers->sim_machines);
 	sim_volumes_free(drivers->sim_volumes);
 	free(drivers->directory);
+	free(drivers->cgroup);
 }

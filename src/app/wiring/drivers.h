@@ -15,7 +15,7 @@ struct drivers {
 	struct fence_driver *fence;		/* Null: simulated, or there are no others to share a store with. */
 	char *cgroups[INSTANCE_KIND_COUNT];	/* Below which the machines have theirs. */
 	struct pool_source pools;
-	char *directory;
+	char *directory, *cgroup;	/* Of the daemon, in version 2: instances are below it. */
 	/* Simulated: the world that outlives its drivers; else null. */
 	struct sim_machines *sim_machines;
 	struct sim_volumes *sim_volumes;

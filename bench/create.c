@@ -163,7 +163,7 @@ static int measure_round(const struct bench *bench, int round, struct figures *f
 	node_init(&node, bench, name, true);
 	r = node_start(&node, NULL, err);
 	if (r == 0)
-		r = node_fill(&node, WARM_UP, false, err);
+		r = node_fill_up(&node, WARM_UP, false, err);
 	if (r == 0)
 		r = measure_node(&node, figures, err);
 	if (r == 0)

@@ -37,7 +37,7 @@ static int measure(const struct bench *bench, struct err *err)
 	node_init(&node, bench, "node", true);
 	r = node_start(&node, NULL, err);
 	if (r == 0)
-		r = node_fill(&node, INSTANCES, true, err);
+		r = node_fill_up(&node, INSTANCES, true, err);
 	if (r == 0)
 		r = node_call(&node, "GET", "/v1/instances", NULL, &list, err);
 	if (r == 0)

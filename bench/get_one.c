@@ -36,7 +36,7 @@ static int measure(const struct bench *bench, struct err *err)
 	node_init(&node, bench, "node", true);
 	r = node_start(&node, NULL, err);
 	if (r == 0)
-		r = node_fill(&node, INSTANCES, true, err);
+		r = node_fill_up(&node, INSTANCES, true, err);
 	if (r == 0)
 		r = empty_start(&empty, bench, 2, err);
 	for (int i = 0; i < (bench->is_quick ? QUICK_ROUNDS : ROUNDS) && r == 0; i++) {

@@ -123,7 +123,7 @@ static int measure_node(const struct bench *bench, size_t instances, struct idle
 	node_init(&node, bench, instances ? "full" : "empty", true);
 	r = node_start(&node, NULL, err);
 	if (r == 0 && instances)
-		r = node_fill(&node, instances, true, err);
+		r = node_fill_up(&node, instances, true, err);
 	if (r < 0)
 		return r;
 	/* Guest agents appear a second after their machine; workers that have had nothing to do for ten seconds end. */

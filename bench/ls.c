@@ -16,7 +16,7 @@ static int measure_ls(const struct bench *bench, size_t instances, const char *t
 	node_init(&node, bench, name, true);
 	r = node_start(&node, NULL, err);
 	if (r == 0)
-		r = node_fill(&node, instances, true, err);
+		r = node_fill_up(&node, instances, true, err);
 	for (int i = 0; i < (bench->is_quick ? QUICK_ROUNDS : ROUNDS) && r == 0; i++) {
 		r = node_cli(&node, cli("--version"), &floor_ms, err);
 		if (r == 0)

@@ -48,7 +48,7 @@ static int measure_full(const struct bench *bench, size_t rounds, struct samples
 	node_init(&node, bench, "full", true);
 	r = node_start(&node, NULL, err);
 	if (r == 0)
-		r = node_fill(&node, INSTANCES, false, err);
+		r = node_fill_up(&node, INSTANCES, false, err);
 	for (size_t i = 0; i < rounds && r == 0; i++) {
 		double ms;
 

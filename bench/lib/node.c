@@ -24,7 +24,7 @@ enum {
 	WAIT_TIMEOUT_MS = 300000,
 	ANSWER_BYTES = 64 << 20,
 	LOG_BYTES = 1 << 20,
-	CLIENTS = 16,			/* Of node_fill(). */
+	CLIENTS = 16,			/* Of node_fill_up(). */
 	ARGUMENTS_MAX = 12,
 };
 
@@ -272,7 +272,7 @@ static void write_create(void *data, uint64_t index, struct str *out)
 	load_post(out, "/v1/instances", body, (size_t)size);
 }
 
-int node_fill(struct node *node, size_t count, bool is_running, struct err *err)
+int node_fill_up(struct node *node, size_t count, bool is_running, struct err *err)
 {
 	struct load load = { .socket = node->socket, .connections = CLIENTS, .requests = count, .write = write_create,
 			     .data = is_running ? "running" : "stopped", .status = 201 };

@@ -49,7 +49,7 @@ int node_cli(struct node *node, const char *const *arguments, double *ret_ms, st
 #define cli(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 /* A simulated node gets the image "tiny" and 'count' instances named "i0", "i1", ...: all running, or all stopped. */
-int node_fill(struct node *node, size_t count, bool is_running, struct err *err);
+int node_fill_up(struct node *node, size_t count, bool is_running, struct err *err);
 
 /* Any program, to its end: 'argv' by path or from PATH, output thrown away; its last line of stderr is in the error. */
 int run_program(const char *const *argv, double *ret_ms, struct err *err);

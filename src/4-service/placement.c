@@ -323,12 +323,13 @@ static struct shared_demand *clip(struct placement *placement, uint32_t node, st
 		left[d] = room < asked->need[d] ? (int32_t)room : asked->need[d];
 	}
 	struct demand demand = shared->demand;
+	auto_free char *text = text_format("%s\nunconstrained", shared->text);	/* Not the same as one that asks for its place. */
 	struct shared_demand *clipped;
 
 	demand.request.need[CPU] = left[CPU];
 	demand.request.need[MEMORY] = left[MEMORY];
 	demand.constraints = (struct constraints){ 0 };	/* It is there already. */
-	clipped = use_demand(placement, &demand, shared->text);
+	clipped = use_demand(placement, &demand, text);
 	leave_demand(placement, shared);
 	return clipped;
 }

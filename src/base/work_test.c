@@ -170,9 +170,40 @@ static void test_without_threads_the_order_is_fixed(void **state)
 	loop_free(loop);
 }
 
+static uint32_t lag_of_5(void *data)
+{
+	(void)data;
+	return 5;
+}
+
+static void test_without_threads_jobs_may_take_time(void **state)
+{
+	struct loop *loop = new_loop(LOOP_CLOCK_VIRTUAL);
+	struct work *work = work_new(loop, 0);
+	struct counts counts = { .loop = loop };
+	struct step step = { &counts, "a", "A" };
+
+	(void)state;
+	work_set_lag(work, lag_of_5, NULL);
+	work_submit(work, step_run, step_done, NULL, &step);
+	while (!counts.text[0])
+		assert_true(loop_step(loop, -1));
+	assert_int_equal(loop_now_ms(loop), 5);
+	while (loop_step(loop, -1))
+		;
+	assert_string_equal(counts.text, "aA");
+	assert_int_equal(loop_now_ms(loop), 10);
+	work_submit(work, count_run, count_done, count_dropped, &counts);
+	work_free(work);
+	assert_int_equal(counts.dropped, 1);
+	assert_false(loop_step(loop, -1));
+	loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_without_threads_jobs_may_take_time),
 		cmocka_unit_test(test_every_job_is_run_and_done_once),
 		cmocka_unit_test(test_blocked_jobs_get_threads_of_their_own),
 		cmocka_unit_test(test_free_drops_what_is_not_done),

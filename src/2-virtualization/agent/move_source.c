@@ -46,8 +46,9 @@ static void set_phase(struct item *item, enum move_phase phase)
 
 static void taken_back(struct item *item, const struct store_result *result)
 {
-	if (result->err.code < 0 && !item->is_gone)
-		item_wake_in(item, MOVE_RETRY_MS);
+	/* It is looked at as soon as it is idle: not before that. */
+	if (result->err.code < 0)
+		item->retry_ms = loop_now_ms(item->agent->params.loop) + MOVE_RETRY_MS;
 	if (result->err.code < 0 && result->err.code != -ESTALE)
 		log_line(LOG_WARNING, "a move could not be taken back, trying again: %s", result->err.msg);
 }

@@ -47,8 +47,6 @@ void objects_listen(struct objects *objects, objects_changed_fn *changed, object
 void objects_unlisten(struct objects *objects, const void *data);
 /* Only of what concerns the node. One listener per node; null 'changed' ends it. */
 void objects_listen_node(struct objects *objects, const char *node, objects_changed_fn *changed, void *data);
-/* What the node would be told is held back, as by a link that is cut, and told when that is over, as it is by then. For simulation. */
-void objects_hold_node(struct objects *objects, const char *node, bool is_held);
 /* The events that were there at the start, oldest first; once. */
 void objects_take_events(struct objects *objects, objects_event_fn *fn, void *data);
 

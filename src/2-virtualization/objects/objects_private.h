@@ -18,12 +18,7 @@ struct listener {
 	void *data;
 };
 
-struct node_listener {
-	objects_changed_fn *changed;
-	void *data;
-	bool is_held;
-	struct map missed;			/* uid -> struct kind: while it is held. */
-};
+struct node_listener { objects_changed_fn *changed; void *data; };
 
 struct note_listener { char *prefix; objects_note_fn *fn; void *data; };
 

@@ -80,79 +80,35 @@ bool objects_concern(struct objects *objects, const struct kind *kind, const voi
 
 /* ---- Telling ---- */
 
-static void tell(struct node_listener *listener, const struct kind *kind, void *object, enum objects_change change)
-{
-	if (listener->is_held)
-		map_put(&listener->missed, kind_meta(object)->uid, (void *)kind);
-	else
-		listener->changed(listener->data, kind, object, change);
-}
-
 static void tell_node(struct objects *objects, const char *node, const struct kind *kind, void *object, enum objects_change change)
 {
 	struct node_listener *listener = node[0] ? map_get(&objects->node_listeners, node) : NULL;
 
 	if (listener)
-		tell(listener, kind, object, change);
+		listener->changed(listener->data, kind, object, change);
 }
 
 static void tell_nodes(struct objects *objects, const struct concern *concern, const struct kind *kind, void *object, enum objects_change change)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(concern->nodes); i++)
 		tell_node(objects, concern->nodes[i], kind, object, change);
-	for (size_t i = 0; concern->is_everyones && i < objects->node_listeners.count; i++)
-		tell(objects->node_listeners.entries[i].value, kind, object, change);
+	for (size_t i = 0; concern->is_everyones && i < objects->node_listeners.count; i++) {
+		struct node_listener *listener = objects->node_listeners.entries[i].value;
+
+		listener->changed(listener->data, kind, object, change);
+	}
 }
 
 void objects_listen_node(struct objects *objects, const char *node, objects_changed_fn *changed, void *data)
 {
-	struct node_listener *listener = map_remove(&objects->node_listeners, node);
+	struct node_listener *listener;
 
-	if (listener)
-		map_done(&listener->missed);
-	free(listener);
+	free(map_remove(&objects->node_listeners, node));
 	if (!changed)
 		return;
 	listener = alloc(sizeof(*listener));
 	*listener = (struct node_listener){ .changed = changed, .data = data };
 	map_put(&objects->node_listeners, node, listener);
-}
-
-/* Of what is gone only the uid is left to tell. */
-static void tell_removed(const struct node_listener *listener, const struct kind *kind, const char *uid)
-{
-	void *object = kind_new(kind);
-
-	text_replace(&kind_meta(object)->uid, uid);
-	listener->changed(listener->data, kind, object, OBJECTS_REMOVED);
-	kind_free(kind, object);
-}
-
-static void tell_missed(struct objects *objects, const char *node, const struct node_listener *listener, const struct kind *kind, const char *uid)
-{
-	void *object = objects_get(objects, kind->id, uid);
-
-	if (!object) {
-		tell_removed(listener, kind, uid);
-	} else if (objects_concern(objects, kind, object, node)) {
-		listener->changed(listener->data, kind, object, OBJECTS_DESIRED);
-		listener->changed(listener->data, kind, object, OBJECTS_OBSERVED);
-	} else {
-		listener->changed(listener->data, kind, object, OBJECTS_LEFT);
-	}
-}
-
-void objects_hold_node(struct objects *objects, const char *node, bool is_held)
-{
-	struct node_listener *listener = map_get(&objects->node_listeners, node);
-
-	if (!listener)
-		return;
-	listener->is_held = is_held;
-	for (size_t i = 0; !is_held && i < listener->missed.count; i++)
-		tell_missed(objects, node, listener, listener->missed.entries[i].value, listener->missed.entries[i].key);
-	if (!is_held)
-		map_done(&listener->missed);
 }
 
 /* Snapshots are where their instance is. */

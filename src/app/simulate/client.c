@@ -14,7 +14,7 @@
 
 enum {
 	UNDER_WAY_MAX = 256, AGAIN_MS = 500, PER_NETWORK = 60000, GROUPS = 8,
-	VOLUME_EVERY = 50, HA_EVERY = 10, GROUP_EVERY = 25,	/* Instances: one in so many. */
+	VOLUME_EVERY = 50, HA_EVERY = 10, GROUP_EVERY = 25, ALONE_EVERY = 20 /* without a nic */,	/* Instances: one in so many. */
 };
 
 struct asked {
@@ -62,18 +62,31 @@ static void write_placement(uint32_t number, struct str *body)
 		str_printf(body, ",\"placement\":{\"without\":[\"app=g%u\"]}", number / GROUP_EVERY % GROUPS);
 }
 
-static void write_instance(const struct simulation *simulation, uint32_t number, struct str *body)
+void simulate_instance_size(uint64_t seed, uint32_t number, int64_t *ret_cpus, uint64_t *ret_memory)
 {
-	static const unsigned memories[] = { 256, 512, 1024, 2048, 4096 };
-	bool is_shared = number % HA_EVERY == 1 || has_volume(number);
+	static const uint64_t mib[] = { 256, 512, 1024, 2048, 4096 };
 	struct rng rng;
 
-	rng_init(&rng, simulation->options.seed * 1000003 + number);
+	rng_init(&rng, seed * 1000003 + number);
+	*ret_cpus = 1 + (int64_t)rng_below(&rng, 4);
+	*ret_memory = mib[rng_below(&rng, ARRAY_COUNT(mib))] << 20;
+}
+
+static void write_instance(const struct simulation *simulation, uint32_t number, struct str *body)
+{
+	bool is_shared = number % HA_EVERY == 1 || has_volume(number);
+	uint64_t memory;
+	int64_t cpus;
+
+	simulate_instance_size(simulation->options.seed, number, &cpus, &memory);
 	str_printf(body, "{\"meta\":{\"name\":\"i%06u\"", number);
 	if (number % GROUP_EVERY == 3)
 		str_printf(body, ",\"labels\":{\"app\":\"g%u\"}", number / GROUP_EVERY % GROUPS);
-	str_printf(body, "},\"spec\":{\"root_size\":\"10GiB\",\"cpus\":%u,\"memory\":\"%uMiB\",\"nics\":[{\"network\":\"net-%u\"}]",
-		   1 + (unsigned)rng_below(&rng, 4), memories[rng_below(&rng, ARRAY_COUNT(memories))], number % networks(simulation));
+	str_printf(body, "},\"spec\":{\"root_size\":\"10GiB\",\"cpus\":%" PRId64 ",\"memory\":%" PRIu64 ",\"nics\":[",
+		   cpus, memory);
+	if (number % ALONE_EVERY)
+		str_printf(body, "{\"network\":\"net-%u\"}", number % networks(simulation));
+	str_append_char(body, ']');
 	if (is_shared)
 		str_printf(body, ",\"pool\":\"shared\",\"ha\":\"restart\"");
 	if (has_volume(number))

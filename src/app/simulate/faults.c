@@ -75,7 +75,6 @@ static void harm(struct simulation *simulation, const struct due *due)
 		break;
 	case SIMULATE_PARTITION:
 		sim_link_cut(host->link, true);
-		objects_hold_node(simulation->objects, host->uid, true);
 		break;
 	case SIMULATE_CLOCK:
 		sim_host_jump(host, (int64_t)rng_below(&simulation->fault_rng, 7200000) - 3600000);
@@ -94,7 +93,6 @@ static void recover(struct simulation *simulation, const struct due *due)
 	struct err err = { 0 };
 
 	sim_link_cut(host->link, false);
-	objects_hold_node(simulation->objects, host->uid, false);
 	host->lag_ms = 0;
 	if (!sim_host_is_open(host) && fleet_start(simulation, due->node, &err) < 0 && !simulation->broken[0])
 		snprintf(simulation->broken, sizeof(simulation->broken), "a daemon does not start again: %.200s", err.msg);

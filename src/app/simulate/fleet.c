@@ -15,15 +15,19 @@
 
 static const struct { int64_t cpus; uint64_t gib; unsigned share; } sizes[] = { { 16, 64, 2 }, { 32, 128, 4 }, { 64, 256, 3 }, { 128, 768, 1 } };
 
-static size_t any_size(struct rng *rng)
+void simulate_node_size(struct rng *rng, int64_t *ret_cpus, uint64_t *ret_memory)
 {
 	uint64_t at = rng_below(rng, 10);
 	size_t i = 0;
 
 	while (at >= sizes[i].share)
 		at -= sizes[i++].share;
-	return i;
+	*ret_cpus = sizes[i].cpus;
+	*ret_memory = sizes[i].gib << 30;
 }
+
+/* By default as good as no limit is set to what is promised, and one node would take all. */
+static const char settings[] = "{\"overcommit\":{\"vm\":{\"cpus\":2,\"memory\":1}}}";
 
 static int start_core(struct simulation *simulation, struct sim_host *host, struct err *err)
 {
@@ -32,7 +36,7 @@ static int start_core(struct simulation *simulation, struct sim_host *host, stru
 		.machines = { host->machine_driver, host->machine_driver }, .volume = host->volume_driver, .pools = host->pools,
 		.fabric = host->fabric_driver, .fence = host->fence_driver, .cgroups = { "/sim", "/sim" }, .images = &image_source_sim,
 		.rng = &simulation->core_rng, .directory = host->directory, .node_uid = host->uid, .node_tag = host->tag, .boot_id = host->boot_id,
-		.version = STRATA_VERSION, .inventory = &host->inventory,
+		.version = STRATA_VERSION, .inventory = &host->inventory, .config_defaults = simulation->settings,
 	};
 	int r;
 
@@ -139,6 +143,8 @@ int fleet_open(struct simulation *simulation, struct err *err)
 	struct rng rng;
 	int r;
 
+	if (json_parse(settings, sizeof(settings) - 1, &simulation->settings, err) < 0)
+		abort();			/* It is ours. */
 	simulation->cache_link = sim_link_new(simulation->house.store);
 	store.shared = sim_link_driver(simulation->cache_link);
 	r = store_open(&store_sim, &store, simulation->house.loop, &simulation->cache_store, err);
@@ -148,9 +154,11 @@ int fleet_open(struct simulation *simulation, struct err *err)
 	simulation->nodes = alloc(simulation->options.nodes * sizeof(simulation->nodes[0]));
 	for (uint32_t i = 0; i < simulation->options.nodes; i++) {
 		auto_free char *directory = text_format("%s/%u", simulation->directory, i);
-		size_t size = any_size(&rng);
+		uint64_t memory;
+		int64_t cpus;
 
-		sim_host_init(&simulation->nodes[i].host, &simulation->house, i, directory, sizes[size].cpus, sizes[size].gib << 30);
+		simulate_node_size(&rng, &cpus, &memory);
+		sim_host_init(&simulation->nodes[i].host, &simulation->house, i, directory, cpus, memory);
 	}
 	for (uint32_t i = 0; i < simulation->options.nodes && r == 0; i++)
 		r = fleet_start(simulation, i, err);
@@ -167,6 +175,7 @@ void fleet_close(struct simulation *simulation)
 	objects_close(simulation->objects);
 	store_abandon(simulation->cache_store);
 	sim_link_free(simulation->cache_link);
+	json_free(simulation->settings);
 }
 
 uint32_t fleet_ready(struct simulation *simulation)

@@ -155,7 +155,8 @@ static int measure(struct simulation *simulation, struct simulate_result *result
 	size_t before;
 	int r;
 
-	fleet_stop(simulation, 0);
+	for (uint32_t i = 0; i < simulation->options.nodes; i++)
+		fleet_stop(simulation, i);
 	objects_close(take(simulation->objects));
 	before = heap_in_use();
 	r = store_open(&store_memory, &params, simulation->house.loop, &store, err);

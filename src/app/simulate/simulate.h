@@ -52,6 +52,10 @@ int simulate_parse(const char *text, struct simulate_options *options, struct er
 int simulate_parse_faults(const char *text, struct simulate_options *options, struct err *err);	/* "all", "crash,clock" */
 /* 'measure': also heap_bytes and objects. */
 int simulate_run(const struct simulate_options *options, bool measure, struct simulate_result *ret_result, struct err *err);
+/* What the simulation's nodes have, and what its instances ask for: by their number, and nodes in its order. */
+struct rng;
+void simulate_node_size(struct rng *rng, int64_t *ret_cpus, uint64_t *ret_memory);
+void simulate_instance_size(uint64_t seed, uint32_t number, int64_t *ret_cpus, uint64_t *ret_memory);
 /* The command: prints the line, returns the exit status. */
 int simulate_main(const char *what, const char *seed, const char *faults);
 

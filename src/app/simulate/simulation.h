@@ -43,6 +43,7 @@ struct simulation {
 	struct store *cache_store;
 	struct objects *objects;
 	struct sim_node *nodes;
+	struct json *settings;		/* Of the core. */
 	struct view *view;
 	struct core *core;		/* On node 0; null while it is lost. */
 	struct rng core_rng, fault_rng;

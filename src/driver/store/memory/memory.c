@@ -117,10 +117,12 @@ static void trim_history(struct memory *memory)
 		forget_history(memory, memory->revision - STORE_HISTORY_REVISIONS);
 }
 
+/* Null 'events': nobody asks. */
 static void record(struct memory *memory, bool is_delete, const struct store_kv *kv, struct store_events *events)
 {
 	store_events_add(&memory->history, is_delete, kv);
-	store_events_add(events, is_delete, kv);
+	if (events)
+		store_events_add(events, is_delete, kv);
 }
 
 static void put(struct memory *memory, const struct store_change *change, uint64_t revision,
@@ -186,7 +188,7 @@ static int check(struct memory *memory, const struct store_txn *txn, struct stor
 static void apply(struct memory *memory, const struct store_txn *txn, struct store_result *result,
 		  struct store_events *events)
 {
-	size_t count_before = events->items.count;
+	size_t count_before = memory->history.items.count;
 
 	*result = (struct store_result){ .revision = memory->revision };
 	if (check(memory, txn, result) < 0)
@@ -199,7 +201,7 @@ static void apply(struct memory *memory, const struct store_txn *txn, struct sto
 		else if (find(memory, change->key))
 			delete_key(memory, change->key, memory->revision + 1, events);
 	}
-	if (events->items.count > count_before)
+	if (memory->history.items.count > count_before)
 		result->revision = ++memory->revision;
 }
 
@@ -297,7 +299,7 @@ static int compare_keys(const void *a, const void *b)
 static void end_lease(struct memory *memory, size_t index, struct store_events *events)
 {
 	struct lease lease = memory->leases.items[index];
-	size_t count_before = events->items.count;
+	size_t count_before = memory->history.items.count;
 
 	vec_remove(&memory->leases, index);
 	if (lease.keys.count)
@@ -309,7 +311,7 @@ static void end_lease(struct memory *memory, size_t index, struct store_events *
 			delete_key(memory, lease.keys.items[i], memory->revision + 1, events);
 	}
 	lease_done(&lease);
-	if (events->items.count > count_before)
+	if (memory->history.items.count > count_before)
 		memory->revision++;
 }
 

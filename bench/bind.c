@@ -11,7 +11,7 @@
 
 #include "base/base64.h"
 #include "base/mem.h"
-#include "lib/fleet.h"
+#include "lib/hosts.h"
 #include "lib/load.h"
 #include "lib/wire.h"
 
@@ -63,7 +63,7 @@ static void sum_up(struct reading *reading, struct shape *shape)
 	}
 }
 
-static int read_shape(struct fleet *fleet, struct shape *ret_shape, struct err *err)
+static int read_shape(struct hosts *hosts, struct shape *ret_shape, struct err *err)
 {
 	struct reading reading = { 0 };
 	struct store *store = NULL;
@@ -73,7 +73,7 @@ static int read_shape(struct fleet *fleet, struct shape *ret_shape, struct err *
 
 	*ret_shape = (struct shape){ 0 };
 	if (r == 0)
-		r = fleet_open_store(fleet, loop, &store, err);
+		r = hosts_open_store(hosts, loop, &store, err);
 	if (r == 0)
 		r = store_range(store, "", note_key, &reading, &revision, err);
 	if (r == 0)
@@ -157,7 +157,7 @@ static int watch_member(size_t member, struct err *err)
 	auto_wire struct wire wire = { .fd = -1 };
 	auto_str struct str request = { 0 };
 	static const char body[] = "{\"create_request\":{\"key\":\"L3dhdGNoZWQ=\",\"range_end\":\"L3dhdGNoZWU=\"}}";	/* "/watched" */
-	int r = wire_open_port(&wire, fleet_port(member), err);
+	int r = wire_open_port(&wire, hosts_port(member), err);
 
 	load_post(&request, "/v3/watch", body, strlen(body));
 	if (r == 0)
@@ -194,7 +194,7 @@ static int measure_floor(const struct shape *shape, const char *prefix, int roun
 		.instances = (shape->instances + shape->txns / 2) / shape->txns, .guards = shape->claims / shape->instances + 1,
 		.keys = shape->keys / shape->instances, .bytes = shape->bytes / shape->instances, .prefix = prefix, .round = round,
 	};
-	struct load load = { .port = fleet_port(0), .connections = 1, .requests = shape->txns, .write = copy_request, .data = &floor, .status = 200 };
+	struct load load = { .port = hosts_port(0), .connections = 1, .requests = shape->txns, .write = copy_request, .data = &floor, .status = 200 };
 	struct load_result result = { 0 };
 	int r;
 
@@ -215,7 +215,7 @@ static int measure_floor(const struct shape *shape, const char *prefix, int roun
 
 /* Creating */
 
-struct creating { const struct fleet *fleet; const char *prefix; };
+struct creating { const struct hosts *hosts; const char *prefix; };
 
 /* Evenly on all nodes: best fit alone would fill one after the other, and its agent's writes would go through the leader's connection. */
 static void write_create(void *data, uint64_t index, struct str *out)
@@ -223,14 +223,14 @@ static void write_create(void *data, uint64_t index, struct str *out)
 	const struct creating *creating = data;
 	auto_free char *body = text_format("{\"meta\":{\"name\":\"%s%llu\"},\"spec\":{\"root_size\":\"1MiB\",\"power\":\"stopped\","
 					   "\"placement\":{\"node\":\"%s\"}}}", creating->prefix, (unsigned long long)index,
-					   creating->fleet->nodes[index % creating->fleet->node_count].hostname);
+					   creating->hosts->nodes[index % creating->hosts->node_count].hostname);
 
 	load_post(out, "/v1/instances", body, strlen(body));
 }
 
-static int create(const struct fleet *fleet, const struct node *leader, const char *prefix, size_t count, double *ret_per_second, struct err *err)
+static int create(const struct hosts *hosts, const struct node *leader, const char *prefix, size_t count, double *ret_per_second, struct err *err)
 {
-	struct creating creating = { fleet, prefix };
+	struct creating creating = { hosts, prefix };
 	struct load load = { .socket = leader->socket, .connections = CLIENTS, .requests = count, .write = write_create, .data = &creating,
 			     .status = 201 };
 	struct load_result result = { 0 };
@@ -244,23 +244,23 @@ static int create(const struct fleet *fleet, const struct node *leader, const ch
 
 struct figures { struct samples bound, floor, watched_floor, per_txn; };
 
-static int measure_fleet(struct fleet *fleet, int round, struct figures *figures, struct err *err)
+static int measure_hosts(struct hosts *hosts, int round, struct figures *figures, struct err *err)
 {
-	bool is_quick = fleet->bench->is_quick;
+	bool is_quick = hosts->bench->is_quick;
 	size_t count = is_quick ? QUICK_CREATES : CREATES;
 	double bound = 0, floor = 0, watched_floor = 0;
 	struct node *leader = NULL;
 	struct shape shape = { 0 };
-	int r = fleet_leader(fleet, &fleet->nodes[0], &leader, err);
+	int r = hosts_leader(hosts, &hosts->nodes[0], &leader, err);
 
 	if (r == 0)
-		r = create(fleet, leader, "w", WARM_UP, &bound, err);
+		r = create(hosts, leader, "w", WARM_UP, &bound, err);
 	if (r == 0)
-		r = create(fleet, leader, "i", count, &bound, err);
+		r = create(hosts, leader, "i", count, &bound, err);
 	if (r == 0)
 		r = node_wait_for(leader, "/v1/instances", "\"disk_ready\":true", count + WARM_UP, err);
 	if (r == 0)
-		r = read_shape(fleet, &shape, err);
+		r = read_shape(hosts, &shape, err);
 	if (r == 0)
 		r = measure_floor(&shape, "/floor", round, &floor, err);
 	if (r == 0)
@@ -276,12 +276,12 @@ static int measure_fleet(struct fleet *fleet, int round, struct figures *figures
 
 static int measure_round(const struct bench *bench, int round, struct figures *figures, struct err *err)
 {
-	auto_fleet struct fleet fleet;
-	int r = fleet_start(&fleet, bench, MEMBERS, NODES, round, err);
+	auto_hosts struct hosts hosts;
+	int r = hosts_start(&hosts, bench, MEMBERS, NODES, round, err);
 
 	if (r == 0 && round == 0)
 		r = start_watches(err);
-	return r < 0 ? r : measure_fleet(&fleet, round, figures, err);
+	return r < 0 ? r : measure_hosts(&hosts, round, figures, err);
 }
 
 static void print(struct figures *figures)
@@ -301,7 +301,7 @@ static void print(struct figures *figures)
 static int measure(const struct bench *bench, struct err *err)
 {
 	struct figures figures = { 0 };
-	int r = fleet_start_etcd(bench, MEMBERS, err);
+	int r = hosts_start_etcd(bench, MEMBERS, err);
 
 	for (int i = 0; i < (bench->is_quick ? QUICK_ROUNDS : ROUNDS) && r == 0; i++)
 		r = measure_round(bench, i, &figures, err);

@@ -11,16 +11,16 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "lib/fleet.h"
+#include "lib/hosts.h"
 
 enum { ROUNDS = 3, NODES = 3, TIMEOUT_MS = 60000, LOOK_MS = 10 };
 enum { LEASE_MS = 5000, FENCE_MS = 3000 };	/* The defaults of 4-service/cluster/peers.h. */
 
 struct figures { struct samples leads, created, restarted, restarted_with_leader; };
 
-static int make_pool(struct fleet *fleet, struct node *leader, struct err *err)
+static int make_pool(struct hosts *hosts, struct node *leader, struct err *err)
 {
-	auto_free char *folder = text_format("%s/shared", fleet->bench->folder), *body = NULL;
+	auto_free char *folder = text_format("%s/shared", hosts->bench->folder), *body = NULL;
 
 	if (mkdir(folder, 0700) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "make '%s': %m", folder);
@@ -93,13 +93,13 @@ static int measure_restart(struct node *leader, struct node *victim, struct samp
 	return r;
 }
 
-static int wait_leads(struct fleet *fleet, struct node *asked, const struct node *before, struct err *err)
+static int wait_leads(struct hosts *hosts, struct node *asked, const struct node *before, struct err *err)
 {
 	double end = now_ms() + TIMEOUT_MS;
 	struct node *leader = NULL;
 	int r;
 
-	while ((r = fleet_leader(fleet, asked, &leader, err)) == 0 && (!leader || leader == before)) {
+	while ((r = hosts_leader(hosts, asked, &leader, err)) == 0 && (!leader || leader == before)) {
 		if (now_ms() > end)
 			return err_set(err, -ETIMEDOUT, "no other node leads");
 		usleep(LOOK_MS * 1000);
@@ -108,7 +108,7 @@ static int wait_leads(struct fleet *fleet, struct node *asked, const struct node
 }
 
 /* The one that leads has an instance, and dies; 'left' is the only one left, or all others are. */
-static int measure_failover(struct fleet *fleet, struct node *leader, struct node *left, struct figures *figures, struct err *err)
+static int measure_failover(struct hosts *hosts, struct node *leader, struct node *left, struct figures *figures, struct err *err)
 {
 	auto_free char *before = NULL;
 	double start;
@@ -120,7 +120,7 @@ static int measure_failover(struct fleet *fleet, struct node *leader, struct nod
 		return r;
 	start = now_ms();
 	node_kill(leader);
-	r = wait_leads(fleet, left, leader, err);
+	r = wait_leads(hosts, left, leader, err);
 	samples_add(&figures->leads, now_ms() - start);
 	if (r == 0)
 		r = node_call(left, "POST", "/v1/instances", "{\"meta\":{\"name\":\"new\"},\"spec\":{\"root_size\":\"1MiB\",\"power\":\"stopped\"}}",
@@ -135,21 +135,21 @@ static int measure_failover(struct fleet *fleet, struct node *leader, struct nod
 /* One dies that does not lead, then the one that leads; when there is little time only the latter. */
 static int measure_round(const struct bench *bench, int round, struct figures *figures, struct err *err)
 {
-	auto_fleet struct fleet fleet;
+	auto_hosts struct hosts hosts;
 	struct node *leader = NULL, *victim, *left;
-	int r = fleet_start(&fleet, bench, 1, bench->is_quick ? 2 : NODES, round, err);
+	int r = hosts_start(&hosts, bench, 1, bench->is_quick ? 2 : NODES, round, err);
 
 	if (r == 0)
-		r = fleet_leader(&fleet, &fleet.nodes[0], &leader, err);
+		r = hosts_leader(&hosts, &hosts.nodes[0], &leader, err);
 	if (r == 0)
-		r = make_pool(&fleet, leader, err);
+		r = make_pool(&hosts, leader, err);
 	if (r < 0)
 		return r;
-	left = leader == &fleet.nodes[0] ? &fleet.nodes[1] : &fleet.nodes[0];
-	victim = leader == &fleet.nodes[2] ? &fleet.nodes[1] : &fleet.nodes[2];
+	left = leader == &hosts.nodes[0] ? &hosts.nodes[1] : &hosts.nodes[0];
+	victim = leader == &hosts.nodes[2] ? &hosts.nodes[1] : &hosts.nodes[2];
 	if (!bench->is_quick)
 		r = measure_restart(leader, victim, &figures->restarted, err);
-	return r < 0 ? r : measure_failover(&fleet, leader, left, figures, err);
+	return r < 0 ? r : measure_failover(&hosts, leader, left, figures, err);
 }
 
 static void print_restart(const char *promise, struct samples *samples)
@@ -184,7 +184,7 @@ static void print(struct figures *figures)
 static int measure(const struct bench *bench, struct err *err)
 {
 	struct figures figures = { 0 };
-	int r = fleet_start_etcd(bench, 1, err);
+	int r = hosts_start_etcd(bench, 1, err);
 
 	for (int i = 0; i < (bench->is_quick ? 1 : ROUNDS) && r == 0; i++)
 		r = measure_round(bench, i, &figures, err);

@@ -11,7 +11,7 @@
 
 #include "base/base64.h"
 #include "base/mem.h"
-#include "lib/fleet.h"
+#include "lib/hosts.h"
 #include "lib/load.h"
 #include "lib/wire.h"
 
@@ -48,10 +48,10 @@ static int send_post(struct wire *wire, const char *path, const struct str *body
 static int floor_open(struct floor *floor, struct err *err)
 {
 	auto_str struct str body = { 0 };
-	int r = wire_open_port(&floor->watch, fleet_port(0), err);
+	int r = wire_open_port(&floor->watch, hosts_port(0), err);
 
 	if (r == 0)
-		r = wire_open_port(&floor->put, fleet_port(0), err);
+		r = wire_open_port(&floor->put, hosts_port(0), err);
 	str_append(&body, "{\"create_request\":{");
 	write_key(&body, "key", "/floor");
 	str_append(&body, "}}");
@@ -221,14 +221,14 @@ static int create_there(struct node *leader, const struct node *other, struct er
 	return node_call(leader, "POST", "/v1/instances", body, NULL, err);
 }
 
-static int measure_fleet(struct fleet *fleet, struct pair *pair, struct floor *floor, struct figures *figures, struct err *err)
+static int measure_hosts(struct hosts *hosts, struct pair *pair, struct floor *floor, struct figures *figures, struct err *err)
 {
 	struct node *leader = NULL, *other;
-	int r = fleet_leader(fleet, &fleet->nodes[0], &leader, err);
+	int r = hosts_leader(hosts, &hosts->nodes[0], &leader, err);
 
 	if (r < 0)
 		return r;
-	other = leader == &fleet->nodes[0] ? &fleet->nodes[1] : &fleet->nodes[0];
+	other = leader == &hosts->nodes[0] ? &hosts->nodes[1] : &hosts->nodes[0];
 	r = create_there(leader, other, err);
 	if (r == 0)
 		r = node_wait_for(other, "/v1/instances", "\"disk_ready\":true", 1, err);
@@ -240,7 +240,7 @@ static int measure_fleet(struct fleet *fleet, struct pair *pair, struct floor *f
 		r = wait_state(pair, "stopped", err);
 	if (r == 0)
 		r = floor_open(floor, err);
-	for (int i = 0; i < (fleet->bench->is_quick ? QUICK_ROUNDS : ROUNDS) && r == 0; i++)
+	for (int i = 0; i < (hosts->bench->is_quick ? QUICK_ROUNDS : ROUNDS) && r == 0; i++)
 		r = measure_once(pair, floor, figures, err);
 	return r;
 }
@@ -267,16 +267,16 @@ static void print(struct figures *figures)
 
 static int measure(const struct bench *bench, struct err *err)
 {
-	auto_fleet struct fleet fleet = { 0 };
+	auto_hosts struct hosts hosts = { 0 };
 	struct pair pair = { .leader.fd = -1, .other.fd = -1 };
 	struct floor floor = { .watch.fd = -1, .put.fd = -1 };
 	struct figures figures = { 0 };
-	int r = fleet_start_etcd(bench, 1, err);
+	int r = hosts_start_etcd(bench, 1, err);
 
 	if (r == 0)
-		r = fleet_start(&fleet, bench, 1, 2, 0, err);
+		r = hosts_start(&hosts, bench, 1, 2, 0, err);
 	if (r == 0)
-		r = measure_fleet(&fleet, &pair, &floor, &figures, err);
+		r = measure_hosts(&hosts, &pair, &floor, &figures, err);
 	if (r == 0)
 		print(&figures);
 	pair_close(&pair);

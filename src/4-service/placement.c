@@ -201,7 +201,8 @@ void placement_set_node(struct placement *placement, const struct node *node, bo
 	placement->hosts.items[number].cpus = node->status.cpus;
 	placement->hosts.items[number].memory = node->status.memory;
 	update_host(placement, number);
-	if (placing_label_node(&placement->ledger.places, number, &node->meta.labels, &err) < 0)
+	if (placing_set_domain(&placement->ledger.places, number, takes_new, &err) < 0 ||
+	    placing_label_node(&placement->ledger.places, number, &node->meta.labels, &err) < 0)
 		log_line(LOG_ERROR, "labels of node '%s': %s", node->meta.name, err.msg);
 	label_busy(placement, number);
 	if (ledger_cordon(&placement->ledger, number, !takes_new, &err) < 0)
@@ -308,6 +309,21 @@ static void remember(struct placement *placement, const char *uid, uint32_t bind
 	decider_learn(placement->decider, &shared->demand.request);
 }
 
+/* It is there already, whatever its place should be like: takes the demand, returns one of that size without constraints. */
+static struct shared_demand *settle(struct placement *placement, struct shared_demand *shared, int32_t cpu, int32_t memory)
+{
+	auto_free char *text = text_format("%s\nunconstrained", shared->text);	/* Not the same as one that asks for its place. */
+	struct demand demand = shared->demand;
+	struct shared_demand *settled;
+
+	demand.request.need[CPU] = cpu;
+	demand.request.need[MEMORY] = memory;
+	demand.constraints = (struct constraints){ 0 };
+	settled = use_demand(placement, &demand, text);
+	leave_demand(placement, shared);
+	return settled;
+}
+
 /* As much of what it asks for as is left. */
 static struct shared_demand *clip(struct placement *placement, uint32_t node, struct shared_demand *shared)
 {
@@ -322,16 +338,7 @@ static struct shared_demand *clip(struct placement *placement, uint32_t node, st
 		room = room < most ? room : most;
 		left[d] = room < asked->need[d] ? (int32_t)room : asked->need[d];
 	}
-	struct demand demand = shared->demand;
-	auto_free char *text = text_format("%s\nunconstrained", shared->text);	/* Not the same as one that asks for its place. */
-	struct shared_demand *clipped;
-
-	demand.request.need[CPU] = left[CPU];
-	demand.request.need[MEMORY] = left[MEMORY];
-	demand.constraints = (struct constraints){ 0 };	/* It is there already. */
-	clipped = use_demand(placement, &demand, text);
-	leave_demand(placement, shared);
-	return clipped;
+	return settle(placement, shared, left[CPU], left[MEMORY]);
 }
 
 /* What runs already, or should: takes the demand. */
@@ -467,6 +474,9 @@ int placement_admit(struct placement *placement, struct instance *instance, cons
 	ledger_begin(&placement->ledger);
 	if (placed)
 		r = ledger_unbind(&placement->ledger, placed->binding, err);
+	/* Its node may have lost a label since, or got a neighbour. */
+	if (r == 0 && node != CLUSTER_NONE && !ledger_allows(&placement->ledger, &shared->demand, node))
+		shared = settle(placement, shared, shared->demand.request.need[CPU], shared->demand.request.need[MEMORY]);
 	if (r == 0 && node != CLUSTER_NONE)
 		r = stay(placement, &shared->demand, node, &decision, err);
 	else if (r == 0 && home)

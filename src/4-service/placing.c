@@ -5,6 +5,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+/* Each node that takes new instances is a failure domain: others do not hold up those that are spread. */
+enum { SPREAD_KIND };
+
 static char *label_text(const struct field_list *labels, size_t i)
 {
 	const struct field_pair *pair = field_list_at(labels, struct field_pair, i);
@@ -50,7 +53,7 @@ static int add_spread(struct places *places, const struct instance *instance, st
 	if (!value)
 		return err_set(err, -EINVAL, "spec.placement.spread: the instance has no label '%s': give it one (--label %s=...)", key, key);
 	text = text_format("%s=%s", key, value);
-	constraints->spread[constraints->spread_count].domain_kind = DOMAIN_SELF;
+	constraints->spread[constraints->spread_count].domain_kind = SPREAD_KIND;
 	constraints->spread[constraints->spread_count].skew = 1;
 	return places_group(places, text, &constraints->spread[constraints->spread_count++].group, err);
 }
@@ -115,4 +118,9 @@ int placing_label_node(struct places *places, uint32_t node, const struct field_
 	for (uint32_t label = 0; label < places->labels.count && r == 0; label++)
 		r = places_set_label(places, node, label, lists(labels, places->labels.texts[label]), err);
 	return r;
+}
+
+int placing_set_domain(struct places *places, uint32_t node, bool takes_new, struct err *err)
+{
+	return places_set_domain(places, node, SPREAD_KIND, takes_new && node < DOMAINS_MAX ? (int16_t)node : -1, err);
 }

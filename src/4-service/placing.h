@@ -14,6 +14,8 @@
 
 /* Fills in groups and constraints; appends to 'key' what is the same for equal ones only. */
 int placing_fill(struct places *places, const struct instance *instance, struct demand *demand, struct str *key, struct err *err);
+/* Instances are spread over those nodes that take new ones; of the first DOMAINS_MAX nodes. */
+int placing_set_domain(struct places *places, uint32_t node, bool takes_new, struct err *err);
 /* The node has exactly these labels. */
 int placing_label_node(struct places *places, uint32_t node, const struct field_list *labels, struct err *err);
 

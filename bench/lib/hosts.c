@@ -1,4 +1,4 @@
-#include "fleet.h"
+#include "hosts.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,19 +16,19 @@ static const char *const names[FLEET_NODES_MAX] = { "alpha", "beta", "gamma" };
 
 /* etcd */
 
-uint16_t fleet_port(size_t member)
+uint16_t hosts_port(size_t member)
 {
 	return (uint16_t)(FIRST_PORT + member);
 }
 
 static char *peer_url(size_t member)
 {
-	return text_format("http://127.0.0.1:%d", fleet_port(member) + PEER_OFFSET);
+	return text_format("http://127.0.0.1:%d", hosts_port(member) + PEER_OFFSET);
 }
 
 static char *client_url(size_t member)
 {
-	return text_format("http://127.0.0.1:%d", fleet_port(member));
+	return text_format("http://127.0.0.1:%d", hosts_port(member));
 }
 
 static int start_member(const struct bench *bench, size_t member, const char *all, struct err *err)
@@ -48,7 +48,7 @@ static int start_member(const struct bench *bench, size_t member, const char *al
 	return r;
 }
 
-int fleet_start_etcd(const struct bench *bench, size_t members, struct err *err)
+int hosts_start_etcd(const struct bench *bench, size_t members, struct err *err)
 {
 	auto_str struct str all = { 0 };
 	int r = 0;
@@ -63,11 +63,11 @@ int fleet_start_etcd(const struct bench *bench, size_t members, struct err *err)
 	return r;
 }
 
-int fleet_open_store(const struct fleet *fleet, struct loop *loop, struct store **ret_store, struct err *err)
+int hosts_open_store(const struct hosts *hosts, struct loop *loop, struct store **ret_store, struct err *err)
 {
 	auto_free char *url = client_url(0);
 	struct store_etcd_params etcd = {
-		.endpoints = (const char *const[]){ url }, .endpoint_count = 1, .prefix = fleet->prefix, .writer = "bench",
+		.endpoints = (const char *const[]){ url }, .endpoint_count = 1, .prefix = hosts->prefix, .writer = "bench",
 		.timeout_ms = STORE_TIMEOUT_MS,
 	};
 
@@ -77,13 +77,13 @@ int fleet_open_store(const struct fleet *fleet, struct loop *loop, struct store 
 /* Nodes */
 
 /* Each asks a member of its own first, as on hosts that have one. */
-static int write_config(const struct fleet *fleet, size_t number, const char *path, struct err *err)
+static int write_config(const struct hosts *hosts, size_t number, const char *path, struct err *err)
 {
 	auto_str struct str text = { 0 };
 
-	str_printf(&text, "store: etcd\netcd:\n  prefix: %s\n  timeout: %ds\n  endpoints: [", fleet->prefix, STORE_TIMEOUT_MS / 1000);
-	for (size_t i = 0; i < fleet->member_count; i++) {
-		auto_free char *url = client_url((number + i) % fleet->member_count);
+	str_printf(&text, "store: etcd\netcd:\n  prefix: %s\n  timeout: %ds\n  endpoints: [", hosts->prefix, STORE_TIMEOUT_MS / 1000);
+	for (size_t i = 0; i < hosts->member_count; i++) {
+		auto_free char *url = client_url((number + i) % hosts->member_count);
 
 		str_printf(&text, "%s%s", i ? ", " : "", url);
 	}
@@ -91,21 +91,21 @@ static int write_config(const struct fleet *fleet, size_t number, const char *pa
 	return file_write_atomic(path, text.data, text.size, 0600, err);
 }
 
-static int start_node(struct fleet *fleet, size_t number, int round, struct err *err)
+static int start_node(struct hosts *hosts, size_t number, int round, struct err *err)
 {
 	auto_free char *folder = text_format("%s%d", names[number], round);
-	struct node *node = &fleet->nodes[number];
+	struct node *node = &hosts->nodes[number];
 	int r;
 
-	fleet->configs[number] = text_format("%s/%s.yaml", fleet->bench->folder, folder);
-	node_init(node, fleet->bench, folder, true);
+	hosts->configs[number] = text_format("%s/%s.yaml", hosts->bench->folder, folder);
+	node_init(node, hosts->bench, folder, true);
 	node->hostname = names[number];
-	node->config = fleet->configs[number];
-	r = write_config(fleet, number, node->config, err);
+	node->config = hosts->configs[number];
+	r = write_config(hosts, number, node->config, err);
 	return r < 0 ? r : node_start(node, NULL, err);
 }
 
-int fleet_leader(struct fleet *fleet, struct node *asked, struct node **ret_leader, struct err *err)
+int hosts_leader(struct hosts *hosts, struct node *asked, struct node **ret_leader, struct err *err)
 {
 	auto_str struct str answer = { 0 };
 	auto_json struct json *json = NULL;
@@ -121,24 +121,24 @@ int fleet_leader(struct fleet *fleet, struct node *asked, struct node **ret_lead
 
 		if (!json_bool(json_path(json_at(items, i), "status.is_leader"), false))
 			continue;
-		for (size_t k = 0; k < fleet->node_count; k++)
-			if (text_equal(fleet->nodes[k].hostname, name))
-				*ret_leader = &fleet->nodes[k];
+		for (size_t k = 0; k < hosts->node_count; k++)
+			if (text_equal(hosts->nodes[k].hostname, name))
+				*ret_leader = &hosts->nodes[k];
 	}
 	return r;
 }
 
 /* One node leads, and every one knows that all are ready. */
-static int wait_ready(struct fleet *fleet, struct err *err)
+static int wait_ready(struct hosts *hosts, struct err *err)
 {
 	double end = now_ms() + READY_TIMEOUT_MS;
 	struct node *leader = NULL;
 	int r = 0;
 
-	for (size_t i = 0; i < fleet->node_count && r == 0; i++)
-		r = node_wait_for(&fleet->nodes[i], "/v1/nodes", "\"state\":\"ready\"", fleet->node_count, err);
+	for (size_t i = 0; i < hosts->node_count && r == 0; i++)
+		r = node_wait_for(&hosts->nodes[i], "/v1/nodes", "\"state\":\"ready\"", hosts->node_count, err);
 	while (r == 0) {
-		r = fleet_leader(fleet, &fleet->nodes[0], &leader, err);
+		r = hosts_leader(hosts, &hosts->nodes[0], &leader, err);
 		if (leader)
 			return 0;
 		if (now_ms() > end)
@@ -148,21 +148,21 @@ static int wait_ready(struct fleet *fleet, struct err *err)
 	return r;
 }
 
-int fleet_start(struct fleet *fleet, const struct bench *bench, size_t members, size_t nodes, int round, struct err *err)
+int hosts_start(struct hosts *hosts, const struct bench *bench, size_t members, size_t nodes, int round, struct err *err)
 {
 	int r = 0;
 
-	*fleet = (struct fleet){ .bench = bench, .prefix = text_format("/strata/bench%d/", round), .member_count = members };
-	for (; fleet->node_count < nodes && r == 0; fleet->node_count++)
-		r = start_node(fleet, fleet->node_count, round, err);
-	return r < 0 ? r : wait_ready(fleet, err);
+	*hosts = (struct hosts){ .bench = bench, .prefix = text_format("/strata/bench%d/", round), .member_count = members };
+	for (; hosts->node_count < nodes && r == 0; hosts->node_count++)
+		r = start_node(hosts, hosts->node_count, round, err);
+	return r < 0 ? r : wait_ready(hosts, err);
 }
 
-void fleet_done(struct fleet *fleet)
+void hosts_done(struct hosts *hosts)
 {
-	for (size_t i = 0; i < fleet->node_count; i++) {
-		node_done(&fleet->nodes[i]);
-		free(fleet->configs[i]);
+	for (size_t i = 0; i < hosts->node_count; i++) {
+		node_done(&hosts->nodes[i]);
+		free(hosts->configs[i]);
 	}
-	free(fleet->prefix);
+	free(hosts->prefix);
 }

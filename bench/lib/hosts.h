@@ -1,8 +1,8 @@
 /*
- * fleet.h - several simulated nodes that share one etcd, all on this machine.
+ * hosts.h - several simulated nodes that share one etcd, all on this machine.
  *
  * Errors:  0 or -errno with the reason in *err.
- * Memory:  fleet_done() ends the daemons; the members of etcd end with the process namespace (bench.h).
+ * Memory:  hosts_done() ends the daemons; the members of etcd end with the process namespace (bench.h).
  * Threads: one.
  */
 #ifndef BENCH_LIB_FLEET_H
@@ -13,7 +13,7 @@
 
 enum { FLEET_NODES_MAX = 3, FLEET_MEMBERS_MAX = 3 };
 
-struct fleet {
+struct hosts {
 	const struct bench *bench;	/* Borrowed. */
 	char *configs[FLEET_NODES_MAX];	/* Paths of the nodes' settings. */
 	char *prefix;			/* Of their keys. */
@@ -23,18 +23,18 @@ struct fleet {
 };
 
 /* Starts an etcd of so many members, once in a program. */
-int fleet_start_etcd(const struct bench *bench, size_t members, struct err *err);
-uint16_t fleet_port(size_t member);
+int hosts_start_etcd(const struct bench *bench, size_t members, struct err *err);
+uint16_t hosts_port(size_t member);
 
 /* New nodes with nothing stored: returns when one of them leads and all are ready. 'round' makes folders and keys unlike others. */
-int fleet_start(struct fleet *fleet, const struct bench *bench, size_t members, size_t nodes, int round, struct err *err);
-void fleet_done(struct fleet *fleet);
-#define auto_fleet __attribute__((cleanup(fleet_done)))
+int hosts_start(struct hosts *hosts, const struct bench *bench, size_t members, size_t nodes, int round, struct err *err);
+void hosts_done(struct hosts *hosts);
+#define auto_hosts __attribute__((cleanup(hosts_done)))
 
 /* The node that leads, as 'asked' says: null while none does. */
-int fleet_leader(struct fleet *fleet, struct node *asked, struct node **ret_leader, struct err *err);
+int hosts_leader(struct hosts *hosts, struct node *asked, struct node **ret_leader, struct err *err);
 
 /* The nodes' store, opened beside them. */
-int fleet_open_store(const struct fleet *fleet, struct loop *loop, struct store **ret_store, struct err *err);
+int hosts_open_store(const struct hosts *hosts, struct loop *loop, struct store **ret_store, struct err *err);
 
 #endif

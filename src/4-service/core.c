@@ -478,6 +478,11 @@ void core_start(struct core *core)
 	membership_start(core->membership);
 }
 
+void core_resign(struct core *core)
+{
+	leader_resign(core->peers);
+}
+
 void core_free(struct core *core)
 {
 	if (!core)

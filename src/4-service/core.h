@@ -56,6 +56,8 @@ struct core_params {
 /* Blocking: reads the store. */
 int core_new(const struct core_params *params, struct core **ret_core, struct err *err);
 void core_start(struct core *core);		/* Probes the host, sweeps, reconciles. */
+/* It will end soon, and is asked to: another node may lead at once. */
+void core_resign(struct core *core);
 void core_free(struct core *core);		/* As a crash would: the world stays as it is. */
 const struct config *core_config(const struct core *core);
 struct agent *core_agent(struct core *core);

@@ -250,6 +250,8 @@ static void stop(void *data, int signal)
 	struct daemon *daemon = data;
 
 	(void)signal;
+	if (daemon->core)
+		core_resign(daemon->core);
 	loop_stop(daemon->loop);
 }
 

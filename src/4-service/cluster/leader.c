@@ -73,6 +73,18 @@ void leader_stand(struct peers *peers)
 	store_submit(peers->core->params.store, txn, stood, peers);
 }
 
+void leader_resign(struct peers *peers)
+{
+	struct store_txn *txn;
+
+	if (!peers->leader_revision)
+		return;
+	txn = store_txn_new();
+	peers_guard(peers, txn);
+	store_txn_delete(txn, "leader");
+	store_submit(peers->core->params.store, txn, NULL, NULL);
+}
+
 void leader_note_changed(struct peers *peers)
 {
 	const struct note *note = objects_note(peers->core->objects, "leader");

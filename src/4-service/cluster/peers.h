@@ -61,6 +61,7 @@ struct peers {
 
 /* leader.c */
 void leader_stand(struct peers *peers);		/* If nobody leads. */
+void leader_resign(struct peers *peers);
 void leader_note_changed(struct peers *peers);
 void leader_tick(struct peers *peers);
 void leader_look(struct peers *peers, const struct node *node);

@@ -156,12 +156,16 @@ static char *folder_of(struct core *core, const struct kind *kind, const struct 
 	return parent ? text_format("volumes/%s/snapshots", parent->name) : NULL;
 }
 
-static void note_stuck(struct core *core, struct instance *instance)
+/* What follows from other objects and is never stored. */
+static void fill_instance(struct core *core, struct instance *instance)
 {
+	const struct meta *node = objects_get(core->objects, KIND_NODE, instance->status.node);
 	auto_free char *key = text_format("stuck/%s", instance->meta.uid);
 	const struct note *note = objects_note(core->objects, key);
 
 	text_replace(&instance->status.stuck, note ? note->value : NULL);
+	if (store_is_shared(core->params.store))
+		text_replace(&instance->status.node_name, node ? node->name : NULL);
 }
 
 void publish_object(struct core *core, const struct kind *kind, void *object)
@@ -178,7 +182,7 @@ void publish_object(struct core *core, const struct kind *kind, void *object)
 		return;
 	}
 	if (kind->id == KIND_INSTANCE)
-		note_stuck(core, object);
+		fill_instance(core, object);
 	if (kind->id == KIND_VOLUME)
 		text_replace(&((struct volume *)object)->status.instance, volume_holder_name(core, meta->uid));
 	kind_encode(kind, object, &writer, NULL);

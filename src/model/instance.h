@@ -205,6 +205,7 @@ struct instance_status {
 	int state;
 	char *node;			/* uid of the node it is at; null: at none yet. */
 	struct instance_move_status move;
+	char *node_name;		/* Of that node, for people; where there are several, never stored. */
 	char *stuck;			/* Why it cannot leave its node, which is drained; from a note of the leader, never stored here. */
 	char *reason;			/* In words; null when all is well. */
 	bool disk_ready;		/* Root disk and files exist. */

@@ -92,6 +92,8 @@ static void put_hand_over(struct item *item, const struct instance *instance, st
 	field_done(item->kind->status, status);
 	field_copy(item->kind->status, item->status, status);
 	text_replace(&status->node, instance->spec.node);
+	text_replace(&status->node_name, NULL);
+	text_replace(&status->stuck, NULL);
 	text_replace(&status->boot_id, NULL);
 	text_replace(&status->reason, NULL);
 	status->state = runs ? INSTANCE_RUNNING : INSTANCE_STOPPED;

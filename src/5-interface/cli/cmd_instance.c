@@ -15,6 +15,7 @@ static const struct output_column columns[] = {
 	{ .title = "KIND", .path = "spec.kind" },
 	{ .title = "STATE", .path = "status.state" },
 	{ .title = "HEALTH", .path = "status.health", .may_be_empty = true },
+	{ .title = "NODE", .path = "status.node_name", .may_be_empty = true },
 	{ .title = "IMAGE", .path = "spec.image" },
 	{ .title = "CPUS", .path = "status.cpus", .otherwise = "spec.cpus" },
 	{ .title = "MEMORY", .path = "status.memory", .otherwise = "spec.memory", .has_no_zero = true },

@@ -114,19 +114,34 @@ static int open_machines(struct drivers *drivers, const char *node_tag, struct e
 }
 
 /* The watchdog lies beside the daemon, and what both share where no disk can keep it waiting. */
-static int open_fence(struct drivers *drivers, const char *node_tag, const char *cgroup, struct err *err)
+static int open_fence(const char *folder, const char *cgroup, struct fence_driver **ret_fence, struct err *err)
 {
 	char self[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self));
-	auto_free char *folder = text_format("/run/strata-%s/fence", node_tag), *group = text_format("%s/fence", cgroup);
-	auto_free char *program = NULL;
+	auto_free char *group = text_format("%s/fence", cgroup), *program = NULL;
 
 	if (length < 0 || length == sizeof(self))
 		return err_set(err, length < 0 ? -errno : -ENAMETOOLONG, "where this program lies: %m");
 	while (length > 0 && self[length - 1] != '/')
 		length--;
 	program = text_format("%.*sstrata-fence", (int)length, self);
-	return fence_process.open(&(struct fence_params){ .directory = folder, .program = program, .cgroup = group }, &drivers->fence, err);
+	return fence_process.open(&(struct fence_params){ .directory = folder, .program = program, .cgroup = group }, ret_fence, err);
+}
+
+/* The host has left its cluster: nobody renews a lease for what is still under guard. */
+static int disarm_fence(const char *folder, const char *cgroup, struct err *err)
+{
+	struct fence_driver *fence = NULL;
+	auto_fence_status struct fence_status status = { 0 };
+	int r = access(folder, F_OK) < 0 ? 0 : open_fence(folder, cgroup, &fence, err);
+
+	if (!fence)
+		return r;
+	r = fence->ops->status(fence, &status, err);
+	for (size_t i = 0; i < status.guards.count && r == 0; i++)
+		r = fence->ops->unguard(fence, status.guards.items[i].uid, err);
+	fence->ops->close(fence);
+	return r;
 }
 
 int drivers_open(const char *directory, const char *node_tag, bool is_simulated, bool is_shared, struct drivers *drivers, struct err *err)
@@ -134,7 +149,7 @@ int drivers_open(const char *directory, const char *node_tag, bool is_simulated,
 	const struct volume_ops *volume = is_simulated ? &volume_sim : &volume_file;
 	const struct fabric_ops *fabric = is_simulated ? &fabric_sim : &fabric_bridge;
 	char *cgroup = drivers->cgroup = cgroup_of_node(node_tag);
-	auto_free char *volumes = text_format("%s/volumes", directory);
+	auto_free char *volumes = text_format("%s/volumes", directory), *fence = text_format("/run/strata-%s/fence", node_tag);
 	auto_free char *helpers = text_format("%s/network", cgroup), *network = choose_network_folder(directory, node_tag);
 	struct volume_params volume_params = { .directory = volumes };
 	struct fabric_params fabric_params = { .directory = network, .node_tag = node_tag, .cgroup = helpers };
@@ -152,8 +167,8 @@ int drivers_open(const char *directory, const char *node_tag, bool is_simulated,
 		r = volume->open(&volume_params, &drivers->volume, err);
 	if (r == 0)
 		r = fabric->open(&fabric_params, &drivers->fabric, err);
-	if (r == 0 && is_shared && !is_simulated)
-		r = open_fence(drivers, node_tag, cgroup, err);
+	if (r == 0 && !is_simulated)
+		r = is_shared ? open_fence(fence, cgroup, &drivers->fence, err) : disarm_fence(fence, cgroup, err);
 	return r;
 }
 

@@ -94,6 +94,9 @@ static void run(void *data)
 		struct schedule schedule;
 		struct err ignored;
 
+		/* Those of others are their node's business. */
+		if (!objects_concern(core->objects, &kinds[KIND_VOLUME], volume, core->node_uid))
+			continue;
 		if (!volume->spec.snapshots || volume->meta.deleted_at || volume->status.state != VOLUME_READY ||
 		    schedule_parse(volume->spec.snapshots, &schedule, &ignored) < 0)
 			continue;

@@ -126,7 +126,7 @@ static void move(struct peers *peers, const char *node, const struct node_member
 	auto_str struct str json = { 0 };
 	struct json_writer writer = { .out = &json };
 	struct node_member next = {
-		.state = state, .epoch = member->epoch + (state == NODE_FENCED), .since = loop_wall_ms(core->params.loop), .reason = (char *)reason,
+		.state = (int)state, .epoch = member->epoch + (state == NODE_FENCED), .since = loop_wall_ms(core->params.loop), .reason = (char *)reason,
 	};
 
 	field_encode(&node_member_table, &next, &writer, NULL);

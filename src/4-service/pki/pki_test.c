@@ -384,7 +384,7 @@ static void test_requests_are_checked(void **state)
 /* A request that asks for much gets what the signer says. */
 static void test_wishes_of_a_request_are_ignored(void **state)
 {
-	auto_str struct str text = { 0 }, signed_text = { 0 };
+	auto_str struct str signed_text = { 0 };
 	auto_request X509_REQ *request = X509_REQ_new();
 	auto_certificate X509 *certificate = NULL;
 	auto_key EVP_PKEY *key = NULL;

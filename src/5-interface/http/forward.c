@@ -125,7 +125,8 @@ static void explain(const struct forward *forward, struct err *err)
 		return;
 	case -EACCES:
 		err->code = -ECONNREFUSED;	/* It is not the client who may not. */
-		/* fall through */
+		err_prefix(err, "node '%s' at %s", shown(forward->name), forward->address);
+		return;
 	default:
 		err_prefix(err, "node '%s' at %s", shown(forward->name), forward->address);
 	}

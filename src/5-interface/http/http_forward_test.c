@@ -338,7 +338,7 @@ static void test_exec(void **state)
 	struct call_fds fds = no_fds;
 	int fd = websocket(pair->a, "/v1/instances/web/exec"), input, output, error, resize, result;
 	static const char request[] = "{\"argv\": [\"/bin/sh\"], \"stdin\": true}";
-	auto_str struct str payload = { 0 }, large = { 0 };
+	auto_str struct str payload = { 0 };
 	uint16_t size[2];
 	struct call *call;
 	char bytes[16];

@@ -186,12 +186,14 @@ static void typing_reaches_the_guest(void **state)
 
 /* Moving: a second host, whose machine waits for ours */
 
+enum happening { NOTHING, CUT, DESTINATION_DIES, SOURCE_DIES };
+
 struct pair {
 	struct bench here, there;
 	struct sim_network *network;
 	struct machine_migration migration;
 	const char *step;		/* Before which something happens. */
-	enum { NOTHING, CUT, DESTINATION_DIES, SOURCE_DIES } what;
+	int what;			/* enum happening */
 };
 
 static void on_step(void *data, const char *uid, const char *step)

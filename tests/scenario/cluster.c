@@ -59,6 +59,15 @@ void cluster_kill(struct cluster *cluster, size_t i)
 	view_free(member->view);
 }
 
+/* Of what moves here all disks are in the shared pool; files beside them simulated instances do not have. */
+static int get_nothing(void *data, const struct peer *peer, const char *path, int to_fd, const struct volume_progress *progress, struct err *err)
+{
+	(void)data;
+	(void)to_fd;
+	(void)progress;
+	return err_set(err, -ENOENT, "%s: there is no %s", peer->name, path);
+}
+
 void cluster_start(struct cluster *cluster, size_t i)
 {
 	struct member *member = &cluster->members[i];
@@ -77,7 +86,7 @@ void cluster_start(struct cluster *cluster, size_t i)
 		.volume = host->volume_driver, .pools = host->pools, .fabric = host->fabric_driver, .fence = host->fence_driver,
 		.cgroups = { "/sim", "/sim" }, .images = &image_source_sim, .view = member->view, .rng = &member->rng,
 		.directory = host->directory, .node_uid = host->uid, .node_tag = host->tag, .boot_id = host->boot_id, .version = "test",
-		.inventory = &host->inventory,
+		.inventory = &host->inventory, .peers = { .get = get_nothing },
 	};
 	if (core_new(&params, &member->core, &err) < 0)
 		fail_msg("host %zu: %s", i, err.msg);

@@ -172,6 +172,8 @@ static void ended_unasked(struct item *item, const struct instance *instance, bo
 static void machine_ended(struct item *item, const struct instance *instance, enum machine_exit cause, const char *text)
 {
 	struct instance_status *status = item->status;
+	/* Also when it was asked for a move that has been taken back since: then it is started again. */
+	bool was_asked = item->world.shutdown_asked_ms || status->state == INSTANCE_STOPPING || cause == MACHINE_EXIT_HOST_OFF;
 
 	machine_is_gone(item);
 	text_replace(&status->exit_reason, text);
@@ -185,7 +187,7 @@ static void machine_ended(struct item *item, const struct instance *instance, en
 		return;
 	}
 	/* Stopped, restarted or restored on request: the guest did as it was asked. */
-	if (move_stops(item, instance) || !instance_wants_machine(&instance->spec, status) ||
+	if (was_asked || !instance_wants_machine(&instance->spec, status) ||
 	    status->started_serial < instance->spec.start_serial || instance->spec.restore.serial > status->restore_serial) {
 		set_state(item, INSTANCE_STOPPED, NULL);
 		item_save(item, "stopped", false, "'%s' is stopped", instance->meta.name);

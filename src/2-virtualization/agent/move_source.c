@@ -331,16 +331,16 @@ static bool move_stopped(struct item *item, const struct instance *instance, con
 	}
 	if (item->world.has_leftovers || !item_instance(item)->disk_ready)
 		return false;
+	/* Also when no disk has to be copied: there are files beside them. */
+	if (move_of(item)->phase == MOVE_RESTING) {
+		if (note->answer == MOVE_HAS_FETCHED)
+			hand_over(item, instance);
+		return true;
+	}
 	job = job_new(struct rest_job);
 	*job = (struct rest_job){ .job = { .item = item, .run = rest_run, .done = rest_done, .free = rest_free } };
 	move_disks_of(item->agent, instance, &job->disks);
-	if (job->disks.items.count && move_of(item)->phase != MOVE_RESTING) {
-		item_run(&job->job);
-		return true;
-	}
-	if (!job->disks.items.count || note->answer == MOVE_HAS_FETCHED)
-		hand_over(item, instance);
-	rest_free(&job->job);
+	item_run(&job->job);
 	return true;
 }
 

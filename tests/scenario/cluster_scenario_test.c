@@ -105,7 +105,8 @@ static bool is_elsewhere(struct cluster *all, void *data)
 	auto_json struct json *json = cluster_get(all, "instances", "web");
 	int at = cluster_where(all, "web"), *from = data;
 
-	return at >= 0 && at != *from && runs(all, "web") && text_equal(json_string(json_path(json, "spec.node"), ""), json_string(json_path(json, "status.node"), "-"));
+	return at >= 0 && at != *from && runs(all, "web") &&
+	       text_equal(json_string(json_path(json, "spec.node"), ""), json_string(json_path(json, "status.node"), "-"));
 }
 
 static void an_instance_moves_and_is_started_over_there(void **state)

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "4-service/cluster/peers.h"
@@ -156,6 +157,20 @@ static char *folder_of(struct core *core, const struct kind *kind, const struct 
 	return parent ? text_format("volumes/%s/snapshots", parent->name) : NULL;
 }
 
+/* Null: nothing is wrong with it. */
+static char *what_is_lost(struct core *core, const char *uid, const struct meta *node)
+{
+	struct node_member member = { 0 };
+	bool is_lost;
+
+	if (!uid || text_equal(uid, core->node_uid))
+		return NULL;
+	peers_member(core->peers, uid, &member);
+	is_lost = member.state == NODE_UNREACHABLE || member.state == NODE_FENCED;
+	field_done(&node_member_table, &member);
+	return is_lost ? text_format("its node '%s' is %s", node ? node->name : uid, node_state_names[member.state]) : NULL;
+}
+
 /* What follows from other objects and is never stored. */
 static void fill_instance(struct core *core, struct instance *instance)
 {
@@ -164,6 +179,8 @@ static void fill_instance(struct core *core, struct instance *instance)
 	const struct note *note = objects_note(core->objects, key);
 
 	text_replace(&instance->status.stuck, note ? note->value : NULL);
+	free(instance->status.lost);
+	instance->status.lost = what_is_lost(core, instance->status.node, node);
 	if (store_is_shared(core->params.store))
 		text_replace(&instance->status.node_name, node ? node->name : NULL);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "4-service/cluster/peers.h"
+#include "4-service/cluster/seen.h"
 #include "4-service/streams.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -61,6 +62,7 @@ static call_fn *const cluster_operations[CALL_OP_COUNT] = {
 	[CALL_CLUSTER_ENTER] = cluster_enter,
 	[CALL_CLUSTER_JOIN] = cluster_admit,
 	[CALL_CLUSTER_LEAVE] = cluster_leave,
+	[CALL_CLUSTER_ACCEPT_RESTORED] = cluster_accept_restored,
 	[CALL_CLUSTER_IMPORT] = cluster_import,
 	[CALL_TOKEN_CREATE] = token_create,
 	[CALL_TOKEN_LIST] = token_list,
@@ -364,6 +366,8 @@ static int open_parts(struct core *core, struct err *err)
 	r = membership_new(core, &core->membership, err);
 	if (r < 0)
 		return r;
+	core->seen = seen_new(core);
+	agent_params.keeps_unknown = seen_is_restored(core->seen);
 	place_all(core);
 	objects_listen(core->objects, object_changed, event_added, core);
 	memcpy(agent_params.machines, params->machines, sizeof(agent_params.machines));
@@ -497,6 +501,7 @@ void core_start(struct core *core)
 	pool_create_default(core);
 	schedule_start(core);
 	membership_start(core->membership);
+	seen_start(core->seen);
 }
 
 void core_resign(struct core *core)
@@ -511,6 +516,7 @@ void core_free(struct core *core)
 	schedule_stop(core);
 	agent_free(core->agent);
 	membership_free(core->membership);
+	seen_free(core->seen);
 	if (core->params.objects) {
 		objects_unlisten(core->objects, core);
 		objects_unlisten(core->objects, core->peers);

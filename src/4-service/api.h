@@ -64,6 +64,7 @@ enum call_op {
 	CALL_CLUSTER_ENTER,	/* {"token", "name", "address"; both may be absent}: this host joins. 202 */
 	CALL_CLUSTER_LEAVE,	/* 202 */
 	CALL_CLUSTER_IMPORT,	/* {"upload": id of a store}: 202 */
+	CALL_CLUSTER_ACCEPT_RESTORED,
 	CALL_TOKEN_CREATE,	/* {"ttl": ms or absent}: 201 with the token. */
 	CALL_TOKEN_LIST,	/* Reply: body [token without its secret]. */
 	CALL_TOKEN_REVOKE,	/* name: its id. */

@@ -3,9 +3,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "4-service/cluster/peers.h"
+#include "4-service/cluster/seen.h"
 #include "4-service/streams.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -60,6 +62,7 @@ static call_fn *const cluster_operations[CALL_OP_COUNT] = {
 	[CALL_CLUSTER_ENTER] = cluster_enter,
 	[CALL_CLUSTER_JOIN] = cluster_admit,
 	[CALL_CLUSTER_LEAVE] = cluster_leave,
+	[CALL_CLUSTER_ACCEPT_RESTORED] = cluster_accept_restored,
 	[CALL_CLUSTER_IMPORT] = cluster_import,
 	[CALL_TOKEN_CREATE] = token_create,
 	[CALL_TOKEN_LIST] = token_list,
@@ -156,6 +159,20 @@ static char *folder_of(struct core *core, const struct kind *kind, const struct 
 	return parent ? text_format("volumes/%s/snapshots", parent->name) : NULL;
 }
 
+/* Null: nothing is wrong with it. */
+static char *what_is_lost(struct core *core, const char *uid, const struct meta *node)
+{
+	struct node_member member = { 0 };
+	bool is_lost;
+
+	if (!uid || text_equal(uid, core->node_uid))
+		return NULL;
+	peers_member(core->peers, uid, &member);
+	is_lost = member.state == NODE_UNREACHABLE || member.state == NODE_FENCED;
+	field_done(&node_member_table, &member);
+	return is_lost ? text_format("its node '%s' is %s", node ? node->name : uid, node_state_names[member.state]) : NULL;
+}
+
 /* What follows from other objects and is never stored. */
 static void fill_instance(struct core *core, struct instance *instance)
 {
@@ -164,6 +181,8 @@ static void fill_instance(struct core *core, struct instance *instance)
 	const struct note *note = objects_note(core->objects, key);
 
 	text_replace(&instance->status.stuck, note ? note->value : NULL);
+	free(instance->status.lost);
+	instance->status.lost = what_is_lost(core, instance->status.node, node);
 	if (store_is_shared(core->params.store))
 		text_replace(&instance->status.node_name, node ? node->name : NULL);
 }
@@ -347,6 +366,8 @@ static int open_parts(struct core *core, struct err *err)
 	r = membership_new(core, &core->membership, err);
 	if (r < 0)
 		return r;
+	core->seen = seen_new(core);
+	agent_params.keeps_unknown = seen_is_restored(core->seen);
 	place_all(core);
 	objects_listen(core->objects, object_changed, event_added, core);
 	memcpy(agent_params.machines, params->machines, sizeof(agent_params.machines));
@@ -480,6 +501,7 @@ void core_start(struct core *core)
 	pool_create_default(core);
 	schedule_start(core);
 	membership_start(core->membership);
+	seen_start(core->seen);
 }
 
 void core_resign(struct core *core)
@@ -494,6 +516,7 @@ void core_free(struct core *core)
 	schedule_stop(core);
 	agent_free(core->agent);
 	membership_free(core->membership);
+	seen_free(core->seen);
 	if (core->params.objects) {
 		objects_unlisten(core->objects, core);
 		objects_unlisten(core->objects, core->peers);

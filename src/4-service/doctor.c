@@ -9,7 +9,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "4-service/service.h"
+#include "4-service/cluster/seen.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
@@ -23,6 +23,7 @@ struct doctor {
 	struct machine_driver *machine, *containers;
 	VEC(char *) broken;		/* Promises of volumes that are not kept, in words. */
 	size_t promises;
+	bool is_restored;		/* The store, from a backup. */
 	char *directory;
 	struct str out;
 	struct json_writer writer;
@@ -147,6 +148,12 @@ static void check_promises(struct doctor *doctor)
 		say(doctor, "snapshots", DOCTOR_OK, text, NULL);
 }
 
+static void check_store(struct doctor *doctor)
+{
+	if (doctor->is_restored)
+		say(doctor, "store", DOCTOR_WARNING, SEEN_WARNING, SEEN_REMEDY);
+}
+
 static void check_network(struct doctor *doctor)
 {
 	struct err err = { 0 };
@@ -213,6 +220,7 @@ static void run(void *data)
 	check_users(doctor);
 	check_disk(doctor);
 	check_promises(doctor);
+	check_store(doctor);
 	json_write_end_array(&doctor->writer);
 }
 
@@ -263,7 +271,7 @@ void doctor_run(struct core *core, struct call *call)
 
 	*doctor = (struct doctor){ .call = call, .fabric = core->params.fabric, .machine = core->params.machines[INSTANCE_VM],
 				   .containers = core->params.machines[INSTANCE_CONTAINER],
-				   .directory = text_copy(core->directory) };
+				   .is_restored = seen_is_restored(core->seen), .directory = text_copy(core->directory) };
 	look_at_promises(core, doctor);
 	work_submit(core->params.work, run, done, doctor_free, doctor);
 }

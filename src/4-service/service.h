@@ -29,6 +29,7 @@ struct core {
 	struct placement *placement;
 	struct peers *peers;
 	struct membership *membership;	/* Null: see core_params. */
+	struct seen *seen;			/* Null: a store of this host alone. */
 	bool is_entered;			/* This node is in the store, or on its way there. */
 	bool is_node_stale;			/* Readers are told soon. */
 	bool is_load_stale;			/* As are those who sample the instances. */
@@ -100,7 +101,8 @@ call_fn instance_create, instance_update, instance_delete, instance_start, insta
 call_fn resource_rename;
 call_fn image_create, image_update, image_delete, image_tag, image_prune, instance_commit;
 call_fn node_update, node_what_if_drain, node_load_show, node_remove;
-call_fn cluster_show, cluster_init, cluster_enter, cluster_admit, cluster_leave, cluster_import, token_create, token_list, token_revoke;
+call_fn cluster_show, cluster_init, cluster_enter, cluster_admit, cluster_leave, cluster_import, cluster_accept_restored, token_create, token_list,
+	token_revoke;
 call_fn volume_create, volume_update, volume_delete, volume_clone, volume_receive, volume_snapshot_restore;
 call_fn network_create, network_update, network_delete, snapshot_create, snapshot_delete, pool_create, pool_update, pool_delete;
 call_fn stream_attach, stream_console, stream_logs, stream_exec, stream_file_read, stream_file_write;

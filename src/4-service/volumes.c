@@ -92,6 +92,26 @@ static int find_usable(struct core *core, const char *name, int content, struct 
 	return 0;
 }
 
+static const char *node_name(struct core *core, const char *uid)
+{
+	const struct node *node = objects_get(core->objects, KIND_NODE, uid);
+
+	return node ? node->meta.name : uid;
+}
+
+/* An instance that has a place already: can it have the volume there? A new one is placed where its volumes are. */
+static int check_place(struct core *core, const struct instance *instance, const struct volume *volume, struct err *err)
+{
+	const struct pool *pool = objects_get(core->objects, KIND_POOL, volume->spec.pool_uid);
+	const char *at = instance->status.node, *has = volume->spec.node;
+
+	if (!at || !has || text_equal(at, has) || (pool && pool->spec.shared))
+		return 0;
+	return err_set(err, -EBUSY, "volume '%s' is on node '%s', but instance '%s' on node '%s': move the instance there first "
+		       "('strata move %s %s'), or use a volume in a shared pool", volume->meta.name, node_name(core, has), instance->meta.name,
+		       node_name(core, at), instance->meta.name, node_name(core, has));
+}
+
 int instance_fill_volumes(struct core *core, struct instance *instance, struct err *err)
 {
 	for (size_t i = 0; i < instance->spec.volumes.count; i++) {
@@ -101,6 +121,8 @@ int instance_fill_volumes(struct core *core, struct instance *instance, struct e
 
 		if (r == 0)
 			r = volume_check_use(core, volume, instance->meta.uid, item->read_only, err);
+		if (r == 0)
+			r = check_place(core, instance, volume, err);
 		if (r < 0)
 			return err_prefix(err, "spec.volumes.volume");
 		text_replace(&item->volume_uid, volume->meta.uid);
@@ -135,6 +157,8 @@ int instance_fill_mounts(struct core *core, struct instance *instance, struct er
 		r = find_usable(core, mount->source, VOLUME_CONTENT_FILESYSTEM, &volume, err);
 		if (r == 0)
 			r = volume_check_use(core, volume, instance->meta.uid, mount->read_only, err);
+		if (r == 0)
+			r = check_place(core, instance, volume, err);
 		if (r < 0)
 			return err_prefix(err, "spec.container.mounts.source");
 		text_replace(&mount->volume_uid, volume->meta.uid);

@@ -361,6 +361,7 @@ FIELD_TABLE(instance_status_table, instance_status, "What an instance is now; wr
 	FIELD(STRING, instance_status, node, .flags = FIELD_OMIT_EMPTY, .doc = "uid of the node it is at."),
 	FIELD(OBJECT, instance_status, move, .table = &move_status_table, .flags = FIELD_OMIT_EMPTY, .doc = "How far the last move is."),
 	FIELD(STRING, instance_status, node_name, .flags = FIELD_OMIT_EMPTY, .doc = "Its name, in a cluster."),
+	FIELD(STRING, instance_status, lost, .flags = FIELD_OMIT_EMPTY, .doc = "Its node is lost: what is shown is what that last said."),
 	FIELD(STRING, instance_status, stuck, .flags = FIELD_OMIT_EMPTY, .doc = "Why it cannot leave its node, which is drained."),
 	FIELD(STRING, instance_status, reason, .flags = FIELD_OMIT_EMPTY, .doc = "Why, when something is not well."),
 	FIELD(BOOL, instance_status, disk_ready, .flags = FIELD_OMIT_EMPTY, .doc = "Its root disk exists."),

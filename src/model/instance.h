@@ -206,6 +206,7 @@ struct instance_status {
 	char *node;			/* uid of the node it is at; null: at none yet. */
 	struct instance_move_status move;
 	char *node_name;		/* Of that node, for people; where there are several, never stored. */
+	char *lost;			/* Its node is, so what is shown is what it last said; from the state of the node, never stored here. */
 	char *stuck;			/* Why it cannot leave its node, which is drained; from a note of the leader, never stored here. */
 	char *reason;			/* In words; null when all is well. */
 	bool disk_ready;		/* Root disk and files exist. */

@@ -7,16 +7,6 @@ ldconfig -p | grep -q 'libcurl\.so\.4 ' || { echo "# skipped: libcurl is not ins
 
 hosts 5
 
-# value HOST NAME PATH: of an instance.
-value() {
-	on "$1" show "$2" -o json | python3 -c '
-import json, sys
-value = json.load(sys.stdin)
-value = value[0] if isinstance(value, list) else value
-for key in sys.argv[1].split("."):
-    value = (value or {}).get(key)
-print(value)' "$3"
-}
 guests() { echo "$(value a web status.pid) $(value a box status.pid)"; }
 same_guests() { [ "$(guests)" = "$GUESTS" ] && kill -0 $GUESTS; }
 state() { cluster "$1" state; }

@@ -286,6 +286,7 @@ void item_put_status(struct item *item, struct store_txn *txn, const void *objec
 		((struct instance *)copy)->status.usage = (struct instance_usage){ 0 };
 		text_replace(&((struct instance *)copy)->status.stuck, NULL);
 		text_replace(&((struct instance *)copy)->status.node_name, NULL);
+		text_replace(&((struct instance *)copy)->status.lost, NULL);
 	}
 	objects_put_status(item->agent->params.objects, txn, item->kind, copy, item->agent->node);
 	kind_free(item->kind, copy);

@@ -99,6 +99,8 @@ struct agent_params {
 	const char *directory;		/* The state folder: images/, instances/, staging/ below it. */
 	const char *node;		/* uid */
 	bool is_shared;			/* Other nodes use the store too: nothing is done before agent_set_alive(). */
+	/* The store is older than what was here: what belongs to no object stays. */
+	bool keeps_unknown;
 	const char *boot_id;
 	uint64_t console_log_bytes;
 	uint32_t sample_ms;		/* Period of usage sampling; 0: never. */

@@ -163,7 +163,7 @@ void volume_note_snapshots(struct agent *agent, const char *uid);	/* One was tak
 /* The item of the pool when its volumes cannot be used yet; null when they can be (null 'pool_uid': the default). */
 struct item *pool_to_wait_for(struct agent *agent, const char *pool_uid);
 /* What belongs to no object goes from the pool's volumes. Blocking; 'known' has every uid. Returns how many went. */
-size_t sweep_pool(struct volume_driver *volume, const struct map *known, struct err *err);
+size_t sweep_pool(struct volume_driver *volume, const struct map *known, bool keeps_unknown, struct err *err);
 /* uids of what may have something on this node; in a shared pool of all objects there are. */
 void sweep_note_known(struct agent *agent, bool is_shared, struct map *known);
 

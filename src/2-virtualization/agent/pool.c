@@ -24,6 +24,7 @@ struct pool_job {
 	struct volume_driver *driver;		/* Null: to be opened; closed for removal. */
 	bool is_default;
 	struct map known;			/* Of the sweep. */
+	bool keeps_unknown;
 	VEC(char *) images;			/* For removal: their uids. */
 	/* Results. */
 	char *path;
@@ -50,7 +51,7 @@ static int open_pool(struct pool_job *job, struct err *err)
 
 	if (r < 0 || job->is_default)
 		return r;
-	removed = sweep_pool(job->driver, &job->known, &ignored);
+	removed = sweep_pool(job->driver, &job->known, job->keeps_unknown, &ignored);
 	if (removed)
 		log_line(LOG_NOTICE, "pool '%s': %zu leftovers of an interrupted run were removed", job->pool->meta.name, removed);
 	return 0;
@@ -196,6 +197,7 @@ static void reconcile(struct item *item, void *object)
 	*job = (struct pool_job){
 		.job = { .item = item, .run = run, .done = done, .free = free_job }, .source = agent->params.pools,
 		.pool = kind_copy(item->kind, pool), .is_default = is_default(pool),
+		.keeps_unknown = agent->params.keeps_unknown,
 		.step = pool->meta.deleted_at ? POOL_REMOVE : item->pool ? POOL_SPACE : POOL_OPEN,
 		.driver = item->pool,
 	};

@@ -3,7 +3,8 @@
  *
  * Everything in the world is named by the uid of its object.  A process, tap, file, address or cgroup
  * whose uid the store does not know was left by a crash in the middle of a create or delete.
- * No step is taken until the sweep has ended, so nothing new can be mistaken for a leftover.
+ * No step is taken until the sweep has ended, so nothing new can be mistaken for a leftover.  Where the store is older than
+ * what was here (4-service/cluster/seen.h) that says nothing: all stays.
  */
 #include "2-virtualization/agent/item.h"
 
@@ -26,6 +27,7 @@ struct sweep {
 	struct map known;		/* uid of every object that may have something on this node -> itself. */
 	struct map kept;		/* Names in staging that an unfinished object needs. */
 	void (*done)(struct agent *agent);
+	bool keeps_unknown;		/* It is named, and stays. */
 	size_t removed;
 	struct err err;			/* The last failure; a sweep goes on. */
 };
@@ -40,14 +42,24 @@ static void count(struct sweep *sweep, int r)
 	sweep->removed += r == 0;
 }
 
+static void keep(const char *what, const char *uid)
+{
+	log_line(LOG_WARNING, "%s %s is unknown to the store, which was restored from a backup, and is kept", what, uid);
+}
+
 static void sweep_machines(struct sweep *sweep, struct machine_driver *machine)
 {
 	struct machine_uids uids = { 0 };
 
 	if (machine->ops->list(machine, &uids, &sweep->err) == 0)
-		for (size_t i = 0; i < uids.items.count; i++)
-			if (!is_known(sweep, uids.items.items[i]))
+		for (size_t i = 0; i < uids.items.count; i++) {
+			if (is_known(sweep, uids.items.items[i]))
+				continue;
+			if (sweep->keeps_unknown)
+				keep("the running machine", uids.items.items[i]);
+			else
 				count(sweep, machine->ops->kill(machine, uids.items.items[i], &sweep->err));
+		}
 	machine_uids_done(&uids);
 }
 
@@ -67,15 +79,20 @@ static void sweep_fabric(struct sweep *sweep)
 	fabric_inventory_done(&inventory);
 }
 
-size_t sweep_pool(struct volume_driver *volume, const struct map *known, struct err *err)
+size_t sweep_pool(struct volume_driver *volume, const struct map *known, bool keeps_unknown, struct err *err)
 {
 	struct volume_names names = { 0 };
 	size_t removed = 0;
 
 	if (volume->ops->list(volume, &names, err) == 0)
-		for (size_t i = 0; i < names.items.count; i++)
-			if (!map_get(known, names.items.items[i]))
+		for (size_t i = 0; i < names.items.count; i++) {
+			if (map_get(known, names.items.items[i]))
+				continue;
+			if (keeps_unknown)
+				keep("the disk", names.items.items[i]);
+			else
 				removed += volume->ops->remove(volume, names.items.items[i], err) == 0;
+		}
 	volume_names_done(&names);
 	return removed;
 }
@@ -103,8 +120,10 @@ static void run(void *data)
 	for (size_t i = 0; i < INSTANCE_KIND_COUNT; i++)
 		if (i == 0 || sweep->machines[i] != sweep->machines[i - 1])
 			sweep_machines(sweep, sweep->machines[i]);
+	sweep->removed += sweep_pool(sweep->volume, &sweep->known, sweep->keeps_unknown, &sweep->err);
+	if (sweep->keeps_unknown)
+		return;
 	sweep_fabric(sweep);
-	sweep->removed += sweep_pool(sweep->volume, &sweep->known, &sweep->err);
 	sweep_folder(sweep, "instances", &sweep->known);
 	sweep_folder(sweep, "images", &sweep->known);
 	sweep_folder(sweep, "staging", &sweep->kept);
@@ -193,7 +212,8 @@ void sweep_run(struct agent *agent, void (*next)(struct agent *agent))
 	struct sweep *sweep = alloc(sizeof(*sweep));
 
 	*sweep = (struct sweep){ .agent = agent, .volume = agent->params.volume,
-				 .fabric = agent->params.fabric, .directory = text_copy(agent->directory), .done = next };
+				 .fabric = agent->params.fabric, .directory = text_copy(agent->directory),
+				 .keeps_unknown = agent->params.keeps_unknown, .done = next };
 	memcpy(sweep->machines, agent->params.machines, sizeof(sweep->machines));
 	note_known(sweep);
 	work_submit(agent->params.work, run, done, free_sweep, sweep);

@@ -27,6 +27,7 @@ static void reset_status(struct instance_status *status, const char *node)
 	text_replace(&status->node_name, NULL);
 	text_replace(&status->stuck, NULL);
 	text_replace(&status->reason, NULL);
+	text_replace(&status->lost, NULL);
 	text_replace(&status->boot_id, NULL);
 	text_replace(&status->exit_reason, "its node was lost");
 	status->state = status->disk_ready ? INSTANCE_STOPPED : INSTANCE_PENDING;

@@ -47,7 +47,8 @@ static int check_volumes(struct core *core, const struct instance *instance, str
 			return err_set(err, -EBUSY, "its volume '%s' is in pool '%s', which only node '%s' has: detach it first", volume->meta.name,
 				       pool->meta.name, name_of(core, pool->spec.node));
 		for (size_t i = 0; i < instances->count; i++)
-			if (instances->entries[i].value != instance && instance_uses_volume(instances->entries[i].value, volume->meta.uid, NULL))
+			if (!text_equal(instances->entries[i].key, instance->meta.uid) &&
+			    instance_uses_volume(instances->entries[i].value, volume->meta.uid, NULL))
 				return err_set(err, -EBUSY, "instance '%s' has its volume '%s' too: detach it from one of them first",
 					       kind_meta(instances->entries[i].value)->name, volume->meta.name);
 	}

@@ -97,6 +97,15 @@ static void node_is_stale(struct peers *peers, const char *node)
 		node_changed(peers->core, stored);
 }
 
+/* Readers see of its instances that it is lost, or back. */
+static void instances_are_stale(struct peers *peers, const char *node)
+{
+	const struct map *there = objects_at(peers->core->objects, node);
+
+	for (size_t i = 0; i < there->count; i++)
+		publish_object(peers->core, &kinds[KIND_INSTANCE], there->entries[i].value);
+}
+
 static void note_changed(void *data, const char *key, const struct note *note)
 {
 	struct peers *peers = data;
@@ -110,6 +119,7 @@ static void note_changed(void *data, const char *key, const struct note *note)
 	}
 	if (text_starts_with(key, "member/")) {
 		node_is_stale(peers, strchr(key, '/') + 1);
+		instances_are_stale(peers, strchr(key, '/') + 1);
 		route_try_again(peers);
 	}
 	peers_look_at(peers, strchr(key, '/') + 1);

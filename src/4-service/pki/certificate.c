@@ -8,7 +8,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-enum { FILE_BYTES_MAX = 64 << 10, DAY_S = 86400, CLOCK_SKEW_S = 300, SERIAL_BYTES = 16 };
+/* Clocks that are hours behind must not lock a host out of its own cluster. */
+enum { FILE_BYTES_MAX = 64 << 10, DAY_S = 86400, CLOCK_SKEW_S = DAY_S, SERIAL_BYTES = 16 };
 
 void authority_done(struct authority *authority)
 {

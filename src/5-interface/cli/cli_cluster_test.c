@@ -100,6 +100,16 @@ static void test_an_export_overwrites_nothing(void **state)
 	check(NULL, 0, "cluster export /etc/hostname", 1, "", "exists already");
 }
 
+static void test_a_restored_store_is_accepted(void **state)
+{
+	const struct fake_step steps[] = { { .expect = "POST /v1/cluster/accept-restored ", .reply = OK("{}") } };
+	const struct fake_step refused[] = { { .expect = "POST /v1/cluster/accept-restored ", .reply = CONFLICT } };
+
+	(void)state;
+	CHECK(steps, "cluster accept-restored", 0, "", "starts the next time");
+	CHECK(refused, "cluster accept-restored", 1, "", "it is there already");
+}
+
 static void test_leave_and_remove(void **state)
 {
 	const struct fake_step leave[] = {
@@ -133,7 +143,7 @@ int main(void)
 		cmocka_unit_test(test_show),
 		cmocka_unit_test(test_import_ends_where_it_began),
 		cmocka_unit_test(test_an_export_overwrites_nothing),
-		cmocka_unit_test(test_leave_and_remove),
+		cmocka_unit_test(test_a_restored_store_is_accepted), cmocka_unit_test(test_leave_and_remove),
 		cmocka_unit_test(test_forget_needs_a_folder),
 	};
 

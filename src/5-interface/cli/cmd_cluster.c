@@ -157,6 +157,16 @@ static int run_leave(struct cli *cli, struct err *err)
 	return result;
 }
 
+static int run_accept_restored(struct cli *cli, struct err *err)
+{
+	auto_json struct json *body = json_new_object(), *answer = NULL;
+	int result = request_json(cli, "POST", "/v1/cluster/accept-restored", body, &answer, err);
+
+	if (result == 0)
+		fprintf(cli->messages, "what the store does not know goes from each host when its stratad starts the next time\n");
+	return result;
+}
+
 static int run_show(struct cli *cli, struct err *err)
 {
 	struct cluster_status status = { 0 };
@@ -344,6 +354,14 @@ const struct cli_command command_cluster_leave = {
 	.name = "cluster leave", .max = 0, .run = run_leave, .summary = "Make this host one by itself again",
 	.more = "The last host of a cluster takes all objects along, and what runs goes on. One of several must be empty.",
 	.examples = EXAMPLES("strata cluster leave"),
+};
+
+const struct cli_command command_cluster_accept_restored = {
+	.name = "cluster accept-restored", .max = 0, .run = run_accept_restored,
+	.summary = "Let go of what a store that was restored from a backup does not know",
+	.more = "After an old backup of etcd was restored the hosts may have instances and volumes that it does not know. They are kept until this is said; "
+		"then they go from each host when its stratad starts the next time. Save what is to be saved before.",
+	.examples = EXAMPLES("strata cluster accept-restored"),
 };
 
 const struct cli_command command_cluster_export = {

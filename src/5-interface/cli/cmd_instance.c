@@ -21,7 +21,7 @@ static const struct output_column columns[] = {
 	{ .title = "MEMORY", .path = "status.memory", .otherwise = "spec.memory", .has_no_zero = true },
 	{ .title = "ADDRESS", .path = "spec.nics.ipv4", .otherwise = "spec.nics.ipv6" },
 	{ .title = "AGE", .path = "meta.created_at" },
-	{ .title = "REASON", .path = "status.reason", .may_be_empty = true },
+	{ .title = "REASON", .path = "status.lost", .otherwise = "status.reason", .may_be_empty = true },
 	{ 0 },
 };
 

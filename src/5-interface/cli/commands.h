@@ -38,7 +38,7 @@ extern const struct cli_command command_node_ls, command_node_show, command_node
 /* cmd_cluster.c */
 extern const struct cli_command command_cluster_init, command_cluster_join, command_cluster_token, command_cluster_token_ls,
 	command_cluster_token_revoke, command_cluster_show, command_cluster_leave, command_cluster_export, command_cluster_import,
-	command_cluster_forget, command_node_remove;
+	command_cluster_accept_restored, command_cluster_forget, command_node_remove;
 /* cmd_image.c, cmd_image_make.c */
 extern const struct cli_command command_image_ls, command_image_show, command_image_tag, command_image_history, command_image_prune,
 	command_image_rm, command_image_pull, command_image_import, command_image_build, command_image_export;

@@ -89,6 +89,18 @@ static void send_message(struct upstream *upstream, const struct str *message)
 	upstream_write(upstream, message->data, message->size);
 }
 
+/* Of a body; 'is_chunk': in the chunked transfer coding. */
+static void send_piece(struct upstream *upstream, bool is_chunk, const char *bytes, size_t size)
+{
+	char line[24];
+
+	if (is_chunk)
+		upstream_write(upstream, line, (size_t)snprintf(line, sizeof(line), "%zx\r\n", size));
+	upstream_write(upstream, bytes, size);
+	if (is_chunk)
+		upstream_write(upstream, "\r\n", 2);
+}
+
 static int connect_upstream(struct connection *connection, const struct call_reply *reply, const struct str *received, struct err *err)
 {
 	struct forward *forward = connection->state;
@@ -104,10 +116,10 @@ static int connect_upstream(struct connection *connection, const struct call_rep
 	if (r < 0)
 		return r;
 	send_head(connection, received);
-	if (!forward->is_websocket)
-		upstream_write(forward->upstream, str_text(received), received->size);
-	else if (received->size)
+	if (forward->is_websocket && received->size)
 		send_message(forward->upstream, received);
+	else if (received->size)
+		send_piece(forward->upstream, connection->has_body_coming && connection->head.is_chunked, str_text(received), received->size);
 	return 0;
 }
 
@@ -163,15 +175,10 @@ void forward_start(struct connection *connection, const struct call_reply *reply
 static int on_body(struct connection *connection, const char *bytes, size_t size)
 {
 	struct forward *forward = connection->state;
-	char line[24];
 
 	if (forward->err.code || !size)
 		return 0;
-	if (connection->phase == PHASE_BODY && connection->head.is_chunked)
-		upstream_write(forward->upstream, line, (size_t)snprintf(line, sizeof(line), "%zx\r\n", size));
-	upstream_write(forward->upstream, bytes, size);
-	if (connection->phase == PHASE_BODY && connection->head.is_chunked)
-		upstream_write(forward->upstream, "\r\n", 2);
+	send_piece(forward->upstream, connection->phase == PHASE_BODY && connection->head.is_chunked, bytes, size);
 	if (upstream_pending(forward->upstream))
 		connection_pause(connection);
 	return 0;

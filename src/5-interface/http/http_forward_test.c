@@ -332,6 +332,38 @@ static void test_uploads(void **state)
 	upload(*state, true);
 }
 
+/* All or some of the body comes in one go with the head, before anybody knows that it is to be sent on. */
+static void upload_with_head(struct pair *pair, const char *head, const char *rest)
+{
+	int fd = client_connect(pair->a), input, result;
+	struct call_fds fds = no_fds;
+	auto_str struct str got = { 0 };
+
+	client_send(fd, head);
+	input = make_pipe(&fds.input, true);
+	result = make_pipe(&fds.result, false);
+	reply_with_fds(pass(pair), &fds, NULL);
+	client_send(fd, rest);
+	while (read_pipe(input, &got))
+		continue;
+	assert_string_equal(str_text(&got), "small file");
+	close(input);
+	write_text(result, "{}\n");
+	close(result);
+	expect(fd, "", 200, "{}");
+	expect_closed(fd);
+}
+
+#define PUT "PUT /v1/instances/web/files?path=/x&mode=0600 HTTP/1.1\r\n"
+
+static void test_uploads_with_head(void **state)
+{
+	upload_with_head(*state, PUT "Content-Length: 10\r\n\r\nsmall file", "");
+	upload_with_head(*state, PUT "Content-Length: 10\r\n\r\nsmall", " file");
+	upload_with_head(*state, PUT "Transfer-Encoding: chunked\r\n\r\na\r\nsmall file\r\n0\r\n\r\n", "");
+	upload_with_head(*state, PUT "Transfer-Encoding: chunked\r\n\r\n5\r\nsmall\r\n", "5\r\n file\r\n0\r\n\r\n");
+}
+
 static void test_exec(void **state)
 {
 	struct pair *pair = *state;
@@ -664,7 +696,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_whole_answers), TEST(test_download_to_a_slow_reader), TEST(test_client_leaves_a_download), TEST(test_logs),
-		TEST(test_uploads), TEST(test_exec), TEST(test_client_leaves_a_silent_exec), TEST(test_console_and_refused_websockets),
+		TEST(test_uploads), TEST(test_uploads_with_head), TEST(test_exec), TEST(test_client_leaves_a_silent_exec),
+		TEST(test_console_and_refused_websockets),
 		TEST(test_other_host_breaks_off), TEST(test_nothing_answers), TEST(test_hosts_of_other_clusters), TEST(test_sent_on_once),
 		TEST(test_a_host_asks_for_itself), TEST(test_joining_by_fingerprint), TEST(test_many_at_once),
 	};

@@ -86,6 +86,15 @@ static void on_replied(struct connection *connection, struct call_reply *reply)
 	outlet_open(&put->outlet, take_fd(reply->fds.input));
 }
 
+/* What came in one go with the head. */
+static void take_received(struct connection *connection, struct str *ret_received)
+{
+	struct put *put = connection->state;
+
+	*ret_received = put->outlet.pending;
+	put->outlet.pending = (struct str){ 0 };
+}
+
 static int on_body(struct connection *connection, const char *bytes, size_t size)
 {
 	struct put *put = connection->state;
@@ -135,5 +144,5 @@ const struct handler handler_upload = {
 
 const struct handler handler_file_write = {
 	.start = start_file_write, .body = on_body, .body_end = on_body_end, .writable = on_writable,
-	.replied = on_replied, .done = on_done,
+	.replied = on_replied, .take_received = take_received, .done = on_done,
 };

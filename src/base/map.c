@@ -13,7 +13,7 @@ static uint64_t rotate(uint64_t x, int bits)
 
 struct sip { uint64_t v0, v1, v2, v3; };
 
-static void sip_round(struct sip *s)
+static inline __attribute__((always_inline)) void sip_round(struct sip *s)
 {
 	s->v0 += s->v1; s->v1 = rotate(s->v1, 13); s->v1 ^= s->v0; s->v0 = rotate(s->v0, 32);
 	s->v2 += s->v3; s->v3 = rotate(s->v3, 16); s->v3 ^= s->v2;

@@ -156,6 +156,8 @@ struct change *change_new(struct core *core, struct call *call, const struct kin
 void change_free(struct change *change)
 {
 	store_txn_free(change->txn);
+	claims_done(&change->before);
+	claims_done(&change->after);
 	kind_free(change->kind, change->old);
 	kind_free(change->kind, change->next);
 	free(change);
@@ -181,21 +183,16 @@ void change_refuse(struct change *change, const struct err *err)
 /* Claims of a transaction under way count as taken, so that the next request does not choose the same. */
 static void reserve(struct change *change, bool is_taken)
 {
-	struct claims before = { 0 }, after;
+	for (size_t i = 0; i < change->after.items.count; i++) {
+		const char *key = change->after.items.items[i].key;
 
-	if (change->old)
-		claims_of(change->kind, change->old, &before);
-	claims_of(change->kind, change->next, &after);
-	for (size_t i = 0; i < after.items.count; i++) {
-		if (claims_have(&before, after.items.items[i].key))
+		if (claims_have(&change->before, key))
 			continue;
 		if (is_taken)
-			map_put(&change->core->reserved, after.items.items[i].key, change->core);
+			map_put(&change->core->reserved, key, change->core);
 		else
-			map_remove(&change->core->reserved, after.items.items[i].key);
+			map_remove(&change->core->reserved, key);
 	}
-	claims_done(&before);
-	claims_done(&after);
 }
 
 /* Another request took a claim first. */
@@ -266,31 +263,25 @@ static void committed(void *data, const struct store_result *result)
 
 static int check_claims_differ(struct change *change, struct err *err)
 {
-	struct claims claims;
-	int r = 0;
+	const struct claims *claims = &change->after;
 
-	claims_of(change->kind, change->next, &claims);
-	for (size_t i = 0; i < claims.items.count && r == 0; i++)
+	for (size_t i = 0; i < claims->items.count; i++)
 		for (size_t j = 0; j < i; j++)
-			if (text_equal(claims.items.items[i].key, claims.items.items[j].key))
-				r = err_set(err, -EINVAL, "%s is named twice: name it once", claims.items.items[i].what);
-	claims_done(&claims);
-	return r;
+			if (text_equal(claims->items.items[i].key, claims->items.items[j].key))
+				return err_set(err, -EINVAL, "%s is named twice: name it once", claims->items.items[i].what);
+	return 0;
 }
 
 static int check_claims_free(struct change *change, struct err *err)
 {
-	struct claims before = { 0 }, after;
 	int r = 0;
 
-	if (change->old)
-		claims_of(change->kind, change->old, &before);
-	claims_of(change->kind, change->next, &after);
-	for (size_t i = 0; i < after.items.count && r == 0; i++)
-		if (!claims_have(&before, after.items.items[i].key) && !claim_is_free(change->core, after.items.items[i].key))
-			r = claim_is_taken(change, after.items.items[i].key, err);
-	claims_done(&before);
-	claims_done(&after);
+	for (size_t i = 0; i < change->after.items.count && r == 0; i++) {
+		const char *key = change->after.items.items[i].key;
+
+		if (!claims_have(&change->before, key) && !claim_is_free(change->core, key))
+			r = claim_is_taken(change, key, err);
+	}
 	return r;
 }
 
@@ -301,6 +292,9 @@ void change_commit(struct change *change)
 	struct commit *commit;
 	struct err err = { 0 };
 
+	if (change->old)
+		claims_of(change->kind, change->old, &change->before);
+	claims_of(change->kind, change->next, &change->after);
 	if (check_claims_differ(change, &err) < 0 || check_claims_free(change, &err) < 0) {
 		change_refuse(change, &err);
 		return;

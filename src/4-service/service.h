@@ -63,6 +63,7 @@ struct change {
 	const char *event;			/* Type of the event, or null. */
 	bool is_leaders;			/* Made by who leads, and nobody else. */
 	struct store_txn *txn;
+	struct claims before, after;		/* Of 'old' and 'next', once it is committed. */
 };
 /* 'object' null: creation of a new object with a new uid. */
 struct change *change_new(struct core *core, struct call *call, const struct kind *kind, const void *object);

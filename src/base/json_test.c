@@ -268,6 +268,25 @@ static void test_the_writer_never_writes_what_is_not_json(void **state)
 			    "\"min\":-9223372036854775808,\"raw\":[1]}");
 }
 
+static void test_the_writer_escapes_what_must_be_at_each_place(void **state)
+{
+	(void)state;
+	for (int c = 1; c < 0x80; c++)
+		for (size_t at = 0; at < 19; at++) {
+			auto_str struct str out = { 0 };
+			auto_json struct json *json = NULL;
+			struct json_writer writer = { .out = &out };
+			char text[20] = "abcdefghijklmnopqrs";
+			struct err err;
+
+			text[at] = (char)c;
+			json_write_string(&writer, NULL, text);
+			assert_int_equal(out.size == 21, c >= ' ' && c != '"' && c != '\\' && c != 0x7f);
+			assert_int_equal(json_parse(out.data, out.size, &json, &err), 0);
+			assert_string_equal(json_string(json, ""), text);
+		}
+}
+
 static void test_pretty_form(void **state)
 {
 	auto_json struct json *json = parse("{\"a\":[1,{\"b\":[]}],\"c\":{}}");
@@ -303,6 +322,7 @@ int main(void)
 		cmocka_unit_test(test_many_keys_and_long_texts),
 		cmocka_unit_test(test_values_built_by_hand),
 		cmocka_unit_test(test_the_writer_never_writes_what_is_not_json),
+		cmocka_unit_test(test_the_writer_escapes_what_must_be_at_each_place),
 		cmocka_unit_test(test_pretty_form),
 		cmocka_unit_test(test_null_is_a_value),
 	};

@@ -22,20 +22,29 @@ static void new_line(struct json_writer *writer)
 /* Bytes that stand in a JSON string as they are, beside UTF-8. */
 static const bool is_plain[256] = { [' ' ... '!'] = true, ['#' ... '['] = true, [']' ... '~'] = true };
 
+/* Has one of the eight bytes to be looked at alone?  A borrow or carry comes only from one that has. */
+static bool is_word_special(const char *text)
+{
+	const uint64_t ones = 0x0101010101010101;
+	uint64_t word;
+
+	memcpy(&word, text, sizeof(word));
+	return ((word | (word - ' ' * ones) | ((word ^ '"' * ones) - ones) | ((word ^ '\\' * ones) - ones) | (word + ones)) & 0x80 * ones) != 0;
+}
+
 /* The length of what at the front of 'text' needs no escape. */
 static size_t plain_length(const char *text, size_t size)
 {
-	size_t i = 0;
+	size_t i = 0, length;
 
-	while (i < size) {
-		size_t length = is_plain[(unsigned char)text[i]];
-
-		if ((unsigned char)text[i] >= 0x80)
-			length = utf8_length(text + i, size - i);
-		if (!length)
-			break;
+	do {
+		while (size - i >= sizeof(uint64_t) && !is_word_special(text + i))
+			i += sizeof(uint64_t);
+		while (i < size && is_plain[(unsigned char)text[i]])
+			i++;
+		length = i < size && (unsigned char)text[i] >= 0x80 ? utf8_length(text + i, size - i) : 0;
 		i += length;
-	}
+	} while (length);
 	return i;
 }
 
@@ -55,10 +64,15 @@ static void append_escaped(struct str *out, unsigned char c)
 static void append_quoted(struct str *out, const char *text, size_t size)
 {
 	size_t length = plain_length(text, size);
+	char *to;
 
 	str_reserve(out, size + 2);
-	str_append_char(out, '"');
-	str_append_bytes(out, text, length);
+	to = out->data + out->size;
+	*to++ = '"';
+	if (length)
+		memcpy(to, text, length);
+	to[length] = '\0';
+	out->size += 1 + length;
 	while (length < size) {
 		size_t plain;
 

@@ -13,7 +13,7 @@ static uint64_t rotate(uint64_t x, int bits)
 
 struct sip { uint64_t v0, v1, v2, v3; };
 
-static void sip_round(struct sip *s)
+static inline __attribute__((always_inline)) void sip_round(struct sip *s)
 {
 	s->v0 += s->v1; s->v1 = rotate(s->v1, 13); s->v1 ^= s->v0; s->v0 = rotate(s->v0, 32);
 	s->v2 += s->v3; s->v3 = rotate(s->v3, 16); s->v3 ^= s->v2;
@@ -55,10 +55,8 @@ static size_t find_slot(const struct map *map, const char *key, uint64_t hash)
 {
 	size_t slot = hash & (map->capacity - 1);
 
-	while (map->slots[slot]) {
-		const struct map_entry *entry = &map->entries[map->slots[slot] - 1];
-
-		if (entry->hash == hash && strcmp(entry->key, key) == 0)
+	while (map->slots[slot].entry) {
+		if (map->slots[slot].tag == hash >> 32 && strcmp(map->entries[map->slots[slot].entry - 1].key, key) == 0)
 			break;
 		slot = (slot + 1) & (map->capacity - 1);
 	}
@@ -69,9 +67,14 @@ static size_t slot_of_index(const struct map *map, size_t index)
 {
 	size_t slot = map->entries[index].hash & (map->capacity - 1);
 
-	while (map->slots[slot] != index + 1)
+	while (map->slots[slot].entry != index + 1)
 		slot = (slot + 1) & (map->capacity - 1);
 	return slot;
+}
+
+static void fill_slot(struct map *map, size_t slot, size_t index)
+{
+	map->slots[slot] = (struct map_slot){ (uint32_t)index + 1, (uint32_t)(map->entries[index].hash >> 32) };
 }
 
 static void grow(struct map *map)
@@ -85,7 +88,7 @@ static void grow(struct map *map)
 	map->slots = alloc(map->capacity * sizeof(map->slots[0]));
 	map->entries = alloc_array(map->entries, map->capacity, sizeof(map->entries[0]));
 	for (size_t i = 0; i < map->count; i++)
-		map->slots[find_slot(map, map->entries[i].key, map->entries[i].hash)] = (uint32_t)i + 1;
+		fill_slot(map, find_slot(map, map->entries[i].key, map->entries[i].hash), i);
 }
 
 void *map_get(const struct map *map, const char *key)
@@ -95,7 +98,7 @@ void *map_get(const struct map *map, const char *key)
 	if (!map->count)
 		return NULL;
 	slot = find_slot(map, key, map_hash(map->seed, key, strlen(key)));
-	return map->slots[slot] ? map->entries[map->slots[slot] - 1].value : NULL;
+	return map->slots[slot].entry ? map->entries[map->slots[slot].entry - 1].value : NULL;
 }
 
 void *map_put(struct map *map, const char *key, void *value)
@@ -106,15 +109,15 @@ void *map_put(struct map *map, const char *key, void *value)
 	grow(map);
 	hash = map_hash(map->seed, key, strlen(key));
 	slot = find_slot(map, key, hash);
-	if (map->slots[slot]) {
-		struct map_entry *entry = &map->entries[map->slots[slot] - 1];
+	if (map->slots[slot].entry) {
+		struct map_entry *entry = &map->entries[map->slots[slot].entry - 1];
 		void *old = entry->value;
 
 		entry->value = value;
 		return old;
 	}
 	map->entries[map->count] = (struct map_entry){ text_copy(key), value, hash };
-	map->slots[slot] = (uint32_t)++map->count;
+	fill_slot(map, slot, map->count++);
 	return NULL;
 }
 
@@ -123,15 +126,15 @@ static void close_gap(struct map *map, size_t gap)
 {
 	size_t mask = map->capacity - 1;
 
-	for (size_t slot = (gap + 1) & mask; map->slots[slot]; slot = (slot + 1) & mask) {
-		size_t home = map->entries[map->slots[slot] - 1].hash & mask;
+	for (size_t slot = (gap + 1) & mask; map->slots[slot].entry; slot = (slot + 1) & mask) {
+		size_t home = map->entries[map->slots[slot].entry - 1].hash & mask;
 
 		if (((slot - home) & mask) >= ((slot - gap) & mask)) {
 			map->slots[gap] = map->slots[slot];
 			gap = slot;
 		}
 	}
-	map->slots[gap] = 0;
+	map->slots[gap] = (struct map_slot){ 0 };
 }
 
 void *map_remove(struct map *map, const char *key)
@@ -142,13 +145,13 @@ void *map_remove(struct map *map, const char *key)
 	if (!map->count)
 		return NULL;
 	slot = find_slot(map, key, map_hash(map->seed, key, strlen(key)));
-	if (!map->slots[slot])
+	if (!map->slots[slot].entry)
 		return NULL;
-	index = map->slots[slot] - 1;
+	index = map->slots[slot].entry - 1;
 	last = map->count - 1;
 	value = map->entries[index].value;
 	if (index != last)
-		map->slots[slot_of_index(map, last)] = (uint32_t)index + 1;
+		map->slots[slot_of_index(map, last)].entry = (uint32_t)index + 1;
 	free(map->entries[index].key);
 	/* The gap is closed while every remaining slot still names a valid entry. */
 	if (index != last)

@@ -21,10 +21,13 @@ struct map_entry {
 	uint64_t hash;
 };
 
+/* The upper half of the hash is in the slot too: who looks for a key reads no other entry. */
+struct map_slot { uint32_t entry /* Index plus one; 0 is free. */, tag; };
+
 struct map {			/* { 0 } is an empty map. */
 	struct map_entry *entries;	/* Dense, entries[0 .. count-1]: iterate over these. */
 	size_t count;
-	uint32_t *slots;		/* Index into entries plus one; 0 is free. */
+	struct map_slot *slots;
 	size_t capacity;		/* Slots, a power of two. */
 	uint64_t seed[2];
 };

@@ -30,6 +30,23 @@ static void test_text_is_copied_and_replaced(void **state)
 	assert_string_equal(part, "abc");
 }
 
+static void test_formats_of_texts_alone_and_all_others_give_what_printf_gives(void **state)
+{
+	auto_free char *joined = text_format("%s/a/%s%s/", "desired", "", "uid"), *empty = text_format("%s", "");
+	auto_free char *percent = text_format("%s is 5%%", "x"), *wide = text_format("%5s|%.2s", "ab", "abc");
+	auto_free char *many = text_format("%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s", "1", "2", "3", "4", "5", "6", "7", "8", "9",
+					   "a", "b", "c", "d", "e", "f", "g", "h");
+	auto_free char *fixed = text_format("leader");
+
+	(void)state;
+	assert_string_equal(joined, "desired/a/uid/");
+	assert_string_equal(empty, "");
+	assert_string_equal(percent, "x is 5%");
+	assert_string_equal(wide, "   ab|ab");
+	assert_string_equal(many, "123456789abcdefgh");
+	assert_string_equal(fixed, "leader");
+}
+
 static void test_take_moves_ownership(void **state)
 {
 	char *text = text_copy("x");
@@ -92,6 +109,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text_is_copied_and_replaced),
+		cmocka_unit_test(test_formats_of_texts_alone_and_all_others_give_what_printf_gives),
 		cmocka_unit_test(test_take_moves_ownership),
 		cmocka_unit_test(test_memory_is_zeroed),
 		cmocka_unit_test(test_overflow_aborts),

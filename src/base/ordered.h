@@ -2,7 +2,8 @@
  * ordered.h - a map from text to pointers that keeps its keys in byte order.
  *
  * A sorted array, cut into short pieces: finding is two binary searches, adding and removing move one piece. That is as quick as a
- * tree up to some millions of keys, and going through it touches memory in order.
+ * tree up to some millions of keys, and going through it touches memory in order. Keys that are neighbours begin alike: a piece
+ * has what follows in each of them side by side, so that the search in it need not read the keys, which are elsewhere.
  *
  * Memory:  keys are borrowed: they belong to what the values are, and outlive their stay here.
  * Threads: one at a time per map.
@@ -12,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/vec.h"
 
@@ -21,6 +23,8 @@ struct ordered_entry { const char *key; void *value; };
 
 struct ordered_piece {
 	size_t count;			/* At least 1. */
+	size_t common;			/* So many bytes are the same in all keys at least; */
+	uint64_t heads[ORDERED_PIECE];	/* the eight after them. */
 	struct ordered_entry entries[ORDERED_PIECE];
 };
 

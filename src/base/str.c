@@ -36,7 +36,9 @@ void str_append(struct str *str, const char *text)
 
 void str_append_char(struct str *str, char c)
 {
-	str_append_bytes(str, &c, 1);
+	str_reserve(str, 1);
+	str->data[str->size++] = c;
+	str->data[str->size] = '\0';
 }
 
 void str_append_url(struct str *str, const char *text)

@@ -162,6 +162,8 @@ static void test_written_times_are_read_back(void **state)
 		assert_int_equal(units_parse_time(units_format_time(ms, buffer), &again, &err), 0);
 		assert_true(again == ms);
 	}
+	assert_string_equal(units_format_time(-62167219200000, buffer), "0000-01-01T00:00:00.000Z");
+	assert_string_equal(units_format_time(253402300800000, buffer), "10000-01-01T00:00:00.000Z");
 	/* Beyond what RFC 3339 can say it must at least fit. */
 	units_format_time(INT64_MIN, buffer);
 	units_format_time(INT64_MAX, buffer);

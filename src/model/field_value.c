@@ -70,8 +70,12 @@ void field_value_default(const struct field *field, void *value)
 
 void field_defaults(const struct field_table *table, void *object)
 {
-	for (size_t i = 0; i < table->count; i++)
-		field_value_default(&table->fields[i], field_value(&table->fields[i], object));
+	for (size_t i = 0; i < table->count; i++) {
+		const struct field *field = &table->fields[i];
+
+		if (field->fallback || field->type == FIELD_OBJECT)
+			field_value_default(field, field_value(field, object));
+	}
 }
 
 static void list_done(const struct field *field, struct field_list *list)
@@ -87,19 +91,25 @@ static void list_done(const struct field *field, struct field_list *list)
 		}
 	}
 	free(list->items);
+	*list = (struct field_list){ 0 };
 }
 
 void field_value_done(const struct field *field, void *value)
 {
 	switch (field->type) {
-	case FIELD_STRING: free(*(char **)value); break;
-	case FIELD_OBJECT: field_done(field->table, value); return;
+	case FIELD_BOOL: *(bool *)value = false; break;
+	case FIELD_INT:
+	case FIELD_DURATION:
+	case FIELD_TIME: *(int64_t *)value = 0; break;
+	case FIELD_SIZE: *(uint64_t *)value = 0; break;
+	case FIELD_DOUBLE: *(double *)value = 0; break;
+	case FIELD_ENUM: *(int *)value = 0; break;
+	case FIELD_STRING: free(take(*(char **)value)); break;
+	case FIELD_OBJECT: field_done(field->table, value); break;
 	case FIELD_LIST:
 	case FIELD_STRINGS:
 	case FIELD_MAP: list_done(field, value); break;
-	default: break;
 	}
-	memset(value, 0, field_value_size(field));
 }
 
 void field_done(const struct field_table *table, void *object)
@@ -128,12 +138,18 @@ static void list_copy(const struct field *field, const struct field_list *from, 
 void field_value_copy(const struct field *field, const void *from, void *to)
 {
 	switch (field->type) {
+	case FIELD_BOOL: *(bool *)to = *(const bool *)from; break;
+	case FIELD_INT:
+	case FIELD_DURATION:
+	case FIELD_TIME: *(int64_t *)to = *(const int64_t *)from; break;
+	case FIELD_SIZE: *(uint64_t *)to = *(const uint64_t *)from; break;
+	case FIELD_DOUBLE: *(double *)to = *(const double *)from; break;
+	case FIELD_ENUM: *(int *)to = *(const int *)from; break;
 	case FIELD_STRING: *(char **)to = text_copy(*(char *const *)from); break;
 	case FIELD_OBJECT: field_copy(field->table, from, to); break;
 	case FIELD_LIST:
 	case FIELD_STRINGS:
 	case FIELD_MAP: list_copy(field, from, to); break;
-	default: memcpy(to, from, field_value_size(field)); break;
 	}
 }
 

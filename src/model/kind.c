@@ -68,14 +68,19 @@ void kind_free(const struct kind *kind, void *object)
 	free(object);
 }
 
-void *kind_copy(const struct kind *kind, const void *object)
+void *kind_copy_with_status(const struct kind *kind, const void *object, const void *status)
 {
 	void *copy = alloc(kind->size);
 
 	field_copy(&meta_table, object, kind_meta(copy));
 	field_copy(kind->spec, (const char *)object + kind->spec_offset, kind_spec(kind, copy));
-	field_copy(kind->status, (const char *)object + kind->status_offset, kind_status(kind, copy));
+	field_copy(kind->status, status, kind_status(kind, copy));
 	return copy;
+}
+
+void *kind_copy(const struct kind *kind, const void *object)
+{
+	return kind_copy_with_status(kind, object, (const char *)object + kind->status_offset);
 }
 
 void kind_encode(const struct kind *kind, const void *object, struct json_writer *writer, const char *key)

@@ -32,6 +32,7 @@ static inline void *kind_status(const struct kind *kind, void *object) { return 
 void *kind_new(const struct kind *kind);		/* With defaults. */
 void kind_free(const struct kind *kind, void *object);	/* Null is fine. */
 void *kind_copy(const struct kind *kind, const void *object);
+void *kind_copy_with_status(const struct kind *kind, const void *object, const void *status);	/* With this status in place of its own. */
 
 /* {"kind": "instance", "meta": {...}, "spec": {...}, "status": {...}}, for people: secrets are "***". */
 void kind_encode(const struct kind *kind, const void *object, struct json_writer *writer, const char *key);

@@ -276,20 +276,18 @@ static bool is_news(const struct agent *agent, const struct store_result *result
 /* What item_save and item_save_first write: the object as cached, with the item's own status. */
 void item_put_status(struct item *item, struct store_txn *txn, const void *object)
 {
-	void *copy = kind_copy(item->kind, object);
+	const void *status = item->status;
+	struct instance_status lasting;		/* Borrows what it points to. */
 
-	if (item->kind->id == KIND_INSTANCE && !item_instance(item)->node)
-		text_replace(&item_instance(item)->node, item->agent->node);
-	field_done(item->kind->status, kind_status(item->kind, copy));
-	field_copy(item->kind->status, item->status, kind_status(item->kind, copy));
 	if (item->kind->id == KIND_INSTANCE) {
-		((struct instance *)copy)->status.usage = (struct instance_usage){ 0 };
-		text_replace(&((struct instance *)copy)->status.stuck, NULL);
-		text_replace(&((struct instance *)copy)->status.node_name, NULL);
-		text_replace(&((struct instance *)copy)->status.lost, NULL);
+		if (!item_instance(item)->node)
+			text_replace(&item_instance(item)->node, item->agent->node);
+		lasting = *item_instance(item);
+		lasting.usage = (struct instance_usage){ 0 };
+		lasting.stuck = lasting.node_name = lasting.lost = NULL;
+		status = &lasting;
 	}
-	objects_put_status(item->agent->params.objects, txn, item->kind, copy, item->agent->node);
-	kind_free(item->kind, copy);
+	objects_put_status_of(item->agent->params.objects, txn, item->kind, object, status, item->agent->node);
 }
 
 static void put_status(struct store_txn *txn, struct item *item, void *object)

@@ -142,12 +142,10 @@ struct instance_job *instance_job_new(struct item *item, const struct instance *
 		.step = decision.step, .machine = item->machine, .image_volume = agent->params.volume, .fabric = agent->params.fabric,
 		.fence = agent->params.fence,
 		.volume = agent_pool(agent, instance->spec.pool_uid, &ignored),
-		.instance = kind_copy(item->kind, instance), .image = image ? kind_copy(&kinds[KIND_IMAGE], image) : NULL,
+		.instance = kind_copy_with_status(item->kind, instance, item->status), .image = image ? kind_copy(&kinds[KIND_IMAGE], image) : NULL,
 		.folder = text_format("%s/instances/%s", agent->directory, item->uid),
 		.console_log_bytes = agent->params.console_log_bytes, .allow_kvm = agent->is_kvm_usable, .type = instance_machine_type(item, instance, image),
 	};
-	field_done(item->kind->status, &job->instance->status);
-	field_copy(item->kind->status, item->status, &job->instance->status);
 	if (image)
 		job->image_folder = text_format("%s/images/%s", agent->directory, image->meta.uid);
 	if (agent->params.fence)

@@ -119,7 +119,7 @@ static bool is_other_part(struct objects *objects, const char *rest, char uid[NO
 	const char *node;
 
 	if (!parts_is_key_of_everyone(rest, uid, &node)) {
-		snprintf(uid, NODE_NAME_SIZE, "%s", rest);
+		node_name_copy(uid, rest);
 		return false;
 	}
 	parts_note(objects, uid, node, is_there);
@@ -147,7 +147,7 @@ static int take_object(struct objects *objects, const struct store_kv *kv, bool 
 	if (is_known && !is_starting)
 		concern_of(objects, kind, object, &before);
 	if (is_known && kind->id == KIND_INSTANCE)
-		snprintf(owner, sizeof(owner), "%s", objects_owner(objects, kind, object));
+		node_name_copy(owner, objects_owner(objects, kind, object));
 	r = json_parse(kv->value, kv->value_size, &json, err);
 	if (r < 0)
 		return err_prefix(err, "%s", kv->key);

@@ -86,6 +86,9 @@ void objects_guard(struct objects *objects, struct store_txn *txn, const struct 
 void objects_put_desired(struct store_txn *txn, const struct kind *kind, const void *object);
 /* Written by 'node'. */
 void objects_put_status(struct objects *objects, struct store_txn *txn, const struct kind *kind, const void *object, const char *node);
+/* The same with another status than the object has. */
+void objects_put_status_of(struct objects *objects, struct store_txn *txn, const struct kind *kind, const void *object, const void *status,
+			   const char *node);
 /* Takes what 'next' claims and 'old' (may be null) does not, gives back what 'next' (may be null) no longer claims. */
 void objects_put_claims(struct store_txn *txn, const struct kind *kind, const void *old, const void *next);
 /* Everything of the object: desired, observed, claims. */

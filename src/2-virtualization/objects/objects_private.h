@@ -57,6 +57,7 @@ struct objects {
 };
 
 /* owner.c */
+void node_name_copy(char to[NODE_NAME_SIZE], const char *name);	/* Cut off where it does not fit. */
 void concern_of(struct objects *objects, const struct kind *kind, const void *object, struct concern *ret_concern);
 void parts_note(struct objects *objects, const char *uid, const char *node, bool is_there);
 void parts_forget(struct objects *objects, const char *uid);

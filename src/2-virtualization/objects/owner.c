@@ -47,9 +47,17 @@ const char *objects_owner(struct objects *objects, const struct kind *kind, cons
 	return NULL;
 }
 
+void node_name_copy(char to[NODE_NAME_SIZE], const char *name)
+{
+	size_t length = strnlen(name, NODE_NAME_SIZE - 1);
+
+	memcpy(to, name, length);
+	to[length] = '\0';
+}
+
 static void set_node(const struct objects *objects, char node[NODE_NAME_SIZE], const char *uid)
 {
-	snprintf(node, NODE_NAME_SIZE, "%s", uid[0] ? uid : objects->node);
+	node_name_copy(node, uid[0] ? uid : objects->node);
 }
 
 void concern_of(struct objects *objects, const struct kind *kind, const void *object, struct concern *ret_concern)

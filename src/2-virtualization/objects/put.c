@@ -35,15 +35,21 @@ static char *status_key(const struct kind *kind, const char *uid, const char *no
 	return node ? text_format("observed/%s/%s/%s", kind->name, uid, node) : text_format("observed/%s/%s", kind->name, uid);
 }
 
-void objects_put_status(struct objects *objects, struct store_txn *txn, const struct kind *kind, const void *object, const char *node)
+void objects_put_status_of(struct objects *objects, struct store_txn *txn, const struct kind *kind, const void *object, const void *status,
+			   const char *node)
 {
 	const struct meta *meta = object;
 	auto_free char *key = status_key(kind, meta->uid, objects_owner(objects, kind, object) ? NULL : node);
 	auto_str struct str text = { 0 };
 	struct json_writer writer = { .out = &text };
 
-	field_encode(kind->status, (const char *)object + kind->status_offset, &writer, NULL);
+	field_encode(kind->status, status, &writer, NULL);
 	store_txn_put(txn, key, text.data, text.size, 0);
+}
+
+void objects_put_status(struct objects *objects, struct store_txn *txn, const struct kind *kind, const void *object, const char *node)
+{
+	objects_put_status_of(objects, txn, kind, object, (const char *)object + kind->status_offset, node);
 }
 
 void objects_put_claims(struct store_txn *txn, const struct kind *kind, const void *old, const void *next)

@@ -128,20 +128,19 @@ static void record(struct memory *memory, bool is_delete, const struct store_kv 
 static void put(struct memory *memory, const struct store_change *change, uint64_t revision,
 		struct store_events *events)
 {
-	struct store_kv kv = {
+	const struct store_kv kv = {
 		.key = change->key, .value = change->value, .value_size = change->value_size,
 		.create_revision = revision, .mod_revision = revision, .version = 1, .lease = change->lease,
 	};
-	struct store_kv *before = find(memory, change->key), *present = alloc(sizeof(*present));
+	struct store_kv *before, *present = alloc(sizeof(*present));
 
-	if (before) {
-		kv.create_revision = before->create_revision;
-		kv.version = before->version + 1;
-	}
 	store_kv_copy(present, &kv);
-	ordered_put(&memory->keys, present->key, present);
-	if (before)
+	before = ordered_put(&memory->keys, present->key, present);
+	if (before) {
+		present->create_revision = before->create_revision;
+		present->version = before->version + 1;
 		key_free(before);
+	}
 	if (change->lease)
 		*vec_push(&find_lease(memory, change->lease)->keys) = text_copy(change->key);
 	record(memory, false, present, events);

@@ -105,8 +105,9 @@ static void put_hand_over(struct item *item, const struct instance *instance, st
 	agent_guard_alive(agent, txn);
 	objects_guard(agent->params.objects, txn, item->kind, item->uid);
 	store_txn_guard(txn, STORE_UNCHANGED, key, note ? note->revision : UINT64_MAX);
-	objects_put_status(agent->params.objects, txn, item->kind, next, agent->node);
+	/* Volumes first: what is to be removed here is looked at when the instance is seen to have left. */
 	agent_put_volumes(agent->params.objects, txn, instance, instance->spec.node);
+	objects_put_status(agent->params.objects, txn, item->kind, next, agent->node);
 	store_txn_delete(txn, key);
 	store_txn_delete(txn, stuck);
 	objects_put_event(agent->params.objects, txn, item->kind, &instance->meta, "moved", false, "'%s' is at node '%s' now%s", instance->meta.name,

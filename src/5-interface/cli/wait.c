@@ -1,6 +1,7 @@
 #include "5-interface/cli/wait.h"
 
 #include <inttypes.h>
+#include <time.h>
 
 #include "5-interface/cli/terminal.h"
 #include "base/clock.h"
@@ -8,7 +9,9 @@
 #include "base/units.h"
 #include "model/image.h"
 
-enum { POLL_SECONDS = 10 };
+enum { POLL_SECONDS = 10, CATCH_UP_MS = 1000 };
+
+static const struct timespec catch_up_pause = { .tv_nsec = 20 * 1000000 };
 
 struct waiting {
 	struct cli *cli;
@@ -17,7 +20,7 @@ struct waiting {
 	struct terminal_signals signals;
 	int64_t deadline_ms;		/* Monotonic; 0: none. */
 	int64_t revision;		/* Last seen. */
-	bool has_looked;
+	bool has_looked, has_seen;	/* ... and there was one. */
 };
 
 static int read_timeout(struct cli *cli, const struct wait *wait, int64_t *ret_deadline_ms, struct err *err)
@@ -85,6 +88,7 @@ static int look(struct waiting *waiting, struct err *err)
 
 	if (result < 0)
 		return result;
+	waiting->has_seen |= object != NULL;
 	if (object) {
 		waiting->revision = kind_meta(object)->revision;
 		is_old = !waiting->has_looked && waiting->revision <= wait->revision;
@@ -95,6 +99,11 @@ static int look(struct waiting *waiting, struct err *err)
 	kind_free(wait->kind, object);
 	if (result >= 0)
 		return result;
+	/* Another node has made it: ours has not heard of it yet. */
+	if (!waiting->has_seen && wait->revision && clock_monotonic_ms() < waiting->progress.started_ms + CATCH_UP_MS) {
+		nanosleep(&catch_up_pause, NULL);
+		return WAIT_MORE;
+	}
 	return is_old ? WAIT_MORE : err_prefix(err, "%s '%s'", wait->kind->name, shown(wait->name));
 }
 

@@ -95,13 +95,15 @@ static void a_container_that_has_done_its_work_was_started(void **state)
 	static const struct fake_step well[] = { HAS_IMAGE, { .expect = "POST", .reply = CREATED(RUNNING) }, { .reply = OK(ENDED(0)) } };
 	static const struct fake_step ill[] = { HAS_IMAGE, { .expect = "POST", .reply = CREATED(BOX("\"state\":\"starting\"", "")) },
 		{ .reply = OK(ENDED(3)) }, { .reply = OK(ENDED(3)) } };
+	static const struct fake_step deleted[] = { HAS_IMAGE, { .expect = "POST", .reply = CREATED(BOX("\"state\":\"starting\"", "")) },
+		{ .reply = OK(BOX("\"state\":\"starting\"", "")) }, { .reply = NOT_FOUND } };
 	static const struct fake_step gone[] = { HAS_IMAGE, { .expect = "POST", .reply = CREATED(RUNNING) }, { .reply = NOT_FOUND } };
 
 	(void)state;
 	CHECK(well, "run box web", 0, "web\n", NULL);
 	CHECK(ill, "run box web", 1, "", "it has ended by itself: exit code 3: see 'strata logs web'");
 	CHECK(gone, "run --rm box web", 0, "web\n", NULL);
-	check(gone, 3, "run box web", 1, "", "deleted meanwhile");
+	CHECK(deleted, "run box web", 1, "", "deleted meanwhile");
 }
 
 /* Pulling. */

@@ -282,7 +282,7 @@ static void object_changed(void *data, const struct kind *kind, void *object, en
 		free(map_remove(&core->published, kind_meta(object)->uid));
 		return;
 	}
-	if (kind->id == KIND_VOLUME || kind->id == KIND_SNAPSHOT)
+	if (kind->id == KIND_SNAPSHOT || (kind->id == KIND_VOLUME && ((const struct volume *)object)->spec.snapshots))
 		schedule_wake(core);
 	if (kind->id == KIND_IMAGE)
 		image_forget_secret(core, object);

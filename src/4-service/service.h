@@ -144,7 +144,7 @@ void holders_done(struct core *core);
 /* Takes and removes snapshots as the volumes' schedules say. */
 void schedule_start(struct core *core);
 void schedule_stop(struct core *core);
-void schedule_wake(struct core *core);			/* A volume or snapshot has changed. */
+void schedule_wake(struct core *core);			/* A volume that has a schedule, or a snapshot, has changed. */
 
 /* Fills core->node with what this host is. */
 void node_read(struct core *core);

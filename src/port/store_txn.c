@@ -37,11 +37,7 @@ void store_txn_guard(struct store_txn *txn, enum store_guard_kind kind, const ch
 /* With the zero byte that every value has behind it. */
 static char *copy_value(const char *value, size_t size)
 {
-	char *copy = alloc(size + 1);
-
-	if (size)
-		memcpy(copy, value, size);
-	return copy;
+	return text_copy_length(size ? value : "", size);
 }
 
 static void add_change(struct store_txn *txn, struct store_change change)

@@ -128,7 +128,7 @@ static int parse_options(int argc, char **argv, struct options *options)
 		return EXIT_USAGE;
 	}
 	if (options->simulate)
-		return simulate_main(options->simulate, options->seed, options->faults);
+		return simulate_main(argv, options->simulate, options->seed, options->faults);
 	if (options->seed || options->faults) {
 		fputs("stratad: --seed and --faults are for a simulation: add --simulate nodes=N,instances=M, or leave them out\n", stderr);
 		return EXIT_USAGE;

@@ -57,6 +57,6 @@ struct rng;
 void simulate_node_size(struct rng *rng, int64_t *ret_cpus, uint64_t *ret_memory);
 void simulate_instance_size(uint64_t seed, uint32_t number, int64_t *ret_cpus, uint64_t *ret_memory);
 /* The command: prints the line, returns the exit status. */
-int simulate_main(const char *what, const char *seed, const char *faults);
+int simulate_main(char **argv, const char *what, const char *seed, const char *faults);
 
 #endif

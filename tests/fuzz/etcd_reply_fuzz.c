@@ -35,9 +35,12 @@ static void one_answer(const char *text, size_t size, long status)
 		}
 		for (size_t i = 0; i < json_count(json_get(json, "responses")); i++) {
 			size_t at = i;
+			bool is_refused;
 
-			etcd_reply_txn(json_get(json, "responses"), &at, txn, etcd_reply_number(json, "header.revision"), &result, &err);
-			etcd_reply_txn(json_get(json, "responses"), &at, plain, etcd_reply_number(json, "header.revision"), &result, &err);
+			etcd_reply_txn(json_get(json, "responses"), &at, txn, etcd_reply_number(json, "header.revision"), &result,
+				       &is_refused, &err);
+			etcd_reply_txn(json_get(json, "responses"), &at, plain, etcd_reply_number(json, "header.revision"), &result,
+				       &is_refused, &err);
 		}
 	}
 	store_txn_free(txn);

@@ -40,7 +40,7 @@ static void try_text(const char *text)
 
 static void try_behind_checksum(const uint8_t *bytes, size_t size)
 {
-	auto_str struct str summed = { 0 }, token = { 0 }, text = { 0 };
+	auto_str struct str token = { 0 }, text = { 0 };
 	auto_sha256 struct sha256 sha256 = { 0 };
 	char digest[SHA256_TEXT_SIZE];
 

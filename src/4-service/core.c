@@ -162,15 +162,11 @@ static char *folder_of(struct core *core, const struct kind *kind, const struct 
 /* Null: nothing is wrong with it. */
 static char *what_is_lost(struct core *core, const char *uid, const struct meta *node)
 {
-	struct node_member member = { 0 };
-	bool is_lost;
+	enum node_state state = !uid || text_equal(uid, core->node_uid) ? NODE_READY : peers_state(core->peers, uid);
 
-	if (!uid || text_equal(uid, core->node_uid))
+	if (state != NODE_UNREACHABLE && state != NODE_FENCED)
 		return NULL;
-	peers_member(core->peers, uid, &member);
-	is_lost = member.state == NODE_UNREACHABLE || member.state == NODE_FENCED;
-	field_done(&node_member_table, &member);
-	return is_lost ? text_format("its node '%s' is %s", node ? node->name : uid, node_state_names[member.state]) : NULL;
+	return text_format("its node '%s' is %s", node ? node->name : uid, node_state_names[state]);
 }
 
 /* What follows from other objects and is never stored. */

@@ -46,7 +46,7 @@ wait_for 10 "the end of another to be told" is_state ends stopped
 check_says "with its exit code" 7 field ends status.exit_code
 check_says "in words" "exited with code 7" strata events ends
 wait_for 10 "one that always runs to be started again" eval '[ "$(field again status.restarts)" -ge 1 ]'
-check_says "its exit code" 5 field again status.exit_code
+check_says "its exit code" "exited with code 5" strata events again
 wait_for 10 "one that was to be removed to go" is_gone fleeting
 check "remove them" strata rm --force ends again
 

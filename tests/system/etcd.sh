@@ -55,7 +55,7 @@ check "an image" strata image build tiny
 check "create" strata create tiny web
 check "start" strata start web
 check "it runs" strata wait web --for running --timeout 20s
-check "everything is below the prefix" test "$(count_keys /)" = "$(count_keys /strata/house/)"
+check "everything is below the prefix" wait_for 5 "all keys to be below the prefix" eval '[ "$(count_keys /)" = "$(count_keys /strata/house/)" ]'
 check "there is something" test "$(count_keys /strata/house/data/desired/instance/)" = 1
 check "no file is used" test ! -e "$STATE/store.db"
 check "a backup" strata backup "$WORK/backup"

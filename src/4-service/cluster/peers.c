@@ -13,26 +13,27 @@ void peers_member(const struct peers *peers, const char *node, struct node_membe
 		ret_member->state = NODE_READY;
 }
 
-bool peers_is_ready(const struct peers *peers, const char *node)
+enum node_state peers_state(const struct peers *peers, const char *node)
 {
 	struct node_member member = { 0 };
-	bool is_ready;
+	enum node_state state;
 
 	peers_member(peers, node, &member);
-	is_ready = member.state == NODE_READY;
+	state = (enum node_state)member.state;
 	field_done(&node_member_table, &member);
-	return is_ready;
+	return state;
+}
+
+bool peers_is_ready(const struct peers *peers, const char *node)
+{
+	return peers_state(peers, node) == NODE_READY;
 }
 
 bool peers_is_reachable(const struct peers *peers, const char *node)
 {
-	struct node_member member = { 0 };
-	bool is_there;
+	enum node_state state = peers_state(peers, node);
 
-	peers_member(peers, node, &member);
-	is_there = member.state == NODE_READY || member.state == NODE_DRAINING || member.state == NODE_JOINING;
-	field_done(&node_member_table, &member);
-	return is_there;
+	return state == NODE_READY || state == NODE_DRAINING || state == NODE_JOINING;
 }
 
 void peers_fill_node(const struct peers *peers, struct node *node)

@@ -27,6 +27,7 @@ void peers_guard(const struct peers *peers, struct store_txn *txn);
 
 /* What the node is to the others; where there are no others it is ready. node_member_table owns the texts. */
 void peers_member(const struct peers *peers, const char *node, struct node_member *ret_member);
+enum node_state peers_state(const struct peers *peers, const char *node);
 /* May it be given instances? */
 bool peers_is_ready(const struct peers *peers, const char *node);
 /* Does it renew its lease? */

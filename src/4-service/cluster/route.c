@@ -146,14 +146,11 @@ void route_done(struct peers *peers)
 static void forward(struct core *core, struct call *call, const char *uid)
 {
 	const struct node *node = objects_get(core->objects, KIND_NODE, uid);
-	struct node_member member = { 0 };
 	struct err err = { 0 };
 
-	peers_member(core->peers, uid, &member);
-	field_done(&node_member_table, &member);
 	if (!node || !peers_is_reachable(core->peers, uid))
 		err_set(&err, -EHOSTUNREACH, "node '%s' has it and is %s: see 'strata node ls'", node ? node->meta.name : uid,
-			node ? node_state_names[member.state] : "gone");
+			node ? node_state_names[peers_state(core->peers, uid)] : "gone");
 	else if (!node->status.address)
 		err_set(&err, -EHOSTUNREACH, "node '%s' has it, and no address where others reach it: set 'api.listen' there", node->meta.name);
 	else if (call->peer.via)
@@ -170,13 +167,8 @@ static bool has_any_joined(struct peers *peers)
 	const struct map *all = objects_all(peers->core->objects, KIND_NODE);
 	bool has_joined = false;
 
-	for (size_t i = 0; i < all->count && !has_joined; i++) {
-		struct node_member member = { 0 };
-
-		peers_member(peers, all->entries[i].key, &member);
-		has_joined = member.state != NODE_JOINING;
-		field_done(&node_member_table, &member);
-	}
+	for (size_t i = 0; i < all->count && !has_joined; i++)
+		has_joined = peers_state(peers, all->entries[i].key) != NODE_JOINING;
 	return has_joined;
 }
 

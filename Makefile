@@ -56,6 +56,8 @@ MAKE_ALL_CORES = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS))
 .PHONY: all test demo demo-stop bench fuzz format install deb help clean
 .PHONY: test-programs bench-programs fuzz-programs system-programs
 .DEFAULT_GOAL := all
+# Objects of programs stay: without them the next make would link anew, beneath whoever runs the program just then.
+.SECONDARY:
 all: $(APP_PROGRAMS)
 
 $(BUILD)/obj/%.o: %.c

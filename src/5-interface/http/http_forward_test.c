@@ -9,6 +9,7 @@
 #include "4-service/peer/peer.h"
 #include "4-service/pki/pki.h"
 #include "5-interface/http/http_stream_fixture.h"
+#include "base/free_port_fixture.h"
 #include "base/json.h"
 #include "base/limits.h"
 
@@ -21,17 +22,6 @@ struct pair {
 	struct fixture *a, *b;
 	char address[32];		/* Of b's TLS listener. */
 };
-
-static uint16_t free_port(void)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof(address);
-	auto_close int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-	return ntohs(address.sin_port);
-}
 
 /* The host with this folder gets a certificate of the CA of the other. */
 static void join(const char *folder, const char *uid, const char *ca_folder)

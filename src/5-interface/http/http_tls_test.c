@@ -10,6 +10,7 @@
 
 #include "4-service/pki/pki.h"
 #include "5-interface/http/http_fixture.h"
+#include "base/free_port_fixture.h"
 #include "base/json.h"
 #include "base/limits.h"
 
@@ -22,17 +23,6 @@ struct remote {
 	SSL *ssl;
 	int fd;
 };
-
-static uint16_t free_port(void)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof(address);
-	auto_close int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-	return ntohs(address.sin_port);
-}
 
 /* With the CA, certificate and key of the answer to POST /v1/certificates, or with none. */
 static SSL_CTX *make_context(const struct json *identity)

@@ -26,6 +26,7 @@
 #include "2-virtualization/images/oci/oci_fixture.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/free_port_fixture.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/spawn.h"
@@ -46,17 +47,6 @@ struct world {
 };
 
 /* Starting things */
-
-static unsigned free_port(void)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof(address);
-	auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-	return ntohs(address.sin_port);
-}
 
 static int dial(unsigned port)
 {

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/free_port_fixture.h"
 #include "base/mem.h"
 #include "base/spawn.h"
 #include "base/str.h"
@@ -71,17 +72,6 @@ __attribute__((format(printf, 1, 2))) static void ip(const char *format, ...)
 	vsnprintf(command, sizeof(command), format, args);
 	va_end(args);
 	run_ip(command);
-}
-
-/* One that nobody listens on now. */
-static int free_port(void)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof(address);
-	auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 && getsockname(fd, (struct sockaddr *)&address, &size) == 0);
-	return ntohs(address.sin_port);
 }
 
 static void add_cables(const struct etcd_cluster *cluster)

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/free_port_fixture.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "driver/store/etcd/etcd_fixture.h"
@@ -29,16 +30,6 @@ struct world {
 	char *directories[HOSTS], *names[HOSTS], *urls[HOSTS];
 	struct err err;
 };
-
-static uint16_t free_port(void)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof(address);
-	auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 && getsockname(fd, (struct sockaddr *)&address, &size) == 0);
-	return ntohs(address.sin_port);
-}
 
 static int set_up(void **state)
 {

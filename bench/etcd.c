@@ -11,29 +11,13 @@
 
 #include "base/base64.h"
 #include "base/mem.h"
-#include "base/spawn.h"
+#include "lib/hosts.h"
 #include "lib/load.h"
 #include "port/store.h"
 
 enum { ROUNDS = 5, QUICK_ROUNDS = 3, CLIENTS = 16, CHANGES = 3000, LONE_CHANGES = 200, VALUE_BYTES = 512, PORT = 2379, START_MS = 20000 };
 
 static const char endpoint[] = "http://127.0.0.1:2379";
-
-static int start_etcd(const struct bench *bench, struct err *err)
-{
-	auto_free char *folder = text_format("%s/etcd", bench->folder);
-	const char *const argv[] = {
-		"etcd", "--name", "bench", "--data-dir", folder, "--listen-client-urls", endpoint, "--advertise-client-urls", endpoint,
-		"--log-level", "error", NULL,
-	};
-	pid_t pid;
-	int pidfd, r;
-
-	r = spawn_start(&(struct spawn_params){ .argv = argv }, &pid, &pidfd, err);
-	if (r == 0)
-		close(pidfd);		/* It ends with the namespace. */
-	return r;
-}
 
 /* Through the port */
 
@@ -202,7 +186,7 @@ static int measure(const struct bench *bench, struct err *err)
 {
 	struct figures figures = { 0 };
 	struct run run = { 0 };
-	int r = start_etcd(bench, err);
+	int r = hosts_start_etcd(bench, 1, err);
 
 	if (r == 0)
 		r = loop_new(LOOP_CLOCK_REAL, 0, &run.loop, err);

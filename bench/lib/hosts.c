@@ -12,7 +12,7 @@
 
 enum { FIRST_PORT = 2379, PEER_OFFSET = 100, STORE_TIMEOUT_MS = 10000, READY_TIMEOUT_MS = 60000, LOOK_MS = 20 };
 
-static const char *const names[FLEET_NODES_MAX] = { "alpha", "beta", "gamma" };
+static const char *const names[HOSTS_NODES_MAX] = { "alpha", "beta", "gamma" };
 
 /* etcd */
 

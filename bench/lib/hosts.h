@@ -5,20 +5,20 @@
  * Memory:  hosts_done() ends the daemons; the members of etcd end with the process namespace (bench.h).
  * Threads: one.
  */
-#ifndef BENCH_LIB_FLEET_H
-#define BENCH_LIB_FLEET_H
+#ifndef BENCH_LIB_HOSTS_H
+#define BENCH_LIB_HOSTS_H
 
 #include "node.h"
 #include "port/store.h"
 
-enum { FLEET_NODES_MAX = 3, FLEET_MEMBERS_MAX = 3 };
+enum { HOSTS_NODES_MAX = 3, HOSTS_MEMBERS_MAX = 3 };
 
 struct hosts {
 	const struct bench *bench;	/* Borrowed. */
-	char *configs[FLEET_NODES_MAX];	/* Paths of the nodes' settings. */
+	char *configs[HOSTS_NODES_MAX];	/* Paths of the nodes' settings. */
 	char *prefix;			/* Of their keys. */
 	size_t member_count;		/* Of etcd. */
-	struct node nodes[FLEET_NODES_MAX];	/* On hosts "alpha", "beta", "gamma". */
+	struct node nodes[HOSTS_NODES_MAX];	/* On hosts "alpha", "beta", "gamma". */
 	size_t node_count;
 };
 

@@ -29,15 +29,23 @@ static size_t forwards(const struct server *server)
 	return count;
 }
 
+/* The client is read from while what it sends is taken. */
+static void pace(struct connection *connection)
+{
+	const struct forward *forward = connection->state;
+
+	if (upstream_pending(forward->upstream))
+		connection_pause(connection);
+	else if (connection->has_body_coming || connection->phase == PHASE_TUNNEL)
+		connection_resume(connection);
+}
+
 /* Room again for what the client sends, or something to hand to it. */
 static void on_changed(void *data)
 {
 	struct connection *connection = data;
-	struct forward *forward = connection->state;
-	bool reads = connection->has_body_coming || connection->phase == PHASE_TUNNEL;
 
-	if (reads && !upstream_pending(forward->upstream))
-		connection_resume(connection);
+	pace(connection);
 	connection_want_write(connection);
 }
 
@@ -179,8 +187,7 @@ static int on_body(struct connection *connection, const char *bytes, size_t size
 	if (forward->err.code || !size)
 		return 0;
 	send_piece(forward->upstream, connection->phase == PHASE_BODY && connection->head.is_chunked, bytes, size);
-	if (upstream_pending(forward->upstream))
-		connection_pause(connection);
+	pace(connection);	/* Of many chunks in one go, each can find room again that the one before has not. */
 	return 0;
 }
 

@@ -243,17 +243,15 @@ static bool read_pipe(int fd, struct str *out)
 	return n > 0;
 }
 
-/* The body as it goes over the wire. */
-static void encode(const struct str *text, bool in_chunks, struct str *wire)
+/* The body as it goes over the wire; 'chunk' 0: not in chunks. */
+static void encode(const struct str *text, size_t chunk, struct str *wire)
 {
-	enum { PIECE = 70000 };
-
-	if (!in_chunks) {
+	if (!chunk) {
 		str_append_bytes(wire, text->data, text->size);
 		return;
 	}
-	for (size_t at = 0; at < text->size; at += PIECE) {
-		size_t size = text->size - at < PIECE ? text->size - at : PIECE;
+	for (size_t at = 0; at < text->size; at += chunk) {
+		size_t size = text->size - at < chunk ? text->size - at : chunk;
 
 		str_printf(wire, "%zx\r\n", size);
 		str_append_bytes(wire, text->data + at, size);
@@ -279,7 +277,7 @@ static size_t send_until_held_up(int fd, const struct str *wire)
 }
 
 /* The guest takes it slowly, and the client is held up; then all of it comes, the same. */
-static void upload(struct pair *pair, bool in_chunks)
+static void upload(struct pair *pair, size_t chunk)
 {
 	enum { BYTES = 32 << 20 };
 	int fd = client_connect(pair->a), input, result;
@@ -290,9 +288,9 @@ static void upload(struct pair *pair, bool in_chunks)
 	pid_t client;
 
 	fill(&text, BYTES);
-	encode(&text, in_chunks, &wire);
+	encode(&text, chunk, &wire);
 	snprintf(head, sizeof(head), "PUT /v1/instances/web/files?path=/x&mode=0600 HTTP/1.1\r\n%s%zu\r\n\r\n",
-		 in_chunks ? "Transfer-Encoding: chunked\r\nX-Size: " : "Content-Length: ", text.size);
+		 chunk ? "Transfer-Encoding: chunked\r\nX-Size: " : "Content-Length: ", text.size);
 	client_send(fd, head);
 	input = make_pipe(&fds.input, true);
 	result = make_pipe(&fds.result, false);
@@ -318,8 +316,14 @@ static void upload(struct pair *pair, bool in_chunks)
 
 static void test_uploads(void **state)
 {
-	upload(*state, false);
-	upload(*state, true);
+	upload(*state, 0);
+	upload(*state, 70000);
+}
+
+/* Many chunks are read at once: there is no room for one of them and room again for the next. */
+static void test_uploads_in_small_chunks(void **state)
+{
+	upload(*state, 2000);
 }
 
 /* All or some of the body comes in one go with the head, before anybody knows that it is to be sent on. */
@@ -686,7 +690,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_whole_answers), TEST(test_download_to_a_slow_reader), TEST(test_client_leaves_a_download), TEST(test_logs),
-		TEST(test_uploads), TEST(test_uploads_with_head), TEST(test_exec), TEST(test_client_leaves_a_silent_exec),
+		TEST(test_uploads), TEST(test_uploads_in_small_chunks), TEST(test_uploads_with_head), TEST(test_exec), TEST(test_client_leaves_a_silent_exec),
 		TEST(test_console_and_refused_websockets),
 		TEST(test_other_host_breaks_off), TEST(test_nothing_answers), TEST(test_hosts_of_other_clusters), TEST(test_sent_on_once),
 		TEST(test_a_host_asks_for_itself), TEST(test_joining_by_fingerprint), TEST(test_many_at_once),

@@ -502,7 +502,7 @@ void core_start(struct core *core)
 
 void core_resign(struct core *core)
 {
-	leader_resign(core->peers);
+	election_resign(core->peers);
 }
 
 void core_free(struct core *core)

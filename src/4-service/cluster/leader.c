@@ -1,5 +1,5 @@
 /*
- * leader.c - who leads, and how the leader judges the nodes.
+ * leader.c - how the leader judges the nodes.
  *
  * A node whose lease has ended is unreachable; when also the time has passed in which its watchdog ends what must not run
  * there any more, it is fenced. Each move is written under the condition that we still lead and nobody else moved it.
@@ -14,99 +14,21 @@
 
 static uint64_t now_ms(const struct peers *peers) { return loop_now_ms(peers->core->params.loop); }
 
-bool peers_is_leader(const struct peers *peers)
-{
-	return !store_is_shared(peers->core->params.store) || peers->leader_revision;
-}
-
-const char *peers_leader(const struct peers *peers)
-{
-	const struct note *note = objects_note(peers->core->objects, "leader");
-
-	if (!store_is_shared(peers->core->params.store))
-		return peers->core->node_uid;
-	return note ? note->value : NULL;
-}
-
-void peers_guard(const struct peers *peers, struct store_txn *txn)
-{
-	if (store_is_shared(peers->core->params.store))
-		store_txn_guard(txn, STORE_UNCHANGED, "leader", peers->leader_revision);
-}
-
-static void forget_suspects(struct peers *peers)
+void leader_end(struct peers *peers)
 {
 	for (size_t i = 0; i < peers->suspects.count; i++)
 		free(peers->suspects.entries[i].value);
 	map_done(&peers->suspects);
 }
 
-static void look_at_all(struct peers *peers)
+void leader_begin(struct peers *peers)
 {
 	const struct map *all = objects_all(peers->core->objects, KIND_NODE);
 
+	leader_end(peers);		/* The time begins anew: what was seen before may be long ago. */
 	for (size_t i = 0; i < all->count; i++)
 		leader_look(peers, all->entries[i].value);
 }
-
-/* ---- Standing ---- */
-
-static void stood(void *data, const struct store_result *result)
-{
-	struct peers *peers = data;
-
-	(void)result;				/* Who leads is what the note says. */
-	peers->is_standing = false;
-	leader_note_changed(peers);
-}
-
-void leader_stand(struct peers *peers)
-{
-	struct store_txn *txn;
-
-	if (!peers->lease.is_alive || peers->is_standing || objects_note(peers->core->objects, "leader"))
-		return;
-	txn = store_txn_new();
-	store_txn_guard(txn, STORE_ABSENT, "leader", 0);
-	store_txn_put(txn, "leader", peers->core->node_uid, strlen(peers->core->node_uid), peers->lease.id);
-	peers->is_standing = true;
-	store_submit(peers->core->params.store, txn, stood, peers);
-}
-
-void leader_resign(struct peers *peers)
-{
-	struct store_txn *txn;
-
-	if (!peers->leader_revision)
-		return;
-	txn = store_txn_new();
-	peers_guard(peers, txn);
-	store_txn_delete(txn, "leader");
-	store_submit(peers->core->params.store, txn, NULL, NULL);
-}
-
-void leader_note_changed(struct peers *peers)
-{
-	const struct note *note = objects_note(peers->core->objects, "leader");
-	bool is_ours = note && peers->lease.is_alive && text_equal(note->value, peers->core->node_uid);
-
-	if (is_ours && !peers->leader_revision)
-		log_line(LOG_NOTICE, "this node leads the cluster");
-	if (!is_ours && peers->leader_revision)
-		log_line(LOG_NOTICE, "this node does not lead the cluster any more");
-	if (!is_ours || peers->leader_revision != note->revision) {
-		forget_suspects(peers);		/* The time begins anew: what was seen before may be long ago. */
-		peers->leader_revision = is_ours ? note->revision : 0;
-		if (is_ours)
-			look_at_all(peers);
-	}
-	if (note)
-		route_try_again(peers);
-	else
-		leader_stand(peers);
-}
-
-/* ---- Judging ---- */
 
 /* It has not come back meanwhile, unseen by us: who is alive may run what it has. */
 void leader_guard_lost(struct store_txn *txn, const char *node)
@@ -211,9 +133,4 @@ void leader_tick(struct peers *peers)
 		else
 			free(map_remove(&peers->suspects, uid));
 	}
-}
-
-void leader_done(struct peers *peers)
-{
-	forget_suspects(peers);
 }

@@ -52,8 +52,8 @@ static void lease_changed(void *data)
 {
 	struct peers *peers = data;
 
-	/* The lease may have been renewed after all, unheard, and the key "leader" with it. */
-	leader_note_changed(peers);
+	/* The lease may have been renewed after all, unheard, and the key "leader" may be ours still. */
+	election_note_changed(peers);
 }
 
 static void tick(void *data)
@@ -61,7 +61,7 @@ static void tick(void *data)
 	struct peers *peers = data;
 
 	loop_add_timer(peers->core->params.loop, PEERS_TICK_MS, tick, peers, &peers->tick_timer);
-	leader_stand(peers);
+	election_tick(peers);
 	leader_tick(peers);
 }
 
@@ -113,7 +113,7 @@ static void note_changed(void *data, const char *key, const struct note *note)
 
 	(void)note;
 	if (text_equal(key, "leader")) {
-		leader_note_changed(peers);
+		election_note_changed(peers);
 		for (size_t i = 0; i < objects_all(peers->core->objects, KIND_NODE)->count; i++)
 			node_is_stale(peers, objects_all(peers->core->objects, KIND_NODE)->entries[i].key);
 		return;
@@ -145,6 +145,6 @@ void peers_free(struct peers *peers)
 	loop_remove(peers->tick_timer);
 	loop_remove(peers->wait_timer);
 	route_done(peers);
-	leader_done(peers);
+	leader_end(peers);
 	free(peers);
 }

@@ -12,7 +12,7 @@
 #include "4-service/cluster/lease.h"
 #include "4-service/service.h"
 
-enum { PEERS_FENCE_GRACE_MS = 3000, PEERS_POWER_LIMIT_MS = 6000, PEERS_JOIN_MS = 30000, PEERS_TICK_MS = 500, PEERS_WAIT_MS = 10000 };
+enum { LEADER_LEASE_MS = 3000, PEERS_FENCE_GRACE_MS = 3000, PEERS_POWER_LIMIT_MS = 6000, PEERS_JOIN_MS = 30000, PEERS_TICK_MS = 500, PEERS_WAIT_MS = 10000 };
 
 struct peers *peers_new(struct core *core);
 void peers_free(struct peers *peers);		/* Null is fine. */
@@ -54,19 +54,23 @@ struct peers {
 	struct core *core;
 	struct lease lease;
 	uint64_t leader_revision;	/* Of the key "leader" when it is ours; 0: it is not. */
-	bool is_standing;		/* A call about leading is under way. */
+	uint64_t leader_lease;		/* Of that key when this daemon has put it there; 0: it has not. */
+	bool is_asking;			/* A call about leading is under way. */
 	struct loop_source *tick_timer, *wait_timer;
 	struct map suspects;		/* Of the leader: uid of a node -> struct suspect. All others are as they should be. */
 	VEC(struct call *) waiting;	/* For a leader. */
 };
 
+/* election.c */
+void election_stand(struct peers *peers);	/* If nobody leads. */
+void election_resign(struct peers *peers);
+void election_note_changed(struct peers *peers);
+void election_tick(struct peers *peers);
 /* leader.c */
-void leader_stand(struct peers *peers);		/* If nobody leads. */
-void leader_resign(struct peers *peers);
-void leader_note_changed(struct peers *peers);
+void leader_begin(struct peers *peers);		/* To judge; and no more. */
+void leader_end(struct peers *peers);
 void leader_tick(struct peers *peers);
 void leader_look(struct peers *peers, const struct node *node);
-void leader_done(struct peers *peers);
 void leader_guard_lost(struct store_txn *txn, const char *node);
 /* heal.c: instances of the node that is fenced go elsewhere. */
 void heal_node(struct peers *peers, const char *node);

@@ -121,6 +121,51 @@ static void an_instance_moves_and_is_started_over_there(void **state)
 	assert_int_equal(sim_machines_count(cluster.members[from].host.machines), 0);
 }
 
+static bool has_left(struct cluster *all, void *data)
+{
+	auto_json struct json *json = cluster_get(all, "instances", "web");
+
+	return !text_equal(json_string(json_path(json, "status.node"), NULL), data);
+}
+
+static uint32_t slow_disk_ms(void *data)
+{
+	(void)data;
+	return 1200;			/* Its lease lives through that. */
+}
+
+static void send_web(int to)
+{
+	auto_free char *body = text_format("{\"cold\":true,\"node\":\"node-%d\"}", to);
+
+	cluster_do(&cluster, CALL_MOVE, NULL, "web", body);
+}
+
+/* The disk was slow when it left, so something of it is still there when it comes back. */
+static void an_instance_that_comes_back_at_once_waits_for_what_it_has_left(void **state)
+{
+	auto_free char *uid = NULL;
+	uint64_t started;
+	int from, other;
+
+	(void)state;
+	run_web();
+	from = cluster_where(&cluster, "web");
+	other = (from + 1) % HOSTS;
+	uid = text_format("node-%d", from);
+	send_web(other);
+	cluster_run(&cluster, 5);
+	work_set_lag(cluster.members[from].host.work, slow_disk_ms, NULL);
+	assert_true(cluster_run_until(&cluster, has_left, uid, 60000));
+	work_set_lag(cluster.members[from].host.work, NULL, NULL);
+	send_web(from);
+	assert_true(cluster_run_until(&cluster, is_elsewhere, &other, 60000));
+	started = cluster.house.witness.started;
+	assert_true(cluster_run(&cluster, 10000));
+	assert_int_equal(cluster_where(&cluster, "web"), from);
+	assert_int_equal(cluster.house.witness.started, started);
+}
+
 static void a_node_that_is_drained_gets_empty(void **state)
 {
 	auto_free char *name = NULL;
@@ -372,6 +417,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_lost_leader_is_followed_within_its_lease, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_instance_moves_and_is_started_over_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_instance_that_comes_back_at_once_waits_for_what_it_has_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_node_that_is_drained_gets_empty, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_instances_of_a_lost_host_are_started_elsewhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_watchdog_ends_what_a_dead_daemon_leaves, setup, teardown),

@@ -85,6 +85,7 @@ static struct item *item_new(struct agent *agent, const struct kind *kind, void 
 
 static void reconcile(struct item *item)
 {
+	struct item *leaving = map_get(&item->agent->leaving, item->uid);
 	void *object = item_object(item);
 
 	if (item->is_busy) {
@@ -92,6 +93,10 @@ static void reconcile(struct item *item)
 		return;
 	}
 	item->is_dirty = false;
+	if (leaving) {
+		item_wait_for(item, leaving);
+		return;
+	}
 	if (item->retry_ms > loop_now_ms(item->agent->params.loop)) {
 		item_wake_in(item, item->retry_ms - loop_now_ms(item->agent->params.loop));
 		return;
@@ -184,13 +189,16 @@ static void set_busy(struct item *item)
 /* Gone and idle: what is to be done last, and then it is freed. */
 static void item_end(struct item *item)
 {
-	wake_waiters(item);
+	struct map *leaving = &item->agent->leaving;
+
 	if (item->last_job) {
-		item->is_leaving = true;
+		wake_waiters(item);
 		item_run(take(item->last_job));
 		return;
 	}
-	item->agent->leaving_count -= item->is_leaving;
+	if (map_get(leaving, item->uid) == item)
+		map_remove(leaving, item->uid);
+	wake_waiters(item);
 	item_free(item);
 }
 
@@ -492,17 +500,27 @@ static void forget(struct item *item)
 		item_end(item);
 }
 
-/* Gone, or at another node now: something of it may still be here. */
-static void end(struct item *item, void *object, enum objects_change change)
+static struct job *last_job(struct item *item, void *object, enum objects_change change)
 {
 	const char *at = item->kind->id == KIND_INSTANCE ? item_instance(item)->node : NULL;
 	bool was_coming = at && !text_equal(at, item->agent->node);
 
 	if (item->kind->id == KIND_INSTANCE && (change == OBJECTS_LEFT || was_coming) && item->agent->is_swept)
-		item->last_job = instance_leave_job(item, object);
-	if (item->kind->id == KIND_IMAGE && image_is_copy(item, object))
-		item->last_job = image_forget_job(item, object);
-	item->agent->leaving_count += item->last_job != NULL;
+		return instance_leave_job(item, object);
+	return item->kind->id == KIND_IMAGE && image_is_copy(item, object) ? image_forget_job(item, object) : NULL;
+}
+
+/*
+ * Gone, or at another node now: something of it may still be here. Should it come back before that has gone it has to wait, and
+ * then has nothing here itself if it goes again.
+ */
+static void end(struct item *item, void *object, enum objects_change change)
+{
+	struct map *leaving = &item->agent->leaving;
+
+	item->last_job = map_get(leaving, item->uid) ? NULL : last_job(item, object, change);
+	if (item->last_job)
+		map_put(leaving, item->uid, item);
 	forget(item);
 }
 
@@ -598,7 +616,7 @@ void agent_set_alive(struct agent *agent, const char *key, uint64_t revision, ui
 
 bool agent_is_leaving(const struct agent *agent)
 {
-	return agent->leaving_count > 0;
+	return agent->leaving.count > 0;
 }
 
 int agent_new(const struct agent_params *params, struct agent **ret_agent, struct err *err)
@@ -631,22 +649,28 @@ void agent_start(struct agent *agent, void (*on_swept)(void *data), void *data)
 	sweep_run(agent, swept);
 }
 
-void agent_free(struct agent *agent)
+static void free_items(struct map *items)
 {
-	if (!agent)
-		return;
-	objects_listen_node(agent->params.objects, agent->node, NULL, NULL);
-	sampler_free(agent->sampler);
-	for (size_t i = 0; i < agent->items.count; i++) {
-		struct item *item = agent->items.entries[i].value;
+	for (size_t i = 0; i < items->count; i++) {
+		struct item *item = items->entries[i].value;
 
 		if (item->watch)
 			item->machine->ops->unwatch(item->machine, item->watch);
 		item->watch = NULL;
 		item_free(item);
 	}
+	map_done(items);
+}
+
+void agent_free(struct agent *agent)
+{
+	if (!agent)
+		return;
+	objects_listen_node(agent->params.objects, agent->node, NULL, NULL);
+	sampler_free(agent->sampler);
+	free_items(&agent->items);
+	free_items(&agent->leaving);
 	console_hub_free(agent->consoles);
-	map_done(&agent->items);
 	vec_done(&agent->ready);
 	free(agent->directory);
 	free(agent->node);

@@ -47,7 +47,6 @@ struct item {
 	bool is_ready;			/* In agent->ready. */
 	bool is_gone;			/* The object was removed; freed when idle. */
 	bool is_unsaved;		/* The last write of status failed. */
-	bool is_leaving;		/* Counted in agent->leaving_count. */
 	struct job *last_job;		/* When it is gone and idle: this, and then it is freed. */
 	struct loop_source *timer;
 	struct loop_source *save_timer;
@@ -90,13 +89,13 @@ struct agent {
 	struct agent_params params;
 	char *directory, *node, *boot_id;
 	struct map items;				/* uid -> item. */
+	struct map leaving;				/* uid -> item that is gone, and its last job has not ended. */
 	VEC(struct item *) ready;
 	bool is_turn_posted, is_swept;
 	void (*swept)(void *data);
 	void *swept_data;
 	char *alive_key;				/* Null: not alive. */
 	uint64_t alive_revision, alive_lease;
-	size_t leaving_count;
 	bool is_kvm_usable, has_microvm, knows_capabilities;
 	struct console_hub *consoles;
 	struct sampler *sampler;

@@ -274,7 +274,8 @@ void move_here(struct item *item, const struct instance *instance)
 	struct move_note note;
 	bool is_said;
 
-	if (instance->meta.deleted_at)
+	/* The source begins: it may not have heard of it yet. */
+	if (instance->meta.deleted_at || instance->status.move.serial != instance->spec.move.serial)
 		return;
 	is_said = move_read_note(item->agent, instance, &note);
 	go_on(item, instance, is_said, &note);

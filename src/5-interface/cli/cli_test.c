@@ -64,6 +64,7 @@ static void names_stay_one_segment_of_the_path(void **state)
 {
 	static const struct { const char *line, *expect; } cases[] = {
 		{ "show a%b", "GET /v1/instances/a%25b HTTP" },
+		{ "show a/b", "GET /v1/instances/a%252Fb HTTP" },
 		{ "show a/../b", "GET /v1/instances/a%252F%252E%252E%252Fb HTTP" },
 		{ "show ..", "GET /v1/instances/%252E%252E HTTP" },
 		{ "image show debian:12.1", "GET /v1/images/debian:12.1 HTTP" },

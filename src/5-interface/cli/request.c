@@ -21,14 +21,15 @@ static bool is_resolvable(const char *segment)
 
 /*
  * Names of images have a '/', encoded. But servers resolve "..", even encoded, before they look at names: "a/../b"
- * must not come to mean "b". No name is like that, so it is encoded twice: the daemon then says that it does not exist.
+ * must not come to mean "b". No name is like that, and no other has a '/', so these are encoded twice: the daemon then says that
+ * there is none of that name.
  */
-static void append_segment(struct str *path, const char *segment)
+static void append_segment(struct str *path, const char *segment, bool may_have_slash)
 {
 	auto_str struct str encoded = { 0 };
 
 	str_append_char(path, '/');
-	if (!is_resolvable(segment)) {
+	if (!is_resolvable(segment) && (may_have_slash || !strchr(segment, '/'))) {
 		str_append_url(path, segment);
 		return;
 	}
@@ -45,7 +46,7 @@ char *request_path(const char *first, ...)
 	str_append(&path, "/v1");
 	va_start(args, first);
 	for (const char *segment = first; segment; segment = va_arg(args, const char *))
-		append_segment(&path, segment);
+		append_segment(&path, segment, text_equal(first, "images"));
 	va_end(args);
 	return path.data;
 }

@@ -58,6 +58,8 @@ struct store_event {
 /* At least so many revisions are kept for watches that begin in the past; older ones are compacted in passing. */
 enum { STORE_HISTORY_REVISIONS = 5000 };
 
+#define STORE_NO_REVISION INT64_MAX		/* No key has it: STORE_UNCHANGED with it always fails. */
+
 enum store_guard_kind { STORE_ABSENT, STORE_EXISTS, STORE_UNCHANGED /* mod_revision equals; 0: absent */ };
 
 struct store_guard {

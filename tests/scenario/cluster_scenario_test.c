@@ -121,6 +121,22 @@ static void an_instance_moves_and_is_started_over_there(void **state)
 	assert_int_equal(sim_machines_count(cluster.members[from].host.machines), 0);
 }
 
+static void a_machine_moves_while_it_runs(void **state)
+{
+	uint64_t started;
+	int from;
+
+	(void)state;
+	run_web();
+	started = cluster.house.witness.started;
+	from = cluster_where(&cluster, "web");
+	cluster_do(&cluster, CALL_MOVE, NULL, "web", "{}");
+	assert_true(cluster_run_until(&cluster, is_elsewhere, &from, 60000));
+	assert_true(cluster_run(&cluster, 10000));
+	assert_int_equal(cluster.house.witness.started, started + 1);		/* It goes on there. */
+	assert_int_equal(sim_machines_count(cluster.members[from].host.machines), 0);
+}
+
 static bool has_left(struct cluster *all, void *data)
 {
 	auto_json struct json *json = cluster_get(all, "instances", "web");
@@ -280,6 +296,38 @@ enum { CHAOS_MS = 45000, QUIET_MS = 90000, INSTANCES = 4 };
 
 static const char *const instances[INSTANCES] = { "a", "b", "c", "d" };
 
+static int dying = -1;			/* The host whose daemon dies after this turn of the loop. */
+
+static bool one_dies(struct cluster *all, void *data)
+{
+	(void)all;
+	(void)data;
+	return dying >= 0;
+}
+
+/* So much time, or until a daemon dies. */
+static void go_on(uint64_t ms)
+{
+	if (!cluster_run_until(&cluster, one_dies, NULL, ms))
+		return;
+	cluster_kill(&cluster, (size_t)dying);
+	cluster.members[dying].host.fault.has_crashed = false;
+	dying = -1;
+}
+
+/* In the middle of a move from host to host the link breaks, or the source's daemon dies: before the step, or when all is done. */
+static void in_the_middle(void *data, const char *uid, const char *step)
+{
+	int at = witness_where(&cluster.house.witness, uid);
+	uint64_t chance = rng_below(data, 12);
+
+	(void)step;
+	sim_network_cut(cluster.house.network, chance == 0);
+	if (at >= 0 && (chance == 1 || chance == 2)) {
+		cluster.members[at].host.fault.has_crashed = chance == 1;
+		dying = at;
+	}
+}
 
 static void heal(size_t i)
 {
@@ -296,7 +344,9 @@ static void ask_something(struct rng *rng)
 {
 	const char *name = instances[rng_below(rng, INSTANCES)];
 
-	switch (rng_below(rng, 6)) {
+	switch (rng_below(rng, 8)) {
+	case 6:
+	case 7: cluster_send(&cluster, CALL_MOVE, NULL, name, "{}", NULL); break;
 	case 4: cluster_send(&cluster, CALL_MOVE, NULL, name, "{\"cold\":true}", NULL); break;
 	case 5: cluster_send(&cluster, CALL_MOVE, NULL, name, "{\"cancel\":true}", NULL); break;
 	case 0: cluster_send(&cluster, CALL_START, NULL, name, NULL, NULL); break;
@@ -336,7 +386,7 @@ static void chaos(struct rng *rng)
 			fault(rng);
 		else
 			ask_something(rng);
-		cluster_run(&cluster, 1 + rng_below(rng, 3000));
+		go_on(1 + rng_below(rng, 3000));
 	}
 }
 
@@ -388,7 +438,10 @@ static void one_history(uint64_t seed)
 	cluster_do(&cluster, CALL_CREATE, "instance", NULL, RUN("c"));
 	cluster_do(&cluster, CALL_CREATE, "instance", NULL, "{\"meta\":{\"name\":\"d\"},\"spec\":{\"root_size\":\"1GiB\",\"memory\":\"1GiB\",\"nics\":[],"
 		   "\"pool\":\"shared\",\"ha\":\"restart\",\"restart\":\"always\",\"volumes\":[{\"volume\":\"v\"}]}}");
+	sim_network_on_step(cluster.house.network, in_the_middle, &rng);
 	chaos(&rng);
+	sim_network_on_step(cluster.house.network, NULL, NULL);
+	sim_network_cut(cluster.house.network, false);
 	for (size_t i = 0; i < cluster.count; i++)
 		heal(i);
 	if (!cluster.house.witness.broken[0] && !cluster_run_until(&cluster, is_quiet, NULL, QUIET_MS))
@@ -417,6 +470,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_lost_leader_is_followed_within_its_lease, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_instance_moves_and_is_started_over_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_machine_moves_while_it_runs, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_instance_that_comes_back_at_once_waits_for_what_it_has_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_node_that_is_drained_gets_empty, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_instances_of_a_lost_host_are_started_elsewhere, setup, teardown),

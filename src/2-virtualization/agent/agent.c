@@ -263,17 +263,18 @@ void item_show(struct item *item)
 	objects_touch(item->agent->params.objects, item->kind, object);
 }
 
+bool agent_may_write(const struct agent *agent)
+{
+	return !agent->params.is_shared || agent->alive_revision;
+}
+
 /* The first guard, so that 'failed_guard' 0 says: this node is taken for lost. */
 void agent_guard_alive(const struct agent *agent, struct store_txn *txn)
 {
-	if (agent->alive_key)
-		store_txn_guard(txn, STORE_UNCHANGED, agent->alive_key, agent->alive_revision);
-}
+	auto_free char *key = text_format("alive/%s", agent->node);
 
-/* Others may have decided by now what becomes of what was here. */
-static bool may_write(const struct agent *agent)
-{
-	return !agent->params.is_shared || agent->alive_key;
+	if (agent->params.is_shared)
+		store_txn_guard(txn, STORE_UNCHANGED, key, agent_may_write(agent) ? agent->alive_revision : STORE_NO_REVISION);
 }
 
 static bool is_news(const struct agent *agent, const struct store_result *result)
@@ -367,7 +368,7 @@ static void save(struct item *item, uint32_t delay_ms, const char *type, bool is
 
 	if (!object)
 		return;
-	if (!may_write(item->agent)) {
+	if (!agent_may_write(item->agent)) {
 		save_failed(item, &(struct err){ .code = -ESTALE });
 		return;
 	}
@@ -427,7 +428,7 @@ void item_save_first(struct item *item, void (*next)(struct item *item))
 
 	if (!object)
 		return;
-	if (!may_write(item->agent)) {
+	if (!agent_may_write(item->agent)) {
 		item_fail(item);
 		item_wake(item);
 		return;
@@ -601,10 +602,9 @@ static void save_all_unsaved(struct agent *agent)
 	}
 }
 
-void agent_set_alive(struct agent *agent, const char *key, uint64_t revision, uint64_t lease)
+void agent_set_alive(struct agent *agent, uint64_t revision, uint64_t lease)
 {
 	agent->alive_lease = lease;
-	text_replace(&agent->alive_key, revision ? key : NULL);
 	agent->alive_revision = revision;
 	if (!revision)
 		return;
@@ -675,7 +675,6 @@ void agent_free(struct agent *agent)
 	free(agent->directory);
 	free(agent->node);
 	free(agent->boot_id);
-	free(agent->alive_key);
 	free(agent);
 }
 

@@ -111,10 +111,10 @@ int agent_new(const struct agent_params *params, struct agent **ret_agent, struc
 /* Sweeps, tells 'swept' (may be null), then reconciles everything: where the store is shared as soon as this node is alive in it. */
 void agent_start(struct agent *agent, void (*swept)(void *data), void *data);
 /*
- * This node is alive in the shared store: the note 'key' says so since 'revision'. Every status is written under the condition that it
+ * This node is alive in the shared store: the key alive/<node> says so since 'revision'. Every status is written under the condition that it
  * still does, so what was decided before a lease ended cannot undo what others decided after. 0: it is not.
  */
-void agent_set_alive(struct agent *agent, const char *key, uint64_t revision, uint64_t lease);
+void agent_set_alive(struct agent *agent, uint64_t revision, uint64_t lease);
 /* The volumes of the instance go to the node with it. */
 void agent_put_volumes(struct objects *objects, struct store_txn *txn, const struct instance *instance, const char *node);
 /* Something of instances that are at other nodes now may still be here. */

@@ -286,6 +286,26 @@ static void take_isolation(struct instance_status *status, const struct instance
 		push_text(&status->isolation, *field_list_at(&job->isolation, char *, i));
 }
 
+static void machine_was_cut_off(struct item *item)
+{
+	struct instance_status *status = item->status;
+
+	machine_is_gone(item);
+	if (status->state == INSTANCE_STARTING || status->state == INSTANCE_RESTORING)
+		set_state(item, INSTANCE_STOPPED, NULL);	/* The step is taken again. */
+}
+
+/*
+ * A machine that waits for a guest may be let run only when the guest was handed over to this node. Else the instance is here because the
+ * node it was on is lost: the guest may have run on there after all of it had arrived, and its disks are ahead of its memory.
+ */
+static bool waits_in_vain(const struct instance *instance, const struct instance_status *status, const struct machine_status *machine, bool was_up)
+{
+	bool is_handed_over = was_up && status->move.phase == MOVE_DONE && status->move.serial == instance->spec.move.serial;
+
+	return machine->is_incoming && !is_handed_over;
+}
+
 /* A machine was found by a daemon that did not start it, or not found though it was running. */
 static void inspected(struct item *item, const struct instance *instance, const struct instance_job *job)
 {
@@ -297,6 +317,10 @@ static void inspected(struct item *item, const struct instance *instance, const 
 	item->world.state = job->world.state;
 	item->world.has_io_error = job->world.has_io_error;
 	item->world.is_moved_out = job->world.is_moved_out;
+	if (waits_in_vain(instance, status, &job->world, was_up)) {
+		machine_was_cut_off(item);
+		return;
+	}
 	if (job->world.state != MACHINE_ABSENT) {
 		status->pid = job->world.pid;
 		status->started_at = job->world.started_at;
@@ -314,9 +338,7 @@ static void inspected(struct item *item, const struct instance *instance, const 
 	if (was_up && is_same_boot && !instance->meta.deleted_at && watch_the_end(item))
 		return;
 	if (!was_up || instance->meta.deleted_at) {
-		machine_is_gone(item);
-		if (status->state == INSTANCE_STARTING || status->state == INSTANCE_RESTORING)
-			set_state(item, INSTANCE_STOPPED, NULL);	/* It was cut off; the step is taken again. */
+		machine_was_cut_off(item);
 		return;
 	}
 	if (is_same_boot) {

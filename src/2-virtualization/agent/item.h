@@ -29,6 +29,7 @@ struct item_move {
 	char *failure;			/* Why it cannot go on; null: it can. */
 	bool is_going;			/* Source: a worker sends it. */
 	bool is_cancelled;		/* Source: ... and should not any more. */
+	uint64_t note_revision;		/* Source: of the destination's note that it was sent after; 0: an earlier daemon sent it. */
 	uint64_t saved_ms;		/* Source: when the progress was stored last (loop time). */
 	int64_t told;			/* Destination: the serial of the move that was answered in this life of the daemon ... */
 	int64_t received;		/* ... and of the one whose step has ended and is to be told. */
@@ -94,8 +95,7 @@ struct agent {
 	bool is_turn_posted, is_swept;
 	void (*swept)(void *data);
 	void *swept_data;
-	char *alive_key;				/* Null: not alive. */
-	uint64_t alive_revision, alive_lease;
+	uint64_t alive_revision, alive_lease;		/* Of the key alive/<node>; 0: not alive. */
 	bool is_kvm_usable, has_microvm, knows_capabilities;
 	struct console_hub *consoles;
 	struct sampler *sampler;
@@ -121,7 +121,9 @@ void item_save_along(struct item *item, const char *type, bool is_warning, const
 	__attribute__((format(printf, 4, 5)));
 /* Writes status; the item is busy until it is durable, then 'next' runs. When it cannot be written 'next' does not run. */
 void item_save_first(struct item *item, void (*next)(struct item *item));
-/* Under the condition that this node is alive in the shared store. */
+/* Is this node alive in the shared store, as far as it knows? Else others may have decided by now what becomes of what was here. */
+bool agent_may_write(const struct agent *agent);
+/* Under the condition that this node is alive in the shared store, and knows it. */
 void agent_guard_alive(const struct agent *agent, struct store_txn *txn);
 /* The object with the item's own status. */
 void item_put_status(struct item *item, struct store_txn *txn, const void *object);

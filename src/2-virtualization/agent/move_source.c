@@ -80,11 +80,19 @@ static void take_back(struct item *item, const struct instance *instance, const 
 
 /* ---- Handing over ---- */
 
-static void put_hand_over(struct item *item, const struct instance *instance, struct store_txn *txn)
+static uint64_t note_revision(const struct item *item)
+{
+	auto_free char *key = move_key(item->uid);
+	const struct note *note = objects_note(item->agent->params.objects, key);
+
+	return note ? note->revision : STORE_NO_REVISION;
+}
+
+/* 'revision': of the note after which the destination got what it has. */
+static void put_hand_over(struct item *item, const struct instance *instance, uint64_t revision, struct store_txn *txn)
 {
 	struct agent *agent = item->agent;
 	auto_free char *key = move_key(item->uid), *stuck = text_format("stuck/%s", item->uid);
-	const struct note *note = objects_note(agent->params.objects, key);
 	struct instance *next = kind_copy(item->kind, instance);
 	struct instance_status *status = &next->status;
 	bool runs = item->world.state != MACHINE_ABSENT;
@@ -104,7 +112,7 @@ static void put_hand_over(struct item *item, const struct instance *instance, st
 	status->move.total = status->move.ended_at - status->move.began_at;
 	agent_guard_alive(agent, txn);
 	objects_guard(agent->params.objects, txn, item->kind, item->uid);
-	store_txn_guard(txn, STORE_UNCHANGED, key, note ? note->revision : UINT64_MAX);
+	store_txn_guard(txn, STORE_UNCHANGED, key, revision);
 	/* Volumes first: what is to be removed here is looked at when the instance is seen to have left. */
 	agent_put_volumes(agent->params.objects, txn, instance, instance->spec.node);
 	objects_put_status(agent->params.objects, txn, item->kind, next, agent->node);
@@ -115,21 +123,24 @@ static void put_hand_over(struct item *item, const struct instance *instance, st
 	kind_free(item->kind, next);
 }
 
-/* ESTALE: the destination has given up, or people want something else by now. What else is not known has to be asked again. */
+/*
+ * ESTALE: the destination has given up, or people want something else by now, unless it is we who are taken for lost (the first guard).
+ * What else is not known has to be asked again.
+ */
 static void handed_over(struct item *item, const struct store_result *result)
 {
 	if (result->err.code == 0)
 		return;
-	if (result->err.code == -ESTALE && !item->is_gone)
+	if (result->err.code == -ESTALE && result->failed_guard && !item->is_gone)
 		text_replace(&item->move.failure, "the destination was lost in the last moment");
-	item_wake_in(item, MOVE_RETRY_MS);
+	item->retry_ms = loop_now_ms(item->agent->params.loop) + MOVE_RETRY_MS;
 }
 
-static void hand_over(struct item *item, const struct instance *instance)
+static void hand_over(struct item *item, const struct instance *instance, uint64_t revision)
 {
 	struct store_txn *txn = store_txn_new();
 
-	put_hand_over(item, instance, txn);
+	put_hand_over(item, instance, revision, txn);
 	item_commit(item, txn, handed_over);
 }
 
@@ -202,7 +213,7 @@ static void post_copy(void *data)
 		sem_post(&job->answered);
 		return;
 	}
-	put_hand_over(item, instance, txn);
+	put_hand_over(item, instance, item->move.note_revision, txn);
 	store_submit(item->agent->params.store, txn, post_copy_stored, job);
 }
 
@@ -276,6 +287,7 @@ static void run_out(struct item *item, const struct instance *instance, const st
 	job->copied = move_disk_ids(&job->disks);
 	item->move.is_cancelled = false;
 	item->move.is_going = true;
+	item->move.note_revision = note_revision(item);
 	set_phase(item, MOVE_COPYING);
 	item_run(&job->job);
 }
@@ -335,7 +347,7 @@ static bool move_stopped(struct item *item, const struct instance *instance, con
 	/* Also when no disk has to be copied: there are files beside them. */
 	if (move_of(item)->phase == MOVE_RESTING) {
 		if (note->answer == MOVE_HAS_FETCHED)
-			hand_over(item, instance);
+			hand_over(item, instance, note_revision(item));
 		return true;
 	}
 	job = job_new(struct rest_job);
@@ -353,6 +365,7 @@ static void begin(struct item *item, const struct instance *instance)
 
 	text_replace(&move->reason, NULL);
 	text_replace(&item->move.failure, NULL);
+	item->move.note_revision = 0;
 	*move = (struct instance_move_status){ .serial = instance->spec.move.serial, .phase = MOVE_PREPARING, .began_at = wall_ms(item) };
 	item_save(item, "moving", false, "'%s' goes to node '%s'", instance->meta.name, node_name(item->agent, instance->spec.node));
 }
@@ -368,6 +381,8 @@ static const char *find_failure(struct item *item, const struct instance *instan
 		return note->reason;
 	if (!objects_note(item->agent->params.objects, alive))
 		return "the node it should go to is lost";
+	if (item->world.is_moved_out && !item->move.note_revision)
+		return "the daemon of its node died in the last moment";
 	if (!is_answered && wall_ms(item) > move_of(item)->began_at + MOVE_READY_TIMEOUT_MS)
 		return "the node it should go to did not get ready within 10 minutes";
 	return NULL;
@@ -386,7 +401,7 @@ static bool go_on(struct item *item, const struct instance *instance, bool is_an
 		return false;			/* Meanwhile it lives on here. */
 	}
 	if (item->world.is_moved_out) {
-		hand_over(item, instance);
+		hand_over(item, instance, item->move.note_revision);
 		return true;
 	}
 	if (!is_live(item, instance))
@@ -404,6 +419,10 @@ bool move_away(struct item *item, const struct instance *instance)
 
 	if (!item->world.is_known || instance->meta.deleted_at)
 		return false;
+	if (!agent_may_write(item->agent)) {
+		item_wake_in(item, MOVE_RETRY_MS);
+		return true;
+	}
 	if (move_of(item)->serial != instance->spec.move.serial)
 		begin(item, instance);
 	is_answered = move_read_note(item->agent, instance, &note);

@@ -20,7 +20,7 @@ static void told(struct item *item, const struct store_result *result)
 {
 	if (result->err.code < 0 && !item->is_gone) {
 		item->move.told = 0;
-		item_wake_in(item, MOVE_RETRY_MS);
+		item->retry_ms = loop_now_ms(item->agent->params.loop) + MOVE_RETRY_MS;
 	}
 }
 
@@ -277,6 +277,10 @@ void move_here(struct item *item, const struct instance *instance)
 	/* The source begins: it may not have heard of it yet. */
 	if (instance->meta.deleted_at || instance->status.move.serial != instance->spec.move.serial)
 		return;
+	if (!agent_may_write(item->agent)) {
+		item_wake_in(item, MOVE_RETRY_MS);
+		return;
+	}
 	is_said = move_read_note(item->agent, instance, &note);
 	go_on(item, instance, is_said, &note);
 	field_done(&move_note_table, &note);

@@ -41,7 +41,7 @@ static void lose(struct lease *lease, const char *why)
 		return;
 	log_line(LOG_ERROR, "this node is cut off from the others (%s): its instances with 'ha: restart' end here", why);
 	lease->is_alive = false;
-	agent_set_alive(lease->params.agent, NULL, 0, 0);
+	agent_set_alive(lease->params.agent, 0, 0);
 	lease->params.changed(lease->params.data);
 }
 
@@ -99,7 +99,7 @@ static void told(void *data, const struct store_result *result)
 	}
 	renew_fence(lease->params.fence, telling->sent_ns);
 	lease->is_alive = true;
-	agent_set_alive(lease->params.agent, key, note->revision, lease->id);
+	agent_set_alive(lease->params.agent, note->revision, lease->id);
 	lease->params.changed(lease->params.data);
 	ask_in(lease, LEASE_RENEW_MS);
 }

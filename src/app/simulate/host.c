@@ -14,7 +14,7 @@ void sim_house_init(struct sim_house *house, uint64_t seed, int64_t start_ms)
 {
 	struct err err;
 
-	*house = (struct sim_house){ .shared = sim_volumes_new() };
+	*house = (struct sim_house){ .shared = sim_volumes_new(), .network = sim_network_new() };
 	rng_init(&house->rng, seed);
 	if (loop_new(LOOP_CLOCK_VIRTUAL, start_ms, &house->loop, &err) < 0)
 		abort();
@@ -25,6 +25,7 @@ void sim_house_done(struct sim_house *house)
 {
 	sim_store_free(house->store);
 	sim_volumes_free(house->shared);
+	sim_network_free(house->network);
 	loop_free(house->loop);
 	witness_done(&house->witness);
 }
@@ -60,6 +61,7 @@ static void make_world(struct sim_host *host)
 
 static void end_world(struct sim_host *host)
 {
+	sim_network_forget(host->house->network, host->machines);
 	sim_machines_free(host->machines);
 	sim_fabric_free(host->fabric);
 	sim_fence_free(host->fence);
@@ -128,7 +130,8 @@ static uint32_t lag_of(void *data)
 
 static int open_drivers(struct sim_host *host, struct err *err)
 {
-	struct machine_params machine = { .world = host->machines, .fault = &host->fault, .directory = host->directory };
+	struct machine_params machine = { .world = host->machines, .fault = &host->fault, .directory = host->directory,
+					  .network = host->house->network };
 	struct volume_params volume = { .world = host->volumes, .fault = &host->fault, .directory = host->directory };
 	struct fabric_params fabric = { .world = host->fabric, .fault = &host->fault, .node_tag = host->tag };
 	struct fence_params fence = { .world = host->fence };

@@ -24,6 +24,7 @@ struct sim_house {
 	struct loop *loop;
 	struct sim_store *store;
 	struct sim_volumes *shared;	/* Every pool that is shared. */
+	struct sim_network *network;	/* For machines that move while they run. */
 	struct witness witness;
 	struct rng rng;
 };

@@ -47,6 +47,15 @@ void sim_network_cut(struct sim_network *network, bool is_cut)
 	pthread_mutex_unlock(&network->lock);
 }
 
+void sim_network_forget(struct sim_network *network, const struct sim_machines *world)
+{
+	pthread_mutex_lock(&network->lock);
+	for (size_t i = 0; i < network->places.count; i++)
+		if (network->places.items[i].world == world)
+			network->places.items[i].world = NULL;
+	pthread_mutex_unlock(&network->lock);
+}
+
 void sim_network_on_step(struct sim_network *network, sim_step_fn *fn, void *data)
 {
 	pthread_mutex_lock(&network->lock);
@@ -108,9 +117,7 @@ int sim_migrate_in(struct machine_driver *driver, const struct machine_config *c
 		sim_machine_end(machine, MACHINE_EXIT_HOST_OFF, NULL);
 	if (machine)
 		sim_machine_remove(self->world, machine);
-	machine = sim_machine_add(self->world, config);
-	machine->state = MACHINE_PAUSED;
-	machine->is_incoming = true;
+	machine = sim_machine_add(self->world, config, true);
 	machine->port = add_place(self->network, self->world, config->uid);
 	*ret_ports = (struct machine_ports){
 		.memory = machine->port, .disks = listen->copied && listen->copied[0] ? (uint16_t)(machine->port + 1) : 0,
@@ -126,6 +133,7 @@ int sim_migrate_accept(struct sim_machine *machine, struct err *err)
 		return err_set(err, -EBUSY, "machine '%s' waits for a migration, and not everything has arrived", shown(machine->uid));
 	machine->state = MACHINE_RUNNING;
 	machine->is_incoming = machine->has_arrived = machine->is_moved_out = false;
+	sim_machine_tell(machine);
 	if (is_incoming && machine->brings_agent)
 		sim_machine_set_agent(machine, true);
 	if (machine->is_shutting_down && machine->watch)
@@ -224,6 +232,7 @@ static int stop_source(struct sim_driver *self, const char *uid, struct luggage 
 	if (machine && machine->state == MACHINE_RUNNING) {
 		machine->state = MACHINE_PAUSED;
 		machine->is_moved_out = true;
+		sim_machine_tell(machine);
 		copy_files(&luggage->files, &machine->files);
 		luggage->has_agent = machine->has_agent;
 		luggage->is_shutting_down = machine->is_shutting_down;
@@ -243,6 +252,7 @@ static void go_on(struct sim_driver *self, const char *uid)
 	if (machine && machine->is_moved_out) {
 		machine->state = MACHINE_RUNNING;
 		machine->is_moved_out = false;
+		sim_machine_tell(machine);
 	}
 	pthread_mutex_unlock(&self->world->lock);
 }

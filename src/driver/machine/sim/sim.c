@@ -122,7 +122,7 @@ static int add_machine(struct sim_machines *world, const struct machine_config *
 		return r;
 	if (machine)
 		remove_machine(world, machine);
-	machine = sim_machine_add(world, config);
+	machine = sim_machine_add(world, config, false);
 	sim_machine_print(machine, "simulated machine: userspace reached\n");
 	return 0;
 }
@@ -244,9 +244,9 @@ static int sim_disk_attach(struct machine_driver *driver, const char *uid, const
 
 	if (!machine)
 		return err->code;
-	sim_machine_tell(machine, false);
+	sim_machine_tell_end(machine);
 	sim_config_add_disk(machine->config, disk);
-	sim_machine_tell(machine, true);
+	sim_machine_tell(machine);
 	return sim_end(sim_of(driver), 0, "disk attached", err);
 }
 
@@ -256,9 +256,9 @@ static int sim_disk_detach(struct machine_driver *driver, const char *uid, const
 
 	if (!machine)
 		return err->code;
-	sim_machine_tell(machine, false);
+	sim_machine_tell_end(machine);
 	sim_config_remove_disk(machine->config, disk);
-	sim_machine_tell(machine, true);
+	sim_machine_tell(machine);
 	return sim_end(sim_of(driver), 0, "disk detached", err);
 }
 

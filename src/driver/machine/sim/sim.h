@@ -35,7 +35,8 @@ void sim_machines_set_clock(struct sim_machines *world, sim_clock_fn *fn, void *
 typedef void sim_snapshot_fn(void *data, const char *path, const char *snapshot, bool is_removed);
 void sim_machines_on_snapshot(struct sim_machines *world, sim_snapshot_fn *fn, void *data);
 
-/* Told when a machine begins to run and when it ends, and around each change of its disks (it ends and begins). The world's lock is held. */
+/* Told when a guest begins to run here and when it ends or has left, and around each change of its disks (it ends and begins). The
+ * world's lock is held. */
 typedef void sim_change_fn(void *data, const struct machine_config *config, bool is_running);
 void sim_machines_on_change(struct sim_machines *world, sim_change_fn *fn, void *data);
 
@@ -58,10 +59,11 @@ void sim_machines_ignore_shutdown(struct sim_machines *world, const char *uid, b
 /* What was typed into the console, at most 'size' bytes; returns how many. */
 size_t sim_machines_typed(struct sim_machines *world, const char *uid, char *buffer, size_t size);
 
-/* The link between worlds. It outlives their drivers; the worlds outlive it. */
+/* The link between worlds. It outlives their drivers. */
 struct sim_network;
 struct sim_network *sim_network_new(void);
 void sim_network_free(struct sim_network *network);			/* Null is fine. */
+void sim_network_forget(struct sim_network *network, const struct sim_machines *world);	/* A world that goes before it. */
 void sim_network_cut(struct sim_network *network, bool is_cut);	/* Moves in the middle fail with -ETIMEDOUT. */
 /* Called before each step of a move, with nothing locked: 'step' is "disks", "memory" or "switch". */
 typedef void sim_step_fn(void *data, const char *uid, const char *step);

@@ -66,29 +66,40 @@ struct sim_machine *sim_machine_running(struct sim_machines *world, const char *
 	return NULL;
 }
 
-struct sim_machine *sim_machine_add(struct sim_machines *world, const struct machine_config *config)
+struct sim_machine *sim_machine_add(struct sim_machines *world, const struct machine_config *config, bool is_incoming)
 {
 	struct sim_machine *machine = alloc(sizeof(*machine));
 
 	*machine = (struct sim_machine){
-		.world = world, .uid = text_copy(config->uid), .config = sim_config_copy(config), .state = MACHINE_RUNNING,
+		.world = world, .uid = text_copy(config->uid), .config = sim_config_copy(config),
+		.state = is_incoming ? MACHINE_PAUSED : MACHINE_RUNNING, .is_incoming = is_incoming,
 		.pid = world->next_pid++, .started_at = sim_now_ms(world), .console = { -1, -1 },
 	};
 	map_put(&world->machines, config->uid, machine);
-	sim_machine_tell(machine, true);
+	sim_machine_tell(machine);
 	return machine;
 }
 
-void sim_machine_tell(const struct sim_machine *machine, bool is_running)
+static void tell(struct sim_machine *machine, bool is_running)
 {
-	if (machine->world->on_change)
+	if (machine->world->on_change && machine->is_told != is_running)
 		machine->world->on_change(machine->world->change_data, &machine->config->config, is_running);
+	machine->is_told = is_running;
+}
+
+void sim_machine_tell(struct sim_machine *machine)
+{
+	tell(machine, machine->state != MACHINE_ABSENT && !machine->is_incoming && !machine->is_moved_out);
+}
+
+void sim_machine_tell_end(struct sim_machine *machine)
+{
+	tell(machine, false);
 }
 
 void sim_machine_remove(struct sim_machines *world, struct sim_machine *machine)
 {
-	if (machine->state != MACHINE_ABSENT)
-		sim_machine_tell(machine, false);
+	sim_machine_tell_end(machine);
 	map_remove(&world->machines, machine->uid);
 	for (size_t i = 0; i < machine->files.count; i++) {
 		str_done(machine->files.entries[i].value);
@@ -140,8 +151,7 @@ void sim_machine_emit(struct sim_machine *machine, enum machine_event_kind kind,
 
 void sim_machine_end(struct sim_machine *machine, enum machine_exit cause, const char *text)
 {
-	if (machine->state != MACHINE_ABSENT)
-		sim_machine_tell(machine, false);
+	sim_machine_tell_end(machine);
 	machine->state = MACHINE_ABSENT;
 	machine->has_agent = false;
 	closep(&machine->console[1]);

@@ -38,6 +38,7 @@ struct sim_machine {
 	bool has_agent;
 	bool is_shutting_down;
 	bool is_incoming, has_arrived, is_moved_out;	/* As in machine_status. */
+	bool is_told;			/* on_change knows that it runs. */
 	bool brings_agent;		/* is_incoming: its agent is up when it is let run. */
 	uint16_t port;			/* is_incoming: where it waits. */
 	pid_t pid;
@@ -111,12 +112,14 @@ int sim_migrate_accept(struct sim_machine *machine, struct err *err);
 int64_t sim_now_ms(const struct sim_machines *world);
 struct sim_machine *sim_machine_find(struct sim_machines *world, const char *uid);	/* Null: none. */
 struct sim_machine *sim_machine_running(struct sim_machines *world, const char *uid, struct err *err);
-struct sim_machine *sim_machine_add(struct sim_machines *world, const struct machine_config *config);
+struct sim_machine *sim_machine_add(struct sim_machines *world, const struct machine_config *config, bool is_incoming);
 void sim_machine_remove(struct sim_machines *world, struct sim_machine *machine);
 struct sim_history *sim_history(struct sim_machines *world, const char *uid);		/* Made when missing. */
 struct sim_snapshot *sim_snapshot_find(struct sim_history *history, const char *name, size_t *ret_index);
 
-void sim_machine_tell(const struct sim_machine *machine, bool is_running);		/* To on_change. */
+/* To on_change, when it runs now and did not before, or the other way round. A guest that comes or has left does not run. */
+void sim_machine_tell(struct sim_machine *machine);
+void sim_machine_tell_end(struct sim_machine *machine);
 
 /* Everything below changes state and tells the watch. */
 void sim_machine_end(struct sim_machine *machine, enum machine_exit cause, const char *text);

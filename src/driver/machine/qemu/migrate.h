@@ -60,8 +60,12 @@ uint16_t migrate_port_read(const struct json *reply);		/* query-migrate at the d
 /* Why it failed, in QEMU's words ("": it has none), as our error: -EACCES a certificate, else -EIO. */
 int migrate_failure(const char *words, struct err *err);
 
-enum migrate_job { MIGRATE_JOB_GONE, MIGRATE_JOB_COPYING, MIGRATE_JOB_READY, MIGRATE_JOB_ENDED };
-/* query-jobs: the job 'id'. 'reason' (of 160): why it failed, "" when it did not. */
+enum migrate_job {
+	MIGRATE_JOB_GONE, MIGRATE_JOB_COPYING, MIGRATE_JOB_READY,
+	MIGRATE_JOB_STUCK,		/* The destination's disk cannot be written: it waits for us. */
+	MIGRATE_JOB_ENDED,
+};
+/* query-block-jobs: the job 'id'. 'reason' (of 160): why it failed, "" when it did not. */
 enum migrate_job migrate_job_read(const struct json *reply, const char *id, uint64_t *done, uint64_t *total, char reason[static 160]);
 
 /* migrate_socket.c: an fd, or -errno. Addresses are numeric. */
@@ -85,7 +89,9 @@ int migrate_start_disk(struct qmp *qmp, const char *disk, const struct machine_m
 int migrate_look_at_disks(struct qmp *qmp, const char *const *copied, uint64_t *ret_done, uint64_t *ret_total, struct err *err);
 /* The guest is stopped and all are equal: they end. */
 int migrate_finish_disks(struct qmp *qmp, const char *const *copied, struct err *err);
-/* Ends all copies there are, whoever began them, and what belongs to them. */
+/* Breaks the connections of all copies there are, whoever began them, so that they hold up nobody. Returns how many there are, or -errno. */
+int migrate_cut_disks(struct qmp *qmp, struct err *err);
+/* Ends them, and what belongs to them. The guest stands still: a mirror that ends beneath a write of the guest damages QEMU's memory (10.0.2). */
 int migrate_drop_disks(struct qmp *qmp, struct err *err);
 
 /* migrate_stream.c */

@@ -4,7 +4,7 @@
  * A disk that is not shared is copied by a mirror job of the source's QEMU into the disk of the waiting machine, which that
  * one offers over NBD. Only the top layer is copied: what is below it is the same on both sides. The mirror is
  * active (write-blocking): once it has caught up, a guest's write ends when both disks have it, so that nothing is left to copy
- * when the guest stops. An error of the copy ends the job and is none of the guest's.
+ * when the guest stops. An error of the copy lets the job wait for us and is none of the guest's.
  *
  * Job and node of a copy are called "m-" and the disk's serial; so the next daemon finds them.
  */
@@ -118,6 +118,7 @@ static int add_job(struct qmp *qmp, const char *disk, const char *name, uint64_t
 	json_write_string(&writer, "target", name);
 	json_write_string(&writer, "sync", "top");
 	json_write_string(&writer, "copy-mode", "write-blocking");
+	json_write_string(&writer, "on-target-error", "stop");
 	json_write_bool(&writer, "auto-dismiss", false);
 	json_write_uint(&writer, "speed", bytes_per_s);
 	json_write_end_object(&writer);
@@ -145,7 +146,7 @@ int migrate_start_disk(struct qmp *qmp, const char *disk, const struct machine_m
 int migrate_look_at_disks(struct qmp *qmp, const char *const *copied, uint64_t *ret_done, uint64_t *ret_total, struct err *err)
 {
 	auto_json struct json *reply = NULL;
-	int r = migrate_call(qmp, "query-jobs", NULL, &reply, err), is_ready = 1;
+	int r = migrate_call(qmp, "query-block-jobs", NULL, &reply, err), is_ready = 1;
 
 	*ret_done = *ret_total = 0;
 	for (; r == 0 && copied && *copied; copied++) {
@@ -155,7 +156,7 @@ int migrate_look_at_disks(struct qmp *qmp, const char *const *copied, uint64_t *
 
 		copy_name(*copied, name);
 		job = migrate_job_read(reply, name, &done, &total, reason);
-		if (job == MIGRATE_JOB_GONE || job == MIGRATE_JOB_ENDED)
+		if (job == MIGRATE_JOB_GONE || job == MIGRATE_JOB_STUCK || job == MIGRATE_JOB_ENDED)
 			return err_set(err, -EIO, "copy disk '%s': %s", shown(*copied), reason[0] ? reason : "the copy ended before its time");
 		if (job != MIGRATE_JOB_READY)
 			is_ready = 0;
@@ -174,7 +175,7 @@ static int call_with_name(struct qmp *qmp, const char *command, const char *key,
 	return migrate_call(qmp, command, arguments, NULL, err);
 }
 
-static int wait_for_job(struct qmp *qmp, const char *name, struct err *err)
+static int wait_for_job(struct qmp *qmp, const char *name, bool is_cancelled, struct err *err)
 {
 	struct deadline deadline = deadline_in(QMP_TIMEOUT_MS);
 	enum migrate_job job = MIGRATE_JOB_READY;
@@ -183,13 +184,15 @@ static int wait_for_job(struct qmp *qmp, const char *name, struct err *err)
 	for (;;) {
 		auto_json struct json *reply = NULL;
 		uint64_t done, total;
-		int r = migrate_call(qmp, "query-jobs", NULL, &reply, err);
+		int r = migrate_call(qmp, "query-block-jobs", NULL, &reply, err);
 
 		if (r < 0)
 			return r;
 		job = migrate_job_read(reply, name, &done, &total, reason);
 		if (job == MIGRATE_JOB_GONE)
 			return 0;
+		if (job == MIGRATE_JOB_STUCK && !is_cancelled)
+			return err_set(err, -EIO, "%s", reason);
 		if (job == MIGRATE_JOB_ENDED && call_with_name(qmp, "job-dismiss", "id", name, err) == 0)
 			return reason[0] ? err_set(err, -EIO, "%s", reason) : 0;
 		if (deadline_left_ms(deadline) == 0)
@@ -209,7 +212,7 @@ int migrate_finish_disks(struct qmp *qmp, const char *const *copied, struct err 
 	}
 	for (size_t i = 0; r == 0 && copied && copied[i]; i++) {
 		copy_name(copied[i], name);
-		r = wait_for_job(qmp, name, err);
+		r = wait_for_job(qmp, name, false, err);
 		if (r == 0)
 			r = call_with_name(qmp, "blockdev-del", "node-name", name, err);
 		if (r < 0)
@@ -218,32 +221,52 @@ int migrate_finish_disks(struct qmp *qmp, const char *const *copied, struct err 
 	return r;
 }
 
-/* A job whose connection is stuck ends only with the connection. */
-static void drop_job(struct qmp *qmp, const char *name)
+static int find_copies(struct qmp *qmp, struct json **ret_reply, struct err *err)
 {
-	auto_free char *cancel = text_format("{\"device\":\"%s\",\"force\":true}", name);
-	auto_free char *yank = text_format("{\"instances\":[{\"type\":\"block-node\",\"node-name\":\"%s\"}]}", name);
-	struct err ignored;
+	return migrate_call(qmp, "query-named-block-nodes", "{\"flat\":true}", ret_reply, err);
+}
 
-	migrate_call(qmp, "block-job-cancel", cancel, NULL, &ignored);
-	migrate_call(qmp, "yank", yank, NULL, &ignored);
-	wait_for_job(qmp, name, &ignored);
+/* The i-th node's name when it is a copy, or null. */
+static const char *copy_at(const struct json *reply, size_t i)
+{
+	const char *name = json_string(json_get(json_at(json_get(reply, "return"), i), "node-name"), "");
+
+	return text_starts_with(name, "m-") ? name : NULL;
+}
+
+int migrate_cut_disks(struct qmp *qmp, struct err *err)
+{
+	auto_json struct json *reply = NULL;
+	int r = find_copies(qmp, &reply, err), count = 0;
+
+	for (size_t i = 0; r == 0 && i < json_count(json_get(reply, "return")); i++) {
+		const char *name = copy_at(reply, i);
+		auto_free char *yank = text_format("{\"instances\":[{\"type\":\"block-node\",\"node-name\":\"%s\"}]}", name ? name : "");
+
+		if (!name)
+			continue;
+		count++;
+		migrate_call(qmp, "yank", yank, NULL, &(struct err){ 0 });
+	}
+	return r < 0 ? r : count;
 }
 
 int migrate_drop_disks(struct qmp *qmp, struct err *err)
 {
 	auto_json struct json *reply = NULL;
-	const struct json *nodes;
-	int r = migrate_call(qmp, "query-named-block-nodes", "{\"flat\":true}", &reply, err);
+	int r = find_copies(qmp, &reply, err);
 
-	nodes = r < 0 ? NULL : json_get(reply, "return");
-	for (size_t i = 0; i < json_count(nodes); i++) {
-		const char *name = json_string(json_get(json_at(nodes, i), "node-name"), "");
+	for (size_t i = 0; i < json_count(json_get(reply, "return")); i++) {
+		const char *name = copy_at(reply, i);
+		auto_free char *cancel = text_format("{\"device\":\"%s\",\"force\":true}", name ? name : "");
+		struct err ignored;
 
-		if (!text_starts_with(name, "m-"))
+		if (!name)
 			continue;
-		drop_job(qmp, name);
-		r = call_with_name(qmp, "blockdev-del", "node-name", name, err);
+		migrate_call(qmp, "block-job-cancel", cancel, NULL, &ignored);
+		wait_for_job(qmp, name, true, &ignored);
+		if (call_with_name(qmp, "blockdev-del", "node-name", name, err) < 0)
+			r = err->code;
 	}
 	return r;
 }

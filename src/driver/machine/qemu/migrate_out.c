@@ -158,13 +158,28 @@ static int wait_for_status(struct qmp *qmp, char word[static 32], struct err *er
 	return r;
 }
 
-/* Copies first: they may hold up the guest. */
+static int drop_disks(struct qmp *qmp, struct err *err)
+{
+	char word[32];
+	int r = wait_for_status(qmp, word, err), continued = 0;
+	bool is_running = r == 0 && text_equal(word, "running");
+
+	if (is_running)
+		r = migrate_call(qmp, "stop", NULL, NULL, err);
+	if (r == 0)
+		r = migrate_drop_disks(qmp, err);
+	if (is_running)
+		continued = migrate_call(qmp, "cont", NULL, NULL, err);
+	return r < 0 ? r : continued;
+}
+
+/* Connections of copies first: they may hold up the guest. */
 static int clean(struct qmp *qmp, struct err *err)
 {
-	int disks = migrate_drop_disks(qmp, err), r = end_stream(qmp, err);
+	int copies = migrate_cut_disks(qmp, err), r = end_stream(qmp, err), dropped = copies > 0 ? drop_disks(qmp, err) : copies;
 
 	drop_tls(qmp);
-	return r < 0 ? r : disks;
+	return r < 0 ? r : dropped;
 }
 
 /* The destination has not been stored as the one to go on: whatever has arrived there, the guest is here. */

@@ -62,16 +62,22 @@ enum migrate_job migrate_job_read(const struct json *reply, const char *id, uint
 	const char *status;
 
 	for (size_t i = 0; i < json_count(jobs) && !job; i++)
-		if (text_equal(json_string(json_get(json_at(jobs, i), "id"), NULL), id))
+		if (text_equal(json_string(json_get(json_at(jobs, i), "device"), NULL), id))
 			job = json_at(jobs, i);
 	reason[0] = '\0';
-	*done = json_uint(json_get(job, "current-progress"), 0);
-	*total = json_uint(json_get(job, "total-progress"), 0);
+	*done = json_uint(json_get(job, "offset"), 0);
+	*total = json_uint(json_get(job, "len"), 0);
 	if (!job)
 		return MIGRATE_JOB_GONE;
 	text_shown(json_string(json_get(job, "error"), ""), 150, reason, 160);
 	status = json_string(json_get(job, "status"), "");
+	if (text_equal(status, "concluded") || text_equal(status, "aborting"))
+		return MIGRATE_JOB_ENDED;
+	if (!text_equal(json_string(json_get(job, "io-status"), "ok"), "ok")) {
+		snprintf(reason, 160, "the disk at the destination cannot be written any more");
+		return MIGRATE_JOB_STUCK;
+	}
 	if (text_equal(status, "ready") || text_equal(status, "standby"))
 		return MIGRATE_JOB_READY;
-	return text_equal(status, "concluded") || text_equal(status, "aborting") ? MIGRATE_JOB_ENDED : MIGRATE_JOB_COPYING;
+	return MIGRATE_JOB_COPYING;
 }

@@ -77,10 +77,11 @@ static void port_is_read(void **state)
 
 static void jobs_are_read(void **state)
 {
-	auto_json struct json *json = parse("{\"return\":[{\"id\":\"s-1\",\"status\":\"running\"},"
-					    "{\"id\":\"m-root\",\"status\":\"ready\",\"current-progress\":5,\"total-progress\":9},"
-					    "{\"id\":\"m-data\",\"status\":\"running\"},"
-					    "{\"id\":\"m-lost\",\"status\":\"concluded\",\"error\":\"Input/output error\"}]}");
+	auto_json struct json *json = parse("{\"return\":[{\"device\":\"s-1\",\"status\":\"running\"},"
+					    "{\"device\":\"m-root\",\"status\":\"ready\",\"offset\":5,\"len\":9,\"io-status\":\"ok\"},"
+					    "{\"device\":\"m-data\",\"status\":\"running\"},"
+					    "{\"device\":\"m-cut\",\"status\":\"paused\",\"io-status\":\"failed\"},"
+					    "{\"device\":\"m-lost\",\"io-status\":\"failed\",\"status\":\"concluded\",\"error\":\"Input/output error\"}]}");
 	char reason[160];
 	uint64_t done, total;
 
@@ -90,6 +91,7 @@ static void jobs_are_read(void **state)
 	assert_int_equal(total, 9);
 	assert_string_equal(reason, "");
 	assert_int_equal(migrate_job_read(json, "m-data", &done, &total, reason), MIGRATE_JOB_COPYING);
+	assert_int_equal(migrate_job_read(json, "m-cut", &done, &total, reason), MIGRATE_JOB_STUCK);
 	assert_int_equal(migrate_job_read(json, "m-lost", &done, &total, reason), MIGRATE_JOB_ENDED);
 	assert_string_equal(reason, "Input/output error");
 	assert_int_equal(migrate_job_read(json, "m-none", &done, &total, reason), MIGRATE_JOB_GONE);

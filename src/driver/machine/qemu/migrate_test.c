@@ -76,7 +76,7 @@ static void plugged_disk_moves(void **state)
 	bench->listen.copied = bench->migration.copied = copied;
 	boot_with_pattern(bench, "1 20000");
 	ok(machine_qemu.disk_attach(from->driver, UID, &extra[0], err));
-	free(guest_says(from, "for i in 1 2 3 4 5 6 7 8 9; do [ -b /dev/sda ] && break; sleep 0.1; done; echo data >/dev/sda; sync"));
+	free(guest_says(from, "for i in $(seq 200); do [ -b /dev/sda ] && break; sleep 0.1; done; echo data >/dev/sda; sync"));
 	wait_at(bench, to);
 	ok(move(bench, from, err));
 	assert_int_equal(run("qemu-img", "compare", "-q", "-U", paths[0], paths[1]), 0);

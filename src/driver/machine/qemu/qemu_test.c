@@ -374,10 +374,10 @@ static void plugged_disk_is_usable(void **state)
 
 	start_and_boot(bench);
 	ok(machine_qemu.disk_attach(bench->driver, UID, &bench->place->extra, err));
-	expect_guest(bench, "for i in 1 2 3 4 5 6 7 8 9; do [ -b /dev/sda ] && break; sleep 0.1; done; "
+	expect_guest(bench, "for i in $(seq 200); do [ -b /dev/sda ] && break; sleep 0.1; done; "
 			    "echo data >/dev/sda; sync; head -c 4 /dev/sda", "data");
 	ok(machine_qemu.disk_detach(bench->driver, UID, bench->place->extra.id, err));
-	expect_guest(bench, "for i in 1 2 3 4 5 6 7 8 9; do [ -b /dev/sda ] || break; sleep 0.1; done; ls /dev/sda 2>/dev/null | wc -l", "0");
+	expect_guest(bench, "for i in $(seq 200); do [ -b /dev/sda ] || break; sleep 0.1; done; ls /dev/sda 2>/dev/null | wc -l", "0");
 }
 
 /* Firmware, display, nics */

@@ -165,9 +165,14 @@ void item_wait_for(struct item *item, struct item *other)
 	*vec_push(&other->waiters) = text_copy(item->uid);
 }
 
+void item_retry_in(struct item *item, uint64_t ms)
+{
+	item->retry_ms = loop_now_ms(item->agent->params.loop) + ms;
+}
+
 void item_fail(struct item *item)
 {
-	item->retry_ms = loop_now_ms(item->agent->params.loop) + instance_backoff_ms(item->failures++);
+	item_retry_in(item, instance_backoff_ms(item->failures++));
 }
 
 static void wake_waiters(struct item *item)
@@ -271,9 +276,9 @@ bool agent_may_write(const struct agent *agent)
 /* The first guard, so that 'failed_guard' 0 says: this node is taken for lost. */
 void agent_guard_alive(const struct agent *agent, struct store_txn *txn)
 {
-	auto_free char *key = text_format("alive/%s", agent->node);
+	auto_free char *key = agent->params.is_shared ? text_format("alive/%s", agent->node) : NULL;
 
-	if (agent->params.is_shared)
+	if (key)
 		store_txn_guard(txn, STORE_UNCHANGED, key, agent_may_write(agent) ? agent->alive_revision : STORE_NO_REVISION);
 }
 

@@ -225,7 +225,7 @@ static void machine_io_error(struct item *item, const struct instance *instance,
 
 	item->world.state = MACHINE_PAUSED;
 	item->world.has_io_error = true;
-	item->retry_ms = now_ms(item) + IO_ERROR_RETRY_MS;
+	item_retry_in(item, IO_ERROR_RETRY_MS);
 	if (!is_new)
 		return;
 	set_state(item, INSTANCE_PAUSED, reason);
@@ -461,7 +461,7 @@ static void succeeded(struct item *item, const struct instance *instance, struct
 	case STEP_PAUSE: machine_paused(item, instance); break;
 	case STEP_RESUME:
 		if (item->world.has_io_error)
-			item->retry_ms = now_ms(item) + RESUME_RETRY_MS;
+			item_retry_in(item, RESUME_RETRY_MS);
 		machine_resumed(item, instance);
 		if (!item->watch)
 			arrived(item, instance);

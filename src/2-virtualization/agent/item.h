@@ -111,6 +111,7 @@ void *item_object(struct item *item);				/* The cached object; null when it is g
 void item_wake(struct item *item);				/* Reconcile soon. Null is fine. */
 void item_wake_in(struct item *item, uint64_t ms);
 void item_wait_for(struct item *item, struct item *other);	/* Reconcile when 'other' is idle. */
+void item_retry_in(struct item *item, uint64_t ms);		/* Reconcile not before that, also when it is woken. */
 void item_fail(struct item *item);				/* Counts a failure; reconcile after a back-off. */
 
 /* Writes status; with 'type' also an event. Not waited for. */

@@ -48,7 +48,7 @@ static void taken_back(struct item *item, const struct store_result *result)
 {
 	/* It is looked at as soon as it is idle: not before that. */
 	if (result->err.code < 0)
-		item->retry_ms = loop_now_ms(item->agent->params.loop) + MOVE_RETRY_MS;
+		item_retry_in(item, MOVE_RETRY_MS);
 	if (result->err.code < 0 && result->err.code != -ESTALE)
 		log_line(LOG_WARNING, "a move could not be taken back, trying again: %s", result->err.msg);
 }
@@ -133,7 +133,7 @@ static void handed_over(struct item *item, const struct store_result *result)
 		return;
 	if (result->err.code == -ESTALE && result->failed_guard && !item->is_gone)
 		text_replace(&item->move.failure, "the destination was lost in the last moment");
-	item->retry_ms = loop_now_ms(item->agent->params.loop) + MOVE_RETRY_MS;
+	item_retry_in(item, MOVE_RETRY_MS);
 }
 
 static void hand_over(struct item *item, const struct instance *instance, uint64_t revision)

@@ -20,7 +20,7 @@ static void told(struct item *item, const struct store_result *result)
 {
 	if (result->err.code < 0 && !item->is_gone) {
 		item->move.told = 0;
-		item->retry_ms = loop_now_ms(item->agent->params.loop) + MOVE_RETRY_MS;
+		item_retry_in(item, MOVE_RETRY_MS);
 	}
 }
 

@@ -111,7 +111,7 @@ static void failed(struct item *item, const struct volume_job *job)
 		item_fail(item);
 		/* It will not become possible by itself. */
 		if (err->code == -EOPNOTSUPP || err->code == -EINVAL)
-			item->retry_ms = loop_now_ms(item->agent->params.loop) + HOPELESS_RETRY_MS;
+			item_retry_in(item, HOPELESS_RETRY_MS);
 	}
 	item_save(item, "failed", true, "volume '%s': %s", job->volume->meta.name, err->msg);
 }

@@ -340,13 +340,14 @@ static void close_all(struct daemon *daemon)
 }
 
 /*
- * As after kill -9, but with the same pid: whatever was under way is found by the next one. Nothing of ours crosses over but
- * the socket that systemd has passed, whose environment stays, too.
+ * As after kill -9, but with the same pid, and whoever was answered hears it: whatever was under way is found by the next one.
+ * Nothing of ours crosses over but the socket that systemd has passed, whose environment stays, too.
  */
-static int begin_anew(char **argv)
+static int begin_anew(struct http *http, char **argv)
 {
 	int fd = activated_socket();
 
+	http_finish(http);
 	if (fd >= 0)
 		fcntl(fd, F_SETFD, 0);
 	execv("/proc/self/exe", argv);
@@ -396,7 +397,7 @@ int main(int argc, char **argv)
 	log_line(LOG_NOTICE, "stratad %s answers%s", STRATA_VERSION, daemon.options.is_simulated ? " (simulation: nothing real is run)" : "");
 	loop_run(daemon.loop);
 	if (daemon.must_restart)
-		return begin_anew(argv);
+		return begin_anew(daemon.http, argv);
 	log_line(LOG_NOTICE, "stratad stops; machines go on running");
 	close_all(&daemon);
 	return 0;

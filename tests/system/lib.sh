@@ -66,6 +66,15 @@ check() {
 	fi
 }
 
+# check_soon WHAT COMMAND...: it must succeed within some seconds: what one host does another sees a moment later.
+check_soon() {
+	for _ in $(seq 50); do
+		"${@:2}" >/dev/null 2>&1 && break
+		sleep 0.1
+	done
+	check "$@"
+}
+
 # check_says WHAT TEXT COMMAND...: it must succeed and its output contain TEXT.
 check_says() {
 	CHECKS=$((CHECKS + 1)) what=$1 text=$2

@@ -65,7 +65,8 @@ static void choose(struct membership *cluster)
 	}
 	roster_read(core, &present);
 	roster_make(hosts, all->count, &present, &next);
-	if (!roster_equal(&present, &next)) {
+	cluster->is_unsettled = !roster_equal(&present, &next);
+	if (cluster->is_unsettled) {
 		struct store_txn *txn = store_txn_new();
 		auto_str struct str json = { 0 };
 
@@ -247,6 +248,7 @@ static void write_endpoints(struct membership *cluster, const struct member_list
 	list_write("endpoints", urls, count, &json);
 	if (!count || !note || text_equal(note->value, json.data))
 		return;
+	cluster->is_unsettled = true;
 	txn = store_txn_new();
 	store_txn_guard(txn, STORE_UNCHANGED, NOTE_ENDPOINTS, note->revision);
 	store_txn_put(txn, NOTE_ENDPOINTS, json.data, json.size, 0);
@@ -316,7 +318,7 @@ static void look_done(void *data)
 	if (look->runs)
 		watch_process(cluster);
 	look_free(look);
-	look_in(cluster, has_failed ? RETRY_MS : cluster->must_look ? SOON_MS : LOOK_MS);
+	look_in(cluster, has_failed ? RETRY_MS : cluster->must_look ? SOON_MS : cluster->is_unsettled ? RETRY_MS : LOOK_MS);
 }
 
 static void add_hosts(struct look *look, struct core *core)

@@ -25,6 +25,7 @@ struct membership {
 	struct loop_source *timer, *process;
 	int pidfd;
 	bool is_looking, must_look;
+	bool is_unsettled;		/* One of the two notes is not yet what it should be: its change may have been refused. */
 	char *complaint;		/* Said already. */
 };
 

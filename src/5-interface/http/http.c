@@ -274,6 +274,12 @@ int http_start(const struct http_params *params, struct http **ret_http, struct 
 	return 0;
 }
 
+void http_finish(struct http *http)
+{
+	server_finish(http->tls_server);
+	server_finish(http->unix_server);
+}
+
 void http_stop(struct http *http)
 {
 	if (!http)

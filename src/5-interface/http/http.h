@@ -7,8 +7,8 @@
  *
  * Errors:  -EADDRINUSE another daemon answers on the socket; else -errno of what failed.
  * Memory:  texts in the params are copied; core and view must outlive http_stop().
- * Threads: http_start, http_set_listen and http_stop from one thread. Calls may still be
- *          unanswered when http_stop returns: their replies are then dropped.
+ * Threads: http_start, http_set_listen, http_stop and http_finish from one thread. Calls may still be
+ *          unanswered when one of the last two returns: their replies are then dropped.
  */
 #ifndef HTTP_H
 #define HTTP_H
@@ -35,7 +35,10 @@ struct http_params {
 };
 
 int http_start(const struct http_params *params, struct http **ret_http, struct err *err);
-void http_stop(struct http *http);		/* Null is fine. Closes every connection. */
+/* Answers that the core has given go out to who takes them at once; then every connection is closed. Null is fine. */
+void http_stop(struct http *http);
+/* The same for a process that ends right away or begins anew: nothing is freed, and no helper that still moves bytes is waited for. */
+void http_finish(struct http *http);
 
 /* Switches TLS on, to another address, or off (null). When the address or the certificates are at fault
  * nothing has changed. */

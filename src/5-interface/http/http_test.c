@@ -357,6 +357,19 @@ static void test_server_stops_while_the_core_works(void **state)
 	reply_with(call, 202, "{}");
 }
 
+/* As does a daemon that begins anew: who was answered hears it. */
+static void test_answers_go_out_before_the_server_stops(void **state)
+{
+	struct fixture *f = *state;
+	int fd = client_connect(f);
+
+	client_send(fd, "POST /v1/cluster/leave HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+	reply_with(fixture_take_call(f), 202, "{\"state\": \"moving\"}");
+	http_stop(take(f->http));
+	expect(fd, "", 202, "moving");
+	expect_closed(fd);
+}
+
 static void test_waiting_for_an_object(void **state)
 {
 	struct fixture *f = *state;
@@ -561,6 +574,7 @@ int main(void)
 		TEST(test_create_reaches_the_core), TEST(test_bad_bodies), TEST(test_no_content_length_is_no_body),
 		TEST(test_chunked_body), TEST(test_endless_body), TEST(test_slow_client),
 		TEST(test_client_leaves_while_the_core_works), TEST(test_server_stops_while_the_core_works),
+		TEST(test_answers_go_out_before_the_server_stops),
 		TEST(test_waiting_for_an_object), TEST(test_waiting_for_a_list), TEST(test_events),
 		TEST(test_http_1_0_is_closed), TEST(test_upgrades_that_are_none), TEST(test_strangers_are_refused),
 		TEST(test_socket_belongs_to_one_daemon), TEST(test_connections_are_limited), TEST(test_openapi_is_json),

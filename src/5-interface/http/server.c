@@ -38,6 +38,7 @@ enum {
 	ACCEPT_AGAIN_MS = 100,
 	FD_RESERVE = 16,
 	RENEW_LOOK_S = 24 * 3600,
+	LAST_TURNS = 3,
 };
 
 static const lws_retry_bo_t no_pings = { 0 };
@@ -342,6 +343,11 @@ static void *run(void *data)
 	/* Once at least: a context that never ran does not free all of itself. */
 	while (lws_service(server->context, 0) >= 0 && !atomic_load(&server->must_stop))
 		;
+	/* What the core has answered goes out: it is handed over in one turn and written in the next. Nobody is waited for. */
+	for (int turn = 0; turn < LAST_TURNS; turn++) {
+		mailbox_wake(server->mailbox);
+		lws_service(server->context, 0);
+	}
 	return NULL;
 }
 
@@ -381,13 +387,20 @@ int server_start(const struct server_params *params, struct server **ret_server,
 	return 0;
 }
 
-void server_stop(struct server *server)
+void server_finish(struct server *server)
 {
 	if (!server)
 		return;
 	atomic_store(&server->must_stop, true);
 	mailbox_wake(server->mailbox);
 	pthread_join(server->thread, NULL);
+}
+
+void server_stop(struct server *server)
+{
+	if (!server)
+		return;
+	server_finish(server);
 	clean_up(server);
 	close(server->params.listen_fd);
 	free(server);

@@ -1,7 +1,7 @@
 /*
  * server.h - one listener with its thread and its libwebsockets context.
  *
- * Threads: server_start, server_stop from the owner's thread; server_wake from any; the
+ * Threads: server_start, server_finish and server_stop from the owner's thread; the
  * members belong to the server's thread.
  */
 #ifndef HTTP_SERVER_H
@@ -63,7 +63,9 @@ struct server {
 };
 
 int server_start(const struct server_params *params, struct server **ret_server, struct err *err);
-void server_stop(struct server *server);	/* Null is fine. */
+/* Null is fine for both. The first ends the thread, and only the end of the process may follow. */
+void server_finish(struct server *server);
+void server_stop(struct server *server);
 
 void server_view_changed(struct server *server);
 void server_certificates_changed(struct server *server);

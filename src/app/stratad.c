@@ -388,6 +388,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	mallopt(M_ARENA_MAX, 2);	/* Worker threads need no heaps of their own. */
 	if (open_all(&daemon, &err) < 0) {
+		if (daemon.must_restart)
+			return begin_anew(NULL, argv);
 		log_line(LOG_ERROR, "stratad: %s", err.msg);
 		close_all(&daemon);
 		return err_exit_code(err.code);

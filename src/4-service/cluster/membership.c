@@ -257,14 +257,32 @@ static void node_gone(void *data, const char *key, const struct note *note)
 
 /* ---- Life ---- */
 
+static bool has_left(const struct note *gone)
+{
+	auto_json struct json *json = NULL;
+	struct err ignored;
+
+	return json_parse(gone->value, gone->size, &json, &ignored) == 0 && json_bool(json_get(json, "left"), false);
+}
+
 static int check_gone(struct core *core, struct err *err)
 {
+	const struct cluster_params *params = core->params.cluster;
 	auto_free char *key = gone_key(core);
+	const struct note *gone = params->settings.uid ? objects_note(core->objects, key) : NULL;
+	int r;
 
-	if (!core->params.cluster->settings.uid || !objects_note(core->objects, key))
+	if (!gone)
 		return 0;
-	return err_set(err, -EACCES, "this host was removed from its cluster: what runs here is left as it is; "
-		       "'strata cluster forget --state %s' makes it a host by itself, which may join anew", core->directory);
+	if (!has_left(gone))
+		return err_set(err, -EACCES, "this host was removed from its cluster: what runs here is left as it is; "
+			       "'strata cluster forget --state %s' makes it a host by itself, which may join anew", core->directory);
+	r = cluster_file_remove(core->directory, err);
+	if (r < 0)
+		return r;
+	log_line(LOG_NOTICE, "this host was leaving its cluster when its daemon ended: now it has left");
+	params->restart(params->data);
+	return err_set(err, -ECANCELED, "this host has left its cluster");
 }
 
 int membership_new(struct core *core, struct membership **ret_cluster, struct err *err)

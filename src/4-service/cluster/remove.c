@@ -1,7 +1,8 @@
 /*
  * remove.c - a host that is gone for good leaves the cluster.
  *
- *	gone/<uid>	{"name", "at"}	its certificate is not accepted any more; should it come back, it is told so
+ *	gone/<uid>	{"name", "at", "left"}	its certificate is not accepted any more; should it come back, it is told so; left: it went by
+ *					itself, and if it was killed on the way it goes the rest when it comes back (membership.c)
  */
 #include <errno.h>
 #include <stdio.h>
@@ -36,6 +37,7 @@ void remove_node(struct core *core, struct store_txn *txn, const struct node *no
 	json_write_object(&writer, NULL);
 	json_write_string(&writer, "name", node->meta.name);
 	json_write_int(&writer, "at", loop_wall_ms(core->params.loop));
+	json_write_bool(&writer, "left", text_equal(node->meta.uid, core->node_uid));
 	json_write_end_object(&writer);
 	remove_objects(core, txn, node);
 	objects_guard(core->objects, txn, &kinds[KIND_NODE], node->meta.uid);

@@ -276,6 +276,8 @@ int http_start(const struct http_params *params, struct http **ret_http, struct 
 
 void http_finish(struct http *http)
 {
+	if (!http)
+		return;
 	server_finish(http->tls_server);
 	server_finish(http->unix_server);
 }

@@ -37,7 +37,8 @@ struct http_params {
 int http_start(const struct http_params *params, struct http **ret_http, struct err *err);
 /* Answers that the core has given go out to who takes them at once; then every connection is closed. Null is fine. */
 void http_stop(struct http *http);
-/* The same for a process that ends right away or begins anew: nothing is freed, and no helper that still moves bytes is waited for. */
+/* The same for a process that ends right away or begins anew: nothing is freed, and no helper that still moves bytes is waited for.
+ * Null is fine. */
 void http_finish(struct http *http);
 
 /* Switches TLS on, to another address, or off (null). When the address or the certificates are at fault

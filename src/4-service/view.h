@@ -41,6 +41,7 @@ void view_free(struct view *view);
  */
 void view_put(struct view *view, const char *folder, const char *name, const char *json, size_t size);
 void view_remove(struct view *view, const char *folder, const char *name);
+#define VIEW_GONE "gone"		/* The folder with the uids of hosts that were removed from the cluster. Not of the API. */
 
 struct view_text *view_get(struct view *view, const char *folder, const char *name);	/* Null: does not exist. */
 /* Appends the objects of the folder as a JSON array; returns the revision of the folder's last change

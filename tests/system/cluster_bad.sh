@@ -128,4 +128,7 @@ check "others were not touched" kill -0 "$ONE"
 wait_for 60 "its daemon to end" eval '! kill -0 "$(pid_of c)" 2>/dev/null'
 check_says "its log says why" "removed from its cluster" cat "$WORK/c/log"
 check "what ran there runs, for people to look at" kill -0 "$TWO"
+tls=$WORK/c/state/tls
+check_says "its certificate opens nothing" "was removed from this cluster" curl -s --cacert "$tls/ca.crt" --cert "$tls/server.crt" \
+	--key "$tls/server.key" https://10.7.0.1:8443/v1/instances
 check "changes go on" on a volume create last 1MiB

@@ -244,11 +244,25 @@ static char *gone_key(const struct core *core)
 	return text_format("gone/%s", core->node_uid);
 }
 
+/* For the listeners: such a host is not let in by its certificate any more. */
+static void publish_gone(void *data, const char *key, const struct note *note)
+{
+	struct membership *cluster = data;
+	struct view *view = cluster->core->params.view;
+	const char *uid = key + strlen("gone/");
+
+	if (note)
+		view_put(view, VIEW_GONE, uid, note->value, note->size);
+	else
+		view_remove(view, VIEW_GONE, uid);
+}
+
 static void node_gone(void *data, const char *key, const struct note *note)
 {
 	struct membership *cluster = data;
 	auto_free char *ours = gone_key(cluster->core);
 
+	publish_gone(cluster, key, note);
 	if (!note || !text_equal(key, ours) || cluster->state == CLUSTER_MOVING)
 		return;
 	log_line(LOG_ERROR, "this host was removed from its cluster");
@@ -308,6 +322,7 @@ int membership_new(struct core *core, struct membership **ret_cluster, struct er
 	objects_listen_notes(core->objects, NOTE_MEMBERS, members_changed, cluster);
 	objects_listen_notes(core->objects, "member/", node_state_changed, cluster);
 	objects_listen_notes(core->objects, "gone/", node_gone, cluster);
+	objects_each_note(core->objects, "gone/", publish_gone, cluster);
 	return 0;
 }
 
@@ -358,17 +373,11 @@ static bool is_harmless(enum call_op op)
 
 bool membership_admits(struct membership *cluster, struct call *call)
 {
-	auto_free char *gone = cluster && text_equal(call->peer.channel, "node") ? text_format("gone/%s", call->peer.subject) : NULL;
-	struct err err = { 0 };
+	struct err err;
 
-	if (!cluster)
+	if (!cluster || cluster->state != CLUSTER_MOVING || is_harmless(call->op))
 		return true;
-	if (gone && objects_note(cluster->core->objects, gone))
-		err_set(&err, -EACCES, "your host was removed from this cluster");
-	else if (cluster->state == CLUSTER_MOVING && !is_harmless(call->op))
-		err_set(&err, -EAGAIN, "the store of this host is being moved: try again in some seconds, see 'strata cluster show'");
-	else
-		return true;
+	err_set(&err, -EAGAIN, "the store of this host is being moved: try again in some seconds, see 'strata cluster show'");
 	answer_err(call, &err);
 	return false;
 }

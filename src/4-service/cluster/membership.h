@@ -40,7 +40,7 @@ int cluster_prepare(const char *directory, const char *node_uid, const struct cl
 int membership_new(struct core *core, struct membership **ret_cluster, struct err *err);
 void membership_start(struct membership *cluster);
 void membership_free(struct membership *cluster);		/* Null is fine. */
-/* May the call be answered now? Else it has been: the store is on its way, or a host that was removed asks. */
+/* May the call be answered now? Else it has been: the store is on its way. */
 bool membership_admits(struct membership *cluster, struct call *call);
 /* A node has come, gone, or changed its state. */
 void membership_nodes_changed(struct membership *cluster);

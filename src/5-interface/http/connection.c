@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "4-service/view.h"
 #include "5-interface/http/calls.h"
 #include "5-interface/http/stranger.h"
 #include "base/mem.h"
@@ -170,6 +171,15 @@ static int body_ended(struct connection *connection)
 	return r;
 }
 
+/* Its certificate is good until it ends, whatever the cluster has decided. */
+static int check_not_removed(const struct connection *connection, struct err *err)
+{
+	const struct peer *peer = &connection->peer;
+	auto_view_text struct view_text *gone = peer->is_node ? view_get(connection->server->params.http.view, VIEW_GONE, peer->subject) : NULL;
+
+	return gone ? err_set(err, -EACCES, "your host was removed from this cluster") : 0;
+}
+
 /* Who has asked where the request came to first. */
 static int read_origin(struct connection *connection, struct err *err)
 {
@@ -194,6 +204,8 @@ static int decode(struct connection *connection)
 	*request = (struct request){ .is_head = head->is_head };
 	if (!connection->peer.is_allowed)
 		r = peer_refusal(&connection->peer, connection->server->params.group_name, &err);
+	if (r == 0)
+		r = check_not_removed(connection, &err);
 	if (r == 0)
 		r = read_origin(connection, &err);
 	if (r == 0)

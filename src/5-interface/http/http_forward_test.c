@@ -624,6 +624,33 @@ static void test_a_host_asks_for_itself(void **state)
 	assert_non_null(strstr(err.msg, "is its address right?"));
 }
 
+static void test_a_host_that_was_removed(void **state)
+{
+	struct pair *pair = *state;
+	auto_json struct json *answer = NULL;
+	struct peer_request request = {
+		.address = pair->address, .method = "GET", .path = "/v1/instances/web", .folder = pair->a->certificates, .node_uid = UID_B,
+		.timeout_ms = PATIENCE_MS,
+	};
+	int fd = client_connect(pair->a);
+	struct err err;
+
+	OK(peer_ask, &request, &answer);
+	json_free(take(answer));
+	fixture_put(pair->b, VIEW_GONE, UID_A, "{}");
+	/* Not for itself, not even for what is only read, and not in the name of others. */
+	assert_int_equal(peer_ask(&request, &answer, &err), -EACCES);
+	assert_non_null(strstr(err.msg, "your host was removed from this cluster"));
+	client_send(fd, START);
+	send_on(fixture_take_call(pair->a), pair->address, UID_B);
+	expect(fd, "", 403, "your host was removed from this cluster");
+	close(fd);
+	assert_int_equal(pair->b->core.calls, 0);
+	/* It has joined anew. */
+	view_remove(pair->b->view, VIEW_GONE, UID_A);
+	OK(peer_ask, &request, &answer);
+}
+
 static void *join_as_b(void *data)
 {
 	struct pair *pair = data;
@@ -693,7 +720,7 @@ int main(void)
 		TEST(test_uploads), TEST(test_uploads_in_small_chunks), TEST(test_uploads_with_head), TEST(test_exec), TEST(test_client_leaves_a_silent_exec),
 		TEST(test_console_and_refused_websockets),
 		TEST(test_other_host_breaks_off), TEST(test_nothing_answers), TEST(test_hosts_of_other_clusters), TEST(test_sent_on_once),
-		TEST(test_a_host_asks_for_itself), TEST(test_joining_by_fingerprint), TEST(test_many_at_once),
+		TEST(test_a_host_asks_for_itself), TEST(test_a_host_that_was_removed), TEST(test_joining_by_fingerprint), TEST(test_many_at_once),
 	};
 
 	signal(SIGPIPE, SIG_IGN);	/* OpenSSL writes to sockets that may be closed. */

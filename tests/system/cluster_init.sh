@@ -11,9 +11,8 @@ guests() { echo "$(value a web status.pid) $(value a box status.pid)"; }
 same_guests() { [ "$(guests)" = "$GUESTS" ] && kill -0 $GUESTS; }
 state() { cluster "$1" state; }
 # Restarted after a kill in the middle: one or the other, and everything is there.
-check_whole() {
-	wait_for 20 "$1 to be whole after a kill ($2 ms)" eval "[ '$(state "$1")' = single ] || [ '$(state "$1")' = ready ]"
-}
+is_whole() { case $(state "$1") in single | ready) ;; *) false ;; esac }
+check_whole() { wait_for 20 "$1 to be whole after a kill ($2 ms)" is_whole "$1"; }
 
 # kill -9 on the way out: in, or out.
 leave_with_kills() {

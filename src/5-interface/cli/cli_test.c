@@ -208,6 +208,9 @@ static void logs_are_asked_for_by_lines_and_time(void **state)
 	CHECK(ago, "logs --since 1h30m web", 0, "", NULL);
 	check(NULL, 0, "logs -n x web", 2, "", "not a number");
 	check(NULL, 0, "logs -n -1 web", 2, "", "not a number");
+	check(NULL, 0, "run tiny web --timeout soon", 2, "", "--timeout: 'soon'");
+	check(NULL, 0, "node drain alpha --timeout 5", 2, "", "--timeout: '5'");
+	check(NULL, 0, "run busybox web --container --health-interval=often", 2, "", "--health-interval: 'often'");
 	check(NULL, 0, "logs --since yesterday web", 2, "", "neither a time nor a duration");
 }
 

@@ -120,23 +120,23 @@ static int count_left(struct cli *cli, const char *uid, bool must_print, struct 
 
 static int wait_until_empty(struct cli *cli, const char *name, const char *uid, struct err *err)
 {
-	int64_t limit_ms = 0, began_ms = clock_monotonic_ms();
+	int64_t end_ms = clock_monotonic_ms() + cli_duration(cli, "timeout");
 	struct progress progress;
-	struct left left;
-	int result = cli_value(cli, "timeout") ? units_parse_duration(cli_value(cli, "timeout"), &limit_ms, err) : 0;
+	struct left left = { 0 };
+	int result;
 
 	progress_begin(&progress, cli->messages, name);
 	do {
 		char step[64];
 
-		result = result ? result : count_left(cli, uid, false, &left, err);
+		result = count_left(cli, uid, false, &left, err);
 		if (result < 0 || left.count == left.stuck)
 			break;
 		snprintf(step, sizeof(step), "%zu left", left.count);
 		progress_step(&progress, step, 0, 0);
 		progress_tick(&progress);
 		nanosleep(&poll_pause, NULL);
-		if (limit_ms && clock_monotonic_ms() - began_ms > limit_ms)
+		if (cli_has(cli, "timeout") && clock_monotonic_ms() >= end_ms)
 			result = err_set(err, -ETIMEDOUT, "%zu instances are there still; they go on moving", left.count);
 	} while (result == 0);
 	progress_end(&progress);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "5-interface/cli/cli.h"
@@ -27,7 +28,7 @@ struct cli_option {
 	const char *name;		/* "memory": --memory */
 	char letter;			/* 'm': -m; 0: none. */
 	bool repeats;
-	const char *value;		/* Its value in help texts ("SIZE"); null: a flag. */
+	const char *value;		/* Its value in help texts ("SIZE"); null: a flag. A DURATION must be one. */
 	const char *doc;
 };
 
@@ -101,6 +102,8 @@ size_t cli_argument_count(const struct cli *cli);
 const char *cli_rest(const struct cli *cli, size_t i);
 /* Value of the option (the last one), or null. The option must be in the command's table. */
 const char *cli_value(const struct cli *cli, const char *option);
+/* Of an option whose value is a DURATION, checked when it was read; in ms, 0 when it was not given. */
+int64_t cli_duration(const struct cli *cli, const char *option);
 bool cli_has(const struct cli *cli, const char *option);
 /* Is the option in the command's table? */
 bool cli_offers(const struct cli *cli, const char *option);

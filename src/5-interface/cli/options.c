@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/units.h"
 #include "model/field.h"
 
 enum { NAMES_MAX = 128 };
@@ -101,6 +102,17 @@ static int unknown_command(const char *topic, const char *word, struct err *err)
 
 /* Reading. */
 
+/* Before anything is asked for: most are read only when it is waited for what has been. */
+static int check_value(const struct cli_option *option, const char *value, struct err *err)
+{
+	int64_t ignored;
+
+	if (!text_equal(option->value, "DURATION") || units_parse_duration(value, &ignored, err) == 0)
+		return 0;
+	err_prefix(err, "--%s", option->name);
+	return err->code = CLI_USAGE;
+}
+
 static int add_use(struct parser *parser, const struct cli_option *option, const char *value, struct err *err)
 {
 	struct arguments *arguments = &parser->cli->arguments;
@@ -110,7 +122,7 @@ static int add_use(struct parser *parser, const struct cli_option *option, const
 			return err_set(err, CLI_USAGE, "option '--%s' is given twice: '%s' and '%s'", option->name,
 				       shown(arguments->uses.items[i].value), shown(value));
 	*vec_push(&arguments->uses) = (struct cli_use){ .option = option, .value = value };
-	return 0;
+	return check_value(option, value, err);
 }
 
 static int next_value(struct parser *parser, const struct cli_option *option, const char **ret_value, struct err *err)
@@ -282,6 +294,17 @@ const char *cli_value_at(const struct cli *cli, const char *option, size_t i)
 const char *cli_value(const struct cli *cli, const char *option)
 {
 	return cli_value_at(cli, option, 0);
+}
+
+int64_t cli_duration(const struct cli *cli, const char *option)
+{
+	const char *text = cli_value(cli, option);
+	int64_t ms = 0;
+	struct err ignored;
+
+	if (text)
+		units_parse_duration(text, &ms, &ignored);
+	return ms;
 }
 
 bool cli_has(const struct cli *cli, const char *option)

@@ -6,7 +6,6 @@
 #include "5-interface/cli/terminal.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "base/units.h"
 #include "model/image.h"
 
 enum { POLL_SECONDS = 10, CATCH_UP_MS = 1000 };
@@ -23,17 +22,12 @@ struct waiting {
 	bool has_looked, has_seen;	/* ... and there was one. */
 };
 
-static int read_timeout(struct cli *cli, const struct wait *wait, int64_t *ret_deadline_ms, struct err *err)
+/* Monotonic; 0: none. */
+static int64_t read_deadline(const struct cli *cli, const struct wait *wait)
 {
-	const char *text = !wait->is_patient && cli_offers(cli, "timeout") ? cli_value(cli, "timeout") : NULL;
-	int64_t timeout_ms = wait->default_timeout_ms;
-
-	if (text && units_parse_duration(text, &timeout_ms, err) < 0) {
-		err_prefix(err, "--timeout");
-		return err->code = CLI_USAGE;
-	}
-	*ret_deadline_ms = text ? cli->started_ms + timeout_ms : timeout_ms ? clock_monotonic_ms() + timeout_ms : 0;
-	return 0;
+	if (!wait->is_patient && cli_offers(cli, "timeout") && cli_has(cli, "timeout"))
+		return cli->started_ms + cli_duration(cli, "timeout");
+	return wait->default_timeout_ms ? clock_monotonic_ms() + wait->default_timeout_ms : 0;
 }
 
 void wait_describe(const struct kind *kind, const void *object, struct progress *progress)
@@ -122,12 +116,9 @@ static int loop(struct waiting *waiting, struct err *err)
 
 int wait_for(struct cli *cli, const struct wait *wait, struct err *err)
 {
-	struct waiting waiting = { .cli = cli, .wait = wait };
-	int result = read_timeout(cli, wait, &waiting.deadline_ms, err);
+	struct waiting waiting = { .cli = cli, .wait = wait, .deadline_ms = read_deadline(cli, wait) };
+	int result = terminal_signals_begin(&waiting.signals, err);
 
-	if (result < 0)
-		return result;
-	result = terminal_signals_begin(&waiting.signals, err);
 	if (result < 0)
 		return result;
 	progress_begin(&waiting.progress, cli->messages, wait->name);

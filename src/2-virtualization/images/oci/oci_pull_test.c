@@ -31,11 +31,11 @@
 #include "base/rng.h"
 #include "base/spawn.h"
 
-enum { LARGE_BYTES = 3 << 20, CUT_AFTER_BYTES = 1 << 20, START_TIMEOUT_MS = 10000 };
+enum { LARGE_BYTES = 3 << 20, CUT_AFTER_BYTES = 256 << 10, START_TIMEOUT_MS = 10000 };
 
 struct weather {			/* Shared with the proxy. */
 	uint64_t bytes;			/* Sent to the client so far. */
-	int cuts_left;			/* So many connections end after CUT_AFTER_BYTES. */
+	int cuts_left;			/* So many connections end after CUT_AFTER_BYTES. After more than 1 MiB newer skopeos go on by themselves. */
 	bool is_stalling;		/* They do not end, they only send no more. */
 };
 

@@ -68,10 +68,7 @@ check() {
 
 # check_soon WHAT COMMAND...: it must succeed within some seconds: what one host does another sees a moment later.
 check_soon() {
-	for _ in $(seq 50); do
-		"${@:2}" >/dev/null 2>&1 && break
-		sleep 0.1
-	done
+	wait_for 5 "$@"
 	check "$@"
 }
 

@@ -329,6 +329,37 @@ static void test_logs_of_a_file_that_comes_later(void **state)
 	close(fd);
 }
 
+/* Asked for as soon as it was created: what runs it has not made its folder yet. */
+static void test_logs_of_an_instance_that_is_new(void **state)
+{
+	auto_answer struct answer answer = { 0 }, last = { 0 };
+	struct fixture *f = *state;
+	auto_free char *folder = text_format("%s/machine", f->folder);
+	auto_free char *path = text_format("%s/log", folder), *no_path = text_format("%s/none/log", f->folder);
+	int fd = client_connect(f);
+
+	fixture_put(f, "instances", "web", "{\"status\":{\"state\":\"pending\"}}");
+	client_send(fd, GET("/v1/instances/web/logs?follow=true"));
+	reply_with_fds(fixture_take_call(f), &no_fds, path);
+	read_head(fd, &answer);
+	assert_int_equal(answer.status, 200);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	append_file(path, "hello\n");
+	assert_true(read_chunk(fd, &answer));
+	assert_string_equal(answer.body.data, "hello\n");
+	close(fd);
+
+	/* It was removed before it had one. */
+	fd = client_connect(f);
+	client_send(fd, GET("/v1/instances/web/logs?follow=true"));
+	reply_with_fds(fixture_take_call(f), &no_fds, no_path);
+	read_head(fd, &last);
+	view_remove(f->view, "instances", "web");
+	assert_false(read_chunk(fd, &last));
+	assert_false(last.is_cut);
+	close(fd);
+}
+
 static void expect_log(struct fixture *f, int fd, const char *query, const char *path, bool has_records, int status, const char *text)
 {
 	auto_free char *request = text_format("GET /v1/instances/web/logs%s HTTP/1.1\r\nHost: x\r\n\r\n", query);
@@ -638,7 +669,8 @@ int main(void)
 		TEST(test_client_leaves_a_download), TEST(test_writing_a_file), TEST(test_writing_a_file_fails_early),
 		TEST(test_upload_is_stored), TEST(test_upload_cut_short_leaves_nothing), TEST(test_old_uploads_are_swept),
 		TEST(test_logs),
-		TEST(test_logs_of_a_file_that_comes_later), TEST(test_logs_of_a_container), TEST(test_logs_since_late_in_a_long_log),
+		TEST(test_logs_of_a_file_that_comes_later), TEST(test_logs_of_an_instance_that_is_new),
+		TEST(test_logs_of_a_container), TEST(test_logs_since_late_in_a_long_log),
 		TEST(test_logs_without_times), TEST(test_console), TEST(test_console_of_a_container), TEST(test_exec),
 		TEST(test_a_size_that_comes_before_the_program), TEST(test_exec_with_a_full_stdin), TEST(test_exec_that_fails),
 	};

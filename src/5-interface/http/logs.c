@@ -15,7 +15,8 @@
 enum { PIECE_BYTES = 64 << 10, LOOK_MS = 300 };
 
 struct logs {
-	struct tail *tail;
+	struct tail *tail;		/* Null: not opened yet. */
+	char *path;			/* Null: nothing was answered yet. */
 	bool follows, has_begun, has_failed, has_records;
 	int64_t since_ms;		/* Wall time; 0: from the beginning. */
 	struct err err;
@@ -69,34 +70,39 @@ static uint64_t begin_of(const struct request *request, const char *name)
 	return request_text(request, name) ? (uint64_t)request_number(request, name, 0) : TAIL_ALL;
 }
 
-static int open_log(struct connection *connection, const struct call_reply *reply, struct logs *logs)
+/* A new instance has no folder yet: with 'follow' that is no error, it comes. */
+static int open_log(struct connection *connection, struct logs *logs)
 {
 	const struct request *request = &connection->request;
 	struct tail_params params = {
-		.path = reply->path ? reply->path : "", .bytes = begin_of(request, "tail"), .lines = begin_of(request, "lines"),
-		.must_follow = logs->follows, .changed = on_changed, .data = connection, .has_records = reply->has_records,
+		.path = logs->path, .bytes = begin_of(request, "tail"), .lines = begin_of(request, "lines"),
+		.must_follow = logs->follows, .changed = on_changed, .data = connection, .has_records = logs->has_records,
 		.since_ms = logs->since_ms, .shows_times = request_number(request, "timestamps", false),
 	};
+	int r;
 
-	if (!reply->has_records && (logs->since_ms || params.shows_times))
+	if (!logs->has_records && (logs->since_ms || params.shows_times))
 		return err_set(&logs->err, -EINVAL, "query parameter '%s': the console of a vm has no times: use 'lines' or 'tail'",
 			       logs->since_ms ? "since" : "timestamps");
-	logs->has_records = reply->has_records;
-	return tail_new(connection->server, &params, &logs->tail, &logs->err);
+	r = tail_new(connection->server, &params, &logs->tail, &logs->err);
+	return r == -ENOENT && logs->follows ? 0 : r;
 }
 
 static void on_replied(struct connection *connection, struct call_reply *reply)
 {
 	struct logs *logs = connection->state;
 
+	logs->path = text_copy(reply->path ? reply->path : "");
+	logs->has_records = reply->has_records;
 	logs->err = reply->err;
-	logs->has_failed = reply->err.code < 0 || open_log(connection, reply, logs) < 0;
+	logs->has_failed = reply->err.code < 0 || open_log(connection, logs) < 0;
 	connection_want_write(connection);
 }
 
 /* A container has a last line; the console of a machine goes on with its next start. */
 static bool has_ended(struct connection *connection)
 {
+	const struct logs *logs = connection->state;
 	auto_view_text struct view_text *text = view_get(connection->server->params.http.view, "instances", connection->request.name);
 	auto_json struct json *json = NULL;
 	const char *state;
@@ -104,6 +110,8 @@ static bool has_ended(struct connection *connection)
 
 	if (!text || json_parse(text->bytes, text->size, &json, &ignored) < 0)
 		return true;
+	if (!logs->has_records)
+		return false;
 	state = json_string(json_path(json, "status.state"), "");
 	if (json_type(json_path(json, "status.next_start_at")) != JSON_ABSENT)
 		return false;			/* It comes back soon. */
@@ -115,14 +123,14 @@ static void look_again(struct connection *connection)
 	connection_want_write(connection);
 }
 
-/* Nothing more at present: until there is, or, of a container, until it has ended. */
+/* Nothing more at present: until there is, or until what would write it has ended. */
 static int wait_for_more(struct connection *connection)
 {
 	struct logs *logs = connection->state;
 
 	connection_set_timeout(connection, 0);
-	if (!logs->has_records)
-		return 0;
+	if (!logs->has_records && logs->tail)
+		return 0;			/* With the instance its folder goes, which the tail sees. */
 	if (has_ended(connection)) {
 		logs->follows = false;		/* What it wrote last is still read. */
 		connection_want_write(connection);
@@ -139,14 +147,16 @@ static int on_writable(struct connection *connection)
 
 	if (logs->has_failed)
 		return reply_error(connection, &logs->err);
-	if (!logs->tail)
+	if (!logs->path)
 		return 0;
 	if (!logs->has_begun) {
 		logs->has_begun = true;
 		connection_want_write(connection);
 		return stream_begin(connection, 200, "text/plain; charset=utf-8", -1);
 	}
-	size = tail_read(logs->tail, stream_room(connection, PIECE_BYTES), PIECE_BYTES);
+	if (!logs->tail && open_log(connection, logs) < 0)
+		return stream_end(connection);
+	size = logs->tail ? tail_read(logs->tail, stream_room(connection, PIECE_BYTES), PIECE_BYTES) : 0;
 	if (size == -EAGAIN) {
 		connection_want_write(connection);
 		return 0;
@@ -165,6 +175,7 @@ static void on_done(struct connection *connection)
 	struct logs *logs = connection->state;
 
 	tail_free(logs->tail);
+	free(logs->path);
 	free(logs);
 }
 

@@ -183,12 +183,38 @@ static void fill_instance(struct core *core, struct instance *instance)
 		text_replace(&instance->status.node_name, node ? node->name : NULL);
 }
 
+static void encode(const struct kind *kind, const void *object, struct str *json)
+{
+	struct json_writer writer = { .out = json };
+
+	str_clear(json);
+	kind_encode(kind, object, &writer, NULL);
+}
+
+/*
+ * Who waits for what an object becomes waits for a higher revision. What follows from other keys (the state of a node, whether
+ * an instance is lost) becomes another without the object's own: then it has the revision of what has changed it.
+ */
+void publish_as(struct core *core, const struct kind *kind, void *object, const char *folder, const char *name)
+{
+	auto_view_text struct view_text *old = view_get(core->params.view, folder, name);
+	int64_t *revision = &kind_meta(object)->revision, at = (int64_t)store_revision(core->params.store);
+	auto_str struct str json = { 0 };
+
+	if (old && *revision < (int64_t)old->revision)
+		*revision = (int64_t)old->revision;
+	encode(kind, object, &json);
+	if (old && *revision == (int64_t)old->revision && *revision < at && !text_equal(str_text(&json), old->bytes)) {
+		*revision = at;
+		encode(kind, object, &json);
+	}
+	view_put(core->params.view, folder, name, json.data, json.size);
+}
+
 void publish_object(struct core *core, const struct kind *kind, void *object)
 {
 	struct meta *meta = kind_meta(object);
 	auto_free char *folder = folder_of(core, kind, meta);
-	auto_str struct str json = { 0 };
-	struct json_writer writer = { .out = &json };
 
 	if (!folder)
 		return;
@@ -200,8 +226,7 @@ void publish_object(struct core *core, const struct kind *kind, void *object)
 		fill_instance(core, object);
 	if (kind->id == KIND_VOLUME)
 		text_replace(&((struct volume *)object)->status.instance, volume_holder_name(core, meta->uid));
-	kind_encode(kind, object, &writer, NULL);
-	view_put(core->params.view, folder, meta->name, json.data, json.size);
+	publish_as(core, kind, object, folder, meta->name);
 }
 
 static void unpublish(struct core *core, const struct kind *kind, void *object)

@@ -85,13 +85,9 @@ static void take_stored(struct core *core, const struct node *stored)
 
 static void publish(struct core *core, struct node *node, const char *folder, const char *name)
 {
-	auto_str struct str json = { 0 };
-	struct json_writer writer = { .out = &json };
-
 	placement_fill_node(core->placement, node);
 	peers_fill_node(core->peers, node);
-	kind_encode(kind, node, &writer, NULL);
-	view_put(core->params.view, folder, name, json.data, json.size);
+	publish_as(core, kind, node, folder, name);
 }
 
 void node_publish(struct core *core)

@@ -166,6 +166,7 @@ int config_load(struct core *core, struct err *err);
 void config_follow(struct core *core);			/* What other hosts of the cluster change. */
 void node_publish(struct core *core);
 void publish_object(struct core *core, const struct kind *kind, void *object);
+void publish_as(struct core *core, const struct kind *kind, void *object, const char *folder, const char *name);
 void publish_all(struct core *core);
 void publish_config(struct core *core);
 

@@ -100,6 +100,50 @@ static void a_lost_leader_is_followed_within_its_lease(void **state)
 	assert_in_range(cluster_now(&cluster) - begin_ms, 0, 4000);
 }
 
+struct sight { size_t by; const char *folder, *name, *has; uint64_t revision; };
+
+static bool is_seen(struct cluster *all, void *data)
+{
+	struct sight *sight = data;
+	auto_view_text struct view_text *text = view_get(all->members[sight->by].view, sight->folder, sight->name);
+
+	if (!text || !strstr(text->bytes, sight->has))
+		return false;
+	sight->revision = text->revision;
+	return true;
+}
+
+/* Readers wait for a higher revision, also of what follows from other keys. */
+static void a_state_that_follows_from_others_has_a_revision_of_its_own(void **state)
+{
+	struct sight node = { .folder = "nodes", .has = "\"state\":\"ready\"" }, web = { .folder = "instances", .name = "web", .has = "running" };
+	auto_free char *name = NULL;
+	uint64_t revision;
+	int at;
+
+	(void)state;
+	run_web();
+	assert_true(cluster_run(&cluster, 2000));
+	at = cluster_where(&cluster, "web");
+	node.name = name = text_format("node-%d", at);
+	node.by = web.by = (size_t)(at + 1) % HOSTS;
+	assert_true(is_seen(&cluster, &node) && is_seen(&cluster, &web));
+	cluster_power_off(&cluster, (size_t)at);
+	revision = node.revision;
+	node.has = "\"state\":\"unreachable\"";
+	assert_true(cluster_run_until(&cluster, is_seen, &node, 30000));
+	assert_true(node.revision > revision);
+	revision = web.revision;
+	web.has = "\"lost\":";
+	assert_true(is_seen(&cluster, &web));
+	assert_true(web.revision > revision);
+	cluster_start(&cluster, (size_t)at);
+	revision = node.revision;
+	node.has = "\"state\":\"ready\"";
+	assert_true(cluster_run_until(&cluster, is_seen, &node, 60000));
+	assert_true(node.revision > revision);
+}
+
 static bool is_elsewhere(struct cluster *all, void *data)
 {
 	auto_json struct json *json = cluster_get(all, "instances", "web");
@@ -469,6 +513,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_lost_leader_is_followed_within_its_lease, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_state_that_follows_from_others_has_a_revision_of_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_instance_moves_and_is_started_over_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_machine_moves_while_it_runs, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_instance_that_comes_back_at_once_waits_for_what_it_has_left, setup, teardown),

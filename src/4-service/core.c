@@ -201,8 +201,6 @@ void publish_as(struct core *core, const struct kind *kind, void *object, const 
 	int64_t *revision = &kind_meta(object)->revision, at = (int64_t)store_revision(core->params.store);
 	auto_str struct str json = { 0 };
 
-	if (old && *revision < (int64_t)old->revision)
-		*revision = (int64_t)old->revision;
 	encode(kind, object, &json);
 	if (old && *revision == (int64_t)old->revision && *revision < at && !text_equal(str_text(&json), old->bytes)) {
 		*revision = at;

@@ -132,12 +132,45 @@ static void test_forget_needs_a_folder(void **state)
 	check(NULL, 0, "cluster forget", 2, "", "--state is missing");
 }
 
+#define LOST(ha, revision) "{\"kind\":\"instance\",\"meta\":{\"name\":\"web\",\"revision\":" revision "},\"spec\":{\"kind\":\"vm\",\"ha\":\"" ha "\"," \
+	"\"power\":\"stopped\"},\"status\":{\"state\":\"running\",\"lost\":\"its node 'b' is fenced\"}}"
+#define STOPPED "{\"kind\":\"instance\",\"meta\":{\"name\":\"web\",\"revision\":9},\"spec\":{\"kind\":\"vm\"},\"status\":{\"state\":\"stopped\"}}"
+
+/* What a lost node has is not waited for, unless one asks for just that, or another node takes it over. */
+static void test_an_instance_of_a_lost_node(void **state)
+{
+	const struct fake_step steps[] = {
+		{ .expect = "POST /v1/instances/web/stop", .reply = OK(LOST("none", "7")) },
+		{ .expect = "GET /v1/instances/web ", .reply = OK(LOST("none", "7")) },
+		{ .expect = "GET /v1/instances/web?after=7", .reply = OK(LOST("none", "8")) },
+		{ .expect = "GET /v1/instances/web?after=8", .reply = OK(LOST("none", "8")) },
+	};
+	const struct fake_step is_taken_over[] = {
+		{ .expect = "POST /v1/instances/web/stop", .reply = OK(LOST("restart", "7")) },
+		{ .expect = "GET", .reply = OK(LOST("restart", "7")) },
+		{ .expect = "GET", .reply = OK(LOST("restart", "7")) },
+		{ .expect = "GET", .reply = OK(STOPPED) },
+	};
+	const struct fake_step comes_back[] = {
+		{ .expect = "GET", .reply = OK(LOST("none", "7")) },
+		{ .expect = "GET", .reply = OK(LOST("none", "7")) },
+		{ .expect = "GET", .reply = OK(LOST("none", "7")) },
+		{ .expect = "GET", .reply = OK(STOPPED) },
+	};
+
+	(void)state;
+	CHECK(steps, "stop web", 75, "", "strata: instance 'web': its node 'b' is fenced: what was asked for is done when that is back");
+	CHECK(is_taken_over, "stop web", 0, "", NULL);
+	CHECK(comes_back, "wait web --for stopped", 0, "", NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_init_waits_for_the_daemon_to_come_back),
 		cmocka_unit_test(test_init_says_what_went_wrong),
 		cmocka_unit_test(test_a_file_that_is_not_there),
+		cmocka_unit_test(test_an_instance_of_a_lost_node),
 		cmocka_unit_test(test_join_waits_until_the_others_see_it),
 		cmocka_unit_test(test_tokens),
 		cmocka_unit_test(test_show),

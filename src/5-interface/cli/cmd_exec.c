@@ -53,6 +53,7 @@ static int wait_for_agent(struct cli *cli, const char *name, struct err *err)
 		return result;
 	units_parse_time(json_string(json_path(json, "status.started_at"), ""), &started_at, err);
 	if (json_bool(json_path(json, "status.agent"), false) || clock_wall_ms() - started_at > BOOT_MS ||
+	    json_string(json_path(json, "status.lost"), NULL) ||
 	    !text_equal(json_string(json_path(json, "status.state"), ""), "running"))
 		return 0;			/* The daemon says what is wrong, if anything is. */
 	return wait_for(cli, &(struct wait){ .kind = &kinds[KIND_INSTANCE], .path = path, .name = name, .look = wait_until_agent,

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "model/image.h"
+#include "model/instance.h"
 
 enum { POLL_SECONDS = 10, CATCH_UP_MS = 1000 };
 
@@ -42,6 +43,10 @@ void wait_describe(const struct kind *kind, const void *object, struct progress 
 			return;
 		}
 	}
+	if (kind->id == KIND_INSTANCE && ((const struct instance *)object)->status.lost) {
+		progress_step(progress, ((const struct instance *)object)->status.lost, 0, 0);
+		return;
+	}
 	field_text(kind->status, "state", (const char *)object + kind->status_offset, &state);
 	progress_step(progress, str_text(&state), 0, 0);
 }
@@ -73,10 +78,20 @@ static int poll_object(struct waiting *waiting, void **ret_object, struct err *e
 	return result == -ENOENT ? 0 : result;
 }
 
+/* Is its node lost? From there an instance with 'ha: restart' is started elsewhere. */
+static int check_lost(const struct kind *kind, const void *object, struct err *err)
+{
+	const struct instance *instance = kind->id == KIND_INSTANCE ? object : NULL;
+
+	if (!instance || !instance->status.lost || instance->spec.ha == HA_RESTART)
+		return 0;
+	return err_set(err, -EAGAIN, "%s: what was asked for is done when that is back: see 'strata node ls'", shown(instance->status.lost));
+}
+
 static int look(struct waiting *waiting, struct err *err)
 {
 	const struct wait *wait = waiting->wait;
-	bool is_old = false;
+	bool is_old = false, is_unchanged = false;
 	void *object;
 	int result = poll_object(waiting, &object, err);
 
@@ -84,12 +99,16 @@ static int look(struct waiting *waiting, struct err *err)
 		return result;
 	waiting->has_seen |= object != NULL;
 	if (object) {
+		is_unchanged = waiting->has_looked && waiting->revision == kind_meta(object)->revision;
 		waiting->revision = kind_meta(object)->revision;
 		is_old = !waiting->has_looked && waiting->revision <= wait->revision;
 		wait_describe(wait->kind, object, &waiting->progress);
 	}
 	waiting->has_looked = true;
 	result = wait->look(wait->data, object, err);
+	/* For a whole long poll; 'strata wait' is there for waiting. */
+	if (result == WAIT_MORE && is_unchanged && cli_offers(waiting->cli, "no-wait"))
+		result = check_lost(wait->kind, object, err);
 	kind_free(wait->kind, object);
 	if (result >= 0)
 		return result;

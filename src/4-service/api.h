@@ -55,6 +55,7 @@ enum call_op {
 	/* On nodes. */
 	CALL_WHAT_IF_DRAIN,	/* Reply: body [{"instance": "web", "to": "b", "memory": n}], or "text" why not instead of "to". */
 	CALL_NODE_LOAD,		/* Reply: body as of body_load_table. */
+	CALL_NODE_POWER,	/* Reply: body as of body_power_table. */
 	CALL_BACKUP,		/* Reply: fds.output is the file. */
 	CALL_CONFIG,		/* Merge patch of the config. */
 	CALL_CLUSTER_JOIN,	/* {"token_id", "secret", "name", "uid", "csr", "addresses": ["192.0.2.2"]} of a host that has no certificate yet:

@@ -51,6 +51,7 @@ static call_fn *const operations[CALL_OP_COUNT] = {
 	[CALL_BACKUP] = transfer_backup,
 	[CALL_WHAT_IF_DRAIN] = node_what_if_drain,
 	[CALL_NODE_LOAD] = node_load_show,
+	[CALL_NODE_POWER] = node_power_show,
 	[CALL_CONFIG] = config_update,
 	[CALL_DOCTOR] = doctor_run,
 };

@@ -177,11 +177,16 @@ void node_update(struct core *core, struct call *call)
 {
 	struct change *change = resource_decode_patch(core, call, kind);
 	const struct node *old, *next;
+	struct err err = { 0 };
 
 	if (!change)
 		return;
 	old = change->old;
 	next = change->next;
+	if (!field_equal(&node_power_table, &old->spec.power, &next->spec.power) && power_check(core, &next->spec.power, &err) < 0) {
+		change_refuse(change, &err);
+		return;
+	}
 	if (old->spec.cordoned != next->spec.cordoned)
 		change->event = next->spec.cordoned ? "cordoned" : "uncordoned";
 	if (next->spec.draining != old->spec.draining)

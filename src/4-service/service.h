@@ -101,7 +101,7 @@ call_fn instance_create, instance_update, instance_delete, instance_start, insta
 	instance_resume, instance_clone, instance_placement, instance_move, instance_restore, instance_attach, instance_detach;
 call_fn resource_rename;
 call_fn image_create, image_update, image_delete, image_tag, image_prune, instance_commit;
-call_fn node_update, node_what_if_drain, node_load_show, node_remove;
+call_fn node_update, node_what_if_drain, node_load_show, node_power_show, node_remove;
 call_fn cluster_show, cluster_init, cluster_enter, cluster_admit, cluster_leave, cluster_import, cluster_accept_restored, token_create, token_list,
 	token_revoke;
 call_fn volume_create, volume_update, volume_delete, volume_clone, volume_receive, volume_snapshot_restore;

@@ -24,6 +24,32 @@ LIMIT=90 check "the VM has its agent" on a wait safevm --for agent --timeout 80s
 check "the VM keeps something" on a exec safevm -- sh -c 'echo kept >/root/kept; sync'
 watch_for_doubles
 
+# The controller of d, simulated: it says on or off, and switches nothing
+
+bmc=$WORK/bmc
+mkdir -m 755 "$bmc"
+echo well >"$bmc/mood"
+echo On >"$bmc/power"
+(umask 077 && printf 'admin:a"\\b c\n' >"$bmc/credentials")
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=bmc -addext subjectAltName=IP:10.7.0.254 \
+	-keyout "$bmc/key.pem" -out "$bmc/ca.pem" 2>/dev/null
+chmod 644 "$bmc/ca.pem"
+python3 "$(dirname "$0")/../../src/driver/power/redfish/simulator.py" "$bmc" "$bmc/ca.pem" "$bmc/key.pem" 10.7.0.254 &
+disown
+wait_for 10 "the controller" test -s "$bmc/port"
+check_refused "a controller without an address" "https://host" on a node set d power.driver=redfish
+check_refused "one without credentials" "user:password" on a node set d power.driver=ipmi power.address=10.7.0.254
+check_refused "one that is only simulated" "redfish or ipmi" on a node set d power.driver=sim
+check "nothing of that was kept" eval '! on a node show d -o json | grep -q 10.7.0.254'
+check "the controller of d" on a node set d power.driver=redfish "power.address=https://10.7.0.254:$(cat "$bmc/port")" \
+	power.credentials="$bmc/credentials" power.ca="$bmc/ca.pem"
+check_says "it says to every host that d is on" "on" eval 'on b node power d | grep "^d  *redfish"'
+check_says "the others have none" "watchdog alone" on b node power a
+echo silent >"$bmc/mood"
+check_says "a controller that does not answer" "does not answer" eval 'on b node power d || echo "exit $?"'
+check "that is a failure" eval '! on b node power d'
+echo well >"$bmc/mood"
+
 # A host loses its power
 
 start=$(seconds)
@@ -33,6 +59,10 @@ since "$start" "the container runs elsewhere"
 wait_for 90 "the VM to run elsewhere" eval '[ "$(where a safevm)" != d ] && runs a safevm'
 since "$start" "the VM runs elsewhere"
 check "d is fenced" is_node a d fenced
+check "its controller has switched it off" test "$(cat "$bmc/power")" = Off
+check_says "it is told" "was lost and is switched off" on a events
+check_says "and can be asked for" "off" eval 'on a node power d | grep "^d  *redfish"'
+echo On >"$bmc/power"
 check "nothing ran twice" nothing_twice
 check_says "it is told" "its node was lost" on a events
 check_refused "what was on d only cannot be reached" "node 'd' has it" on a exec plain -- true

@@ -39,7 +39,8 @@ static void test_addresses_that_are_none(void **state)
 {
 	static const char *const texts[] = {
 		"", ":", "a.example", "a.example:8443", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.1:+1", "192.0.2.1:8443x",
-		"0.0.0.0", "0.0.0.0:8443", "::", "[::]:8443", "[", "[]", "[::1", "[::1]x", "[::1]:", "192.0.2.256",
+		"0.0.0.0", "0.0.0.0:8443", "::", "[::]:8443", "224.0.0.1", "255.255.255.255", "[ff02::1]:8443",
+		"[", "[]", "[::1", "[::1]x", "[::1]:", "192.0.2.256",
 	};
 
 	(void)state;
@@ -52,6 +53,16 @@ static void test_addresses_that_are_none(void **state)
 		assert_null(address);
 		assert_null(listen);
 	}
+}
+
+static void test_addresses_that_only_this_host_reaches(void **state)
+{
+	(void)state;
+	assert_true(cluster_address_is_loopback("127.0.0.1"));
+	assert_true(cluster_address_is_loopback("127.255.0.9"));
+	assert_true(cluster_address_is_loopback("::1"));
+	assert_false(cluster_address_is_loopback("128.0.0.1"));
+	assert_false(cluster_address_is_loopback("2001:db8::1"));
 }
 
 static void test_the_address_towards_others(void **state)
@@ -136,6 +147,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_addresses_that_are_none),
+		cmocka_unit_test(test_addresses_that_only_this_host_reaches),
 		cmocka_unit_test(test_the_address_towards_others),
 		cmocka_unit_test(test_who_may_listen),
 		cmocka_unit_test(test_the_file),

@@ -151,10 +151,21 @@ static int check_token(const struct join_token *token, struct err *err)
 	return err_set(err, -EACCES, "this token has ended (by the clock of this host): make a new one with 'strata cluster token'");
 }
 
+/* Hosts that are all on this machine may be reached at its loopback address. */
+static int check_reachable(const struct join_token *token, const char *address, struct err *err)
+{
+	auto_free char *theirs = NULL, *unused = NULL;
+	int r = cluster_address_parse(token->addresses[0], &theirs, &unused, err);
+
+	if (r < 0 || !cluster_address_is_loopback(address) || cluster_address_is_loopback(theirs))
+		return r;
+	return err_set(err, -EINVAL, "address: '%s' is no address that others can reach: name that of one interface", shown(address));
+}
+
 static int take_request(struct core *core, const struct json *body, struct join_token *token, struct cluster_settings *settings, struct err *err)
 {
 	const char *address = json_string(json_get(body, "address"), NULL), *name = json_string(json_get(body, "name"), core->node->meta.name);
-	auto_free char *guessed = NULL, *unused = NULL;
+	auto_free char *guessed = NULL, *numeric = NULL;
 	int r = join_token_parse(json_string(json_get(body, "token"), ""), token, err);
 
 	if (r == 0)
@@ -170,7 +181,9 @@ static int take_request(struct core *core, const struct json *body, struct join_
 		r = cluster_address_guess(token->addresses[0], &guessed, err);
 	settings->name = text_copy(name);
 	if (r == 0)
-		r = cluster_address_parse(address ? address : guessed, &unused, &settings->address, err);
+		r = cluster_address_parse(address ? address : guessed, &numeric, &settings->address, err);
+	if (r == 0)
+		r = check_reachable(token, numeric, err);
 	return r < 0 ? r : cluster_address_check(settings->address, core->config.api.listen, err);
 }
 

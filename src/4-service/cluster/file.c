@@ -142,6 +142,26 @@ static bool is_unspecified(const char *address)
 	return text_equal(address, "0.0.0.0") || text_equal(address, "::");
 }
 
+static bool is_multicast(const char *address)
+{
+	struct in6_addr v6;
+	struct in_addr v4;
+
+	if (inet_pton(AF_INET, address, &v4) == 1)
+		return IN_MULTICAST(ntohl(v4.s_addr)) || v4.s_addr == htonl(INADDR_BROADCAST);
+	return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_MULTICAST(&v6);
+}
+
+bool cluster_address_is_loopback(const char *address)
+{
+	struct in6_addr v6;
+	struct in_addr v4;
+
+	if (inet_pton(AF_INET, address, &v4) == 1)
+		return ntohl(v4.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
+	return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
 int cluster_address_parse(const char *text, char **ret_address, char **ret_listen, struct err *err)
 {
 	auto_free char *host = NULL, *port = NULL;
@@ -154,7 +174,7 @@ int cluster_address_parse(const char *text, char **ret_address, char **ret_liste
 	is_ipv6 = inet_pton(AF_INET6, host, bytes) == 1;
 	if (!is_ipv6 && inet_pton(AF_INET, host, bytes) != 1)
 		return err_set(err, -EINVAL, "address: '%s' is no numeric address: use one like 192.0.2.1 or 192.0.2.1:" DEFAULT_PORT, shown(text));
-	if (is_unspecified(host))
+	if (is_unspecified(host) || is_multicast(host))
 		return err_set(err, -EINVAL, "address: '%s' is no address that others can reach: name that of one interface", shown(text));
 	if (port && (strspn(port, "0123456789") != strlen(port) || atoi(port) < 1 || atoi(port) > 65535))
 		return err_set(err, -EINVAL, "address: '%s' is no port: use 1 to 65535", shown(port));

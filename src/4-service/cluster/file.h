@@ -38,6 +38,7 @@ void cluster_place_done(struct cluster_place *place);		/* Also { 0 }. */
 
 /* "192.0.2.1", "192.0.2.1:8443", "[2001:db8::1]:8443" -> numeric address, and ADDRESS:PORT. */
 int cluster_address_parse(const char *text, char **ret_address, char **ret_listen, struct err *err);
+bool cluster_address_is_loopback(const char *address);		/* A numeric address. */
 /* May this host listen there? 'present' (may be null) is where it listens already. */
 int cluster_address_check(const char *listen, const char *present, struct err *err);
 /* The address of this host towards 'remote' ("192.0.2.2:8443"), or with null towards everything. */

@@ -80,6 +80,7 @@ void drain_node(struct peers *peers, const char *node, int64_t since);
 void drain_forget(struct peers *peers, const char *node, struct store_txn *txn);
 /* power.c: once per loss, where people have said how. */
 void power_off_lost(struct peers *peers, const struct node *node, struct suspect *suspect);
+int power_check(struct core *core, const struct node_power *how, struct err *err);		/* Asks nobody. */
 /* route.c */
 void route_try_again(struct peers *peers);		/* Somebody leads, or a node is ready. */
 void route_done(struct peers *peers);

@@ -6,14 +6,14 @@
  */
 #include "4-service/cluster/peers.h"
 
-#include "base/log.h"
+#include <errno.h>
+
 #include "base/mem.h"
 #include "base/str.h"
 #include "port/power.h"
 
 struct power_job {
 	struct peers *peers;
-	const struct power_ops *ops;
 	struct node_power how;		/* A copy. */
 	char *node;			/* uid */
 	struct err err;
@@ -28,20 +28,26 @@ static void power_free(void *data)
 	free(job);
 }
 
+static int open_driver(struct core *core, const struct node_power *how, struct power_driver **ret_driver, struct err *err)
+{
+	const struct power_params params = {
+		.address = how->address, .credentials = how->credentials, .ca_file = how->ca, .system = how->system,
+		.limit_ms = PEERS_POWER_LIMIT_MS, .world = core->params.power_world,
+	};
+
+	return core->params.power[how->driver]->open(&params, ret_driver, err);
+}
+
 static void power_run(void *data)
 {
 	struct power_job *job = data;
-	const struct power_params params = {
-		.address = job->how.address, .credentials = job->how.credentials, .ca_file = job->how.ca, .system = job->how.system,
-		.limit_ms = PEERS_POWER_LIMIT_MS, .world = job->peers->core->params.power_world,
-	};
 	struct power_driver *driver;
-	int r = job->ops->open(&params, &driver, &job->err);
+	int r = open_driver(job->peers->core, &job->how, &driver, &job->err);
 
 	if (r < 0)
 		return;
-	r = job->ops->off(driver, &job->err);
-	job->ops->close(driver);
+	r = driver->ops->off(driver, &job->err);
+	driver->ops->close(driver);
 	if (r == 0)
 		job->err.code = 0;
 }
@@ -74,17 +80,111 @@ static void power_done(void *data)
 	power_free(job);
 }
 
+int power_check(struct core *core, const struct node_power *how, struct err *err)
+{
+	struct power_driver *driver;
+	int r;
+
+	if (how->driver == NODE_POWER_NONE)
+		return 0;
+	if (!core->params.power[how->driver])
+		return err_set(err, -EINVAL, "spec.power.driver: 'sim' switches only simulated hosts: use none, redfish or ipmi");
+	r = open_driver(core, how, &driver, err);
+	if (r < 0)
+		return err_prefix(err, "spec.power");
+	driver->ops->close(driver);
+	return 0;
+}
+
+/* ---- People ask, to see that it would work ---- */
+
+struct power_question {
+	struct core *core;
+	struct call *call;
+	char *node;			/* Its name. */
+	struct node_power how;		/* A copy. */
+	enum power_state state;
+	struct err err;
+};
+
+static void question_free(void *data)
+{
+	struct power_question *question = data;
+
+	field_done(&node_power_table, &question->how);
+	free(question->node);
+	free(question);
+}
+
+static void ask(void *data)
+{
+	struct power_question *question = data;
+	struct power_driver *driver;
+
+	if (open_driver(question->core, &question->how, &driver, &question->err) < 0)
+		return;
+	if (driver->ops->status(driver, &question->state, &question->err) == 0)
+		question->err.code = 0;
+	driver->ops->close(driver);
+}
+
+static void asked(void *data)
+{
+	struct power_question *question = data;
+	bool has_driver = question->how.driver != NODE_POWER_NONE;
+	auto_str struct str driver = { 0 };
+	struct str json = { 0 };
+	struct json_writer writer = { .out = &json };
+
+	field_text(&node_power_table, "driver", &question->how, &driver);
+	json_write_object(&writer, NULL);
+	json_write_string(&writer, "node", question->node);
+	json_write_string(&writer, "driver", str_text(&driver));
+	if (question->how.address)
+		json_write_string(&writer, "address", question->how.address);
+	if (has_driver && question->err.code == 0)
+		json_write_string(&writer, "state", power_state_name(question->state));
+	else
+		json_write_string(&writer, "text", has_driver ? question->err.msg : "nobody has said how: its watchdog alone ends what must not run on");
+	json_write_end_object(&writer);
+	answer_json(question->call, 200, &json);
+	question_free(question);
+}
+
+/* What is not known is no failure: who looks at all nodes wants to see the others. */
+void node_power_show(struct core *core, struct call *call)
+{
+	struct power_question *question;
+	const struct node *node;
+	struct err err = { 0 };
+	void *found;
+
+	if (find_object(core, KIND_NODE, call->name, &found, &err) < 0) {
+		answer_err(call, &err);
+		return;
+	}
+	node = found;
+	question = alloc(sizeof(*question));
+	*question = (struct power_question){ .core = core, .call = call, .node = text_copy(node->meta.name) };
+	field_copy(&node_power_table, &node->spec.power, &question->how);
+	if (core->params.power[node->spec.power.driver])
+		work_submit(core->params.work, ask, asked, question_free, question);
+	else
+		asked(question);
+}
+
+/* ---- A node is lost ---- */
+
 void power_off_lost(struct peers *peers, const struct node *node, struct suspect *suspect)
 {
 	struct core *core = peers->core;
-	const struct power_ops *ops = core->params.power[node->spec.power.driver];
 	struct power_job *job;
 
-	if (suspect->has_power_been_asked || !ops)
+	if (suspect->has_power_been_asked || !core->params.power[node->spec.power.driver])
 		return;
 	suspect->has_power_been_asked = suspect->is_power_asked = true;
 	job = alloc(sizeof(*job));
-	*job = (struct power_job){ .peers = peers, .ops = ops, .node = text_copy(node->meta.uid) };
+	*job = (struct power_job){ .peers = peers, .node = text_copy(node->meta.uid) };
 	field_copy(&node_power_table, &node->spec.power, &job->how);
 	work_submit(core->params.work, power_run, power_done, power_free, job);
 }

@@ -284,9 +284,11 @@ const struct cli_command command_node_show = {
 
 const struct cli_command command_node_set = {
 	.name = "node set", .arguments = "NAME FIELD=VALUE...", .min = 2, .max = -1, .completes = "nodes", .run = run_node_set,
-	.summary = "Change a host's labels",
-	.more = "label.KEY= removes a label.",
-	.examples = EXAMPLES("strata node set alpha label.zone=b label.disk=ssd"),
+	.summary = "Change a host's labels, or how it is switched off when it is lost",
+	.more = "label.KEY= removes a label. 'strata explain node.power' lists what can be said of its controller; 'strata node power' asks it.",
+	.examples = EXAMPLES("strata node set alpha label.zone=b label.disk=ssd",
+			     "strata node set alpha power.driver=redfish power.address=https://192.0.2.9 power.credentials=/etc/strata/bmc",
+			     "strata node set alpha power.driver=none"),
 };
 
 const struct cli_command command_node_cordon = {

@@ -34,7 +34,7 @@ const struct cli_group cli_groups[] = {
 		&command_cluster_join, &command_cluster_show, &command_cluster_leave, &command_cluster_export, &command_cluster_import,
 		&command_cluster_accept_restored, &command_cluster_forget) },
 	{ "Host and daemon", COMMANDS(&command_node_ls, &command_node_show, &command_node_set, &command_node_label, &command_node_cordon,
-		&command_node_uncordon, &command_node_drain, &command_node_load, &command_node_remove, &command_what_if_drain,
+		&command_node_uncordon, &command_node_drain, &command_node_load, &command_node_power, &command_node_remove, &command_what_if_drain,
 		&command_doctor, &command_events, &command_config_show, &command_config_get, &command_config_set, &command_cert_issue, &command_backup,
 		&command_restore) },
 	{ "This command", COMMANDS(&command_explain, &command_completion, &command_help, &command_version, &command_man) },

@@ -29,9 +29,9 @@ extern const struct cli_command command_network_ls, command_network_show, comman
 	command_network_rm;
 /* cmd_apply.c */
 extern const struct cli_command command_apply, command_diff, command_delete;
-/* cmd_node.c, cmd_node_load.c, cmd_move.c, cmd_events.c */
+/* cmd_node.c, cmd_node_ask.c, cmd_move.c, cmd_events.c */
 extern const struct cli_command command_node_ls, command_node_show, command_node_set, command_node_cordon, command_node_uncordon, command_node_label,
-	command_node_drain, command_node_load, command_move,
+	command_node_drain, command_node_load, command_node_power, command_move,
 	command_what_if_drain,
 	command_doctor, command_config_show, command_config_get, command_config_set,
 	command_cert_issue, command_backup, command_restore, command_events;

@@ -190,6 +190,14 @@ FIELD_TABLE(body_load_table, body_load, "How loaded a node is. What its kernel c
 	FIELD(LIST, body_load, instances, .table = &body_instance_load_table, .doc = "What runs there, up to 512."),
 );
 
+FIELD_TABLE(body_power_table, body_power, "What the controller of a node's power says.",
+	FIELD(STRING, body_power, node, .doc = "Name of the node."),
+	FIELD(STRING, body_power, driver, .doc = "How its controller is asked; none: it has none."),
+	FIELD(STRING, body_power, address, .flags = FIELD_OMIT_EMPTY, .doc = "Of the controller."),
+	FIELD(STRING, body_power, state, .flags = FIELD_OMIT_EMPTY, .doc = "on, off, or between on and off. Absent: it is not known."),
+	FIELD(STRING, body_power, text, .flags = FIELD_OMIT_EMPTY, .doc = "Why it is not known."),
+);
+
 FIELD_TABLE(body_move_table, body_move, "An instance that would move.",
 	FIELD(STRING, body_move, instance, .doc = "Its name."),
 	FIELD(STRING, body_move, to, .flags = FIELD_OMIT_EMPTY, .doc = "The node it would go to; absent: none has room."),

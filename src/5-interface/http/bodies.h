@@ -53,6 +53,7 @@ struct body_load {
 	uint64_t net_backlog_bytes;
 	struct field_list instances;	/* struct body_instance_load */
 };
+struct body_power { char *node, *driver, *address, *state, *text; };
 struct body_move { char *instance, *to; uint64_t memory; char *text; };
 struct body_error { int64_t code; char *message; };
 
@@ -60,7 +61,7 @@ extern const struct field_table body_delete_table, body_rename_table, body_stop_
 	body_move_request_table, body_attach_table, body_detach_table, body_exec_table, body_certificate_table, body_join_table,
 	body_version_table, body_cluster_init_table, body_cluster_enter_table, body_token_table,
 	body_commit_table, body_prune_table, body_pruned_table, body_receive_table,
-	body_upload_table, body_certificate_answer_table, body_check_table, body_placement_table, body_load_table, body_move_table,
+	body_upload_table, body_certificate_answer_table, body_check_table, body_placement_table, body_load_table, body_power_table, body_move_table,
 	body_error_table;
 
 #endif

@@ -16,7 +16,7 @@ static const struct field_table *const shared_tables[] = {
 	&body_delete_table, &body_rename_table, &body_stop_table, &body_clone_table, &body_move_request_table, &body_attach_table,
 	&body_detach_table, &body_exec_table, &body_commit_table, &body_prune_table, &body_pruned_table, &body_receive_table,
 	&body_certificate_table, &body_join_table, &body_version_table, &body_upload_table,
-	&body_certificate_answer_table, &body_check_table, &body_placement_table, &body_load_table, &body_move_table,
+	&body_certificate_answer_table, &body_check_table, &body_placement_table, &body_load_table, &body_power_table, &body_move_table,
 	&event_table, &config_table,
 	&body_cluster_init_table, &body_cluster_enter_table, &body_token_table, &cluster_status_table, &cluster_token_table,
 };

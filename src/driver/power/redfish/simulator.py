@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A simulator of a Redfish controller for tests: simulator.py FOLDER CERTIFICATE KEY
+"""A simulator of a Redfish controller for tests: simulator.py FOLDER CERTIFICATE KEY [ADDRESS]
 
 Not a real controller: one system with PowerState and the action ComputerSystem.Reset, over TLS, for user admin with
 password 'a"\\b c'. FOLDER/power is "On" or "Off", FOLDER/mood how it behaves: well, slow, stuck, refuses, silent, nonsense,
@@ -13,7 +13,7 @@ import ssl
 import sys
 import time
 
-folder, certificate, key = sys.argv[1:]
+folder, certificate, key, address = (sys.argv[1:] + ["127.0.0.1"])[:4]
 USER = "Basic " + base64.b64encode(b'admin:a"\\b c').decode()
 SYSTEM = "/redfish/v1/Systems/437XR1138R2"
 RESET = SYSTEM + "/Actions/ComputerSystem.Reset"
@@ -89,7 +89,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server = http.server.ThreadingHTTPServer((address, 0), Handler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(certificate, key)
 server.socket = context.wrap_socket(server.socket, server_side=True)

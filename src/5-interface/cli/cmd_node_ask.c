@@ -1,4 +1,4 @@
-/* node load: what the hosts of a cluster tell of themselves ten times a second. */
+/* node load, node power: what the hosts of a cluster tell of themselves ten times a second, and what their controllers say when asked. */
 #include "5-interface/cli/commands.h"
 #include "5-interface/cli/output.h"
 #include "5-interface/cli/request.h"
@@ -50,18 +50,18 @@ static void add_row(struct table *table, const struct json *load)
 	table_text(table, text);
 }
 
-static int add_load(struct cli *cli, const char *name, struct json *loads, struct err *err)
+static int ask_one(struct cli *cli, const char *name, const char *what, struct json *answers, struct err *err)
 {
-	auto_free char *path = request_path("nodes", name, "load", NULL);
-	struct json *load = NULL;
-	int result = request_json(cli, "GET", path, NULL, &load, err);
+	auto_free char *path = request_path("nodes", name, what, NULL);
+	struct json *answer = NULL;
+	int result = request_json(cli, "GET", path, NULL, &answer, err);
 
 	if (result == 0)
-		json_push(loads, load);
+		json_push(answers, answer);
 	return result;
 }
 
-static int add_all(struct cli *cli, struct json *loads, struct err *err)
+static int ask_all(struct cli *cli, const char *what, struct json *answers, struct err *err)
 {
 	auto_json struct json *nodes = NULL;
 	const struct json *items;
@@ -69,8 +69,27 @@ static int add_all(struct cli *cli, struct json *loads, struct err *err)
 
 	items = json_get(nodes, "items");
 	for (size_t i = 0; i < json_count(items) && result == 0; i++)
-		result = add_load(cli, json_string(json_path(json_at(items, i), "meta.name"), ""), loads, err);
+		result = ask_one(cli, json_string(json_path(json_at(items, i), "meta.name"), ""), what, answers, err);
 	return result;
+}
+
+/* Those that are named, or all. */
+static int ask(struct cli *cli, const char *what, struct json *answers, struct err *err)
+{
+	int result = cli_argument_count(cli) ? 0 : ask_all(cli, what, answers, err);
+
+	for (size_t i = 0; i < cli_argument_count(cli) && result == 0; i++)
+		result = ask_one(cli, cli_argument(cli, i), what, answers, err);
+	return result;
+}
+
+static void show(struct cli *cli, enum output_form form, const struct json *answers, struct table *table)
+{
+	if (form == OUTPUT_TABLE)
+		table_print(table, !cli_has(cli, "no-headers"), cli->out);
+	else
+		form == OUTPUT_YAML ? output_yaml(cli, answers) : output_json(cli, answers);
+	table_done(table);
 }
 
 static int run_node_load(struct cli *cli, struct err *err)
@@ -80,22 +99,44 @@ static int run_node_load(struct cli *cli, struct err *err)
 	enum output_form form;
 	int result = output_form(cli, OUTPUT_TABLE, &form, err);
 
-	if (result == 0 && !cli_argument_count(cli))
-		result = add_all(cli, loads, err);
-	for (size_t i = 0; i < cli_argument_count(cli) && result == 0; i++)
-		result = add_load(cli, cli_argument(cli, i), loads, err);
+	if (result == 0)
+		result = ask(cli, "load", loads, err);
 	if (result < 0)
 		return result;
 	table_header(&table, "NAME", "AGE", "BUSY", "RUN QUEUE", "CPU PRESSURE", "MEMORY PRESSURE", "IO PRESSURE", "MEMORY AVAILABLE", "RECEIVED",
 		     "SENT", "NOTE", NULL);
 	for (size_t i = 0; i < json_count(loads); i++)
 		add_row(&table, json_at(loads, i));
-	if (form == OUTPUT_TABLE)
-		table_print(&table, !cli_has(cli, "no-headers"), cli->out);
-	else
-		form == OUTPUT_YAML ? output_yaml(cli, loads) : output_json(cli, loads);
-	table_done(&table);
+	show(cli, form, loads, &table);
 	return 0;
+}
+
+static int run_node_power(struct cli *cli, struct err *err)
+{
+	auto_json struct json *answers = json_new_array();
+	struct table table = { 0 };
+	enum output_form form;
+	bool is_known = true;
+	int result = output_form(cli, OUTPUT_TABLE, &form, err);
+
+	if (result == 0)
+		result = ask(cli, "power", answers, err);
+	if (result < 0)
+		return result;
+	table_header(&table, "NAME", "DRIVER", "CONTROLLER", "POWER", "NOTE", NULL);
+	for (size_t i = 0; i < json_count(answers); i++) {
+		const struct json *answer = json_at(answers, i);
+		const char *state = json_string(json_get(answer, "state"), NULL), *driver = json_string(json_get(answer, "driver"), "");
+
+		table_text(&table, json_string(json_get(answer, "node"), ""));
+		table_text(&table, driver);
+		table_text(&table, json_string(json_get(answer, "address"), "-"));
+		table_text(&table, state ? state : "-");
+		table_text(&table, json_string(json_get(answer, "text"), ""));
+		is_known &= state || text_equal(driver, "none");
+	}
+	show(cli, form, answers, &table);
+	return is_known ? 0 : 1;
 }
 
 const struct cli_command command_node_load = {
@@ -105,4 +146,13 @@ const struct cli_command command_node_load = {
 		"A busy host is given new instances last: see 'strata explain INSTANCE'. With -o json also what its instances use.",
 	.options = OPTIONS(OUTPUT_OPTIONS),
 	.examples = EXAMPLES("strata node load", "strata node load beta -o json"),
+};
+
+const struct cli_command command_node_power = {
+	.name = "node power", .arguments = "[NAME...]", .max = -1, .completes = "nodes", .run = run_node_power,
+	.summary = "Ask the controllers of hosts for their power, as whoever leads would to switch one off",
+	.more = "A host that is lost is switched off before its instances with '--ha restart' are started elsewhere, where 'strata node set' has "
+		"said how. Exit code 1: a controller that should answer does not.",
+	.options = OPTIONS(OUTPUT_OPTIONS),
+	.examples = EXAMPLES("strata node power", "strata node power beta -o json"),
 };

@@ -29,6 +29,7 @@ struct transfer {
 	char *digest;			/* Of the manifest. */
 	struct str manifest_text, config_text;
 	struct oci_manifest manifest;
+	uint64_t told_bytes;
 };
 
 static void transfer_done(struct transfer *transfer)
@@ -152,8 +153,8 @@ static uint64_t partial_bytes(const struct transfer *transfer)
 /* Keeps what has come whole, and counts. */
 static uint64_t watch(void *data)
 {
-	const struct transfer *transfer = data;
-	uint64_t bytes = partial_bytes(transfer);
+	struct transfer *transfer = data;
+	uint64_t bytes = 0;
 	struct err ignored;
 
 	for (size_t i = 0; i < transfer->manifest.layers.count; i++) {
@@ -165,7 +166,11 @@ static uint64_t watch(void *data)
 		oci_blob_adopt(transfer->store, path, layer->digest, &ignored);
 		bytes += layer->size;
 	}
-	oci_report(transfer->store, bytes);
+	/* A blob that becomes whole just now is in neither count: what was told is not taken back. */
+	bytes += partial_bytes(transfer);
+	if (bytes > transfer->told_bytes)
+		transfer->told_bytes = bytes;
+	oci_report(transfer->store, transfer->told_bytes);
 	return bytes;
 }
 

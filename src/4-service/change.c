@@ -29,12 +29,11 @@ void answer_json(struct call *call, int http_status, struct str *body)
 	send_reply(call, &reply);
 }
 
-void answer_object(struct call *call, int http_status, const struct kind *kind, const void *object)
+void answer_object(struct core *core, struct call *call, int http_status, const struct kind *kind, void *object)
 {
 	struct str body = { 0 };
-	struct json_writer writer = { .out = &body };
 
-	kind_encode(kind, object, &writer, NULL);
+	encode_published(core, kind, object, &body);
 	answer_json(call, http_status, &body);
 }
 
@@ -140,6 +139,7 @@ struct change *change_new(struct core *core, struct call *call, const struct kin
 	if (object) {
 		change->old = kind_copy(kind, object);
 		change->next = kind_copy(kind, object);
+		kind_meta(change->next)->revision = published_revision(core, kind, object);	/* As whoever asks has seen it. */
 	} else {
 		struct meta *meta = change->next = kind_new(kind);
 		char uid[37];
@@ -256,7 +256,7 @@ static void committed(void *data, const struct store_result *result)
 		/* As it is by now; it may even be gone already. */
 		void *object = objects_get(change->core->objects, change->kind->id, meta->uid);
 
-		answer_object(change->call, change->http_status, change->kind, object ? object : change->next);
+		answer_object(change->core, change->call, change->http_status, change->kind, object ? object : change->next);
 	}
 	commit_free(commit);
 }

@@ -184,29 +184,49 @@ static void fill_instance(struct core *core, struct instance *instance)
 		text_replace(&instance->status.node_name, node ? node->name : NULL);
 }
 
-static void encode(const struct kind *kind, const void *object, struct str *json)
+static void take_later(struct core *core, const char *prefix, const char *uid, int64_t *revision)
 {
-	struct json_writer writer = { .out = json };
+	auto_free char *key = text_format("%s%s", prefix, uid ? uid : "");
+	const struct note *note = objects_note(core->objects, key);
 
-	str_clear(json);
-	kind_encode(kind, object, &writer, NULL);
+	if (note && (int64_t)note->revision > *revision)
+		*revision = (int64_t)note->revision;
 }
 
 /*
- * Who waits for what an object becomes waits for a higher revision. What follows from other keys (the state of a node, whether
- * an instance is lost) becomes another without the object's own: then it has the revision of what has changed it.
+ * Who waits for what an object becomes waits for a higher revision. Some of what is shown follows from notes (the state of a node,
+ * whether an instance is lost), which change without the object. All hosts say the same.
  */
+int64_t published_revision(struct core *core, const struct kind *kind, const void *object)
+{
+	int64_t revision = ((const struct meta *)object)->revision;
+
+	if (kind->id == KIND_NODE) {
+		take_later(core, "member/", ((const struct meta *)object)->uid, &revision);
+		take_later(core, "leader", NULL, &revision);
+	} else if (kind->id == KIND_INSTANCE) {
+		take_later(core, "member/", ((const struct instance *)object)->status.node, &revision);
+		take_later(core, "stuck/", ((const struct meta *)object)->uid, &revision);
+	}
+	return revision;
+}
+
+void encode_published(struct core *core, const struct kind *kind, void *object, struct str *out)
+{
+	struct meta *meta = kind_meta(object);
+	struct json_writer writer = { .out = out };
+	int64_t own = meta->revision;
+
+	meta->revision = published_revision(core, kind, object);
+	kind_encode(kind, object, &writer, NULL);
+	meta->revision = own;
+}
+
 void publish_as(struct core *core, const struct kind *kind, void *object, const char *folder, const char *name)
 {
-	auto_view_text struct view_text *old = view_get(core->params.view, folder, name);
-	int64_t *revision = &kind_meta(object)->revision, at = (int64_t)store_revision(core->params.store);
 	auto_str struct str json = { 0 };
 
-	encode(kind, object, &json);
-	if (old && *revision == (int64_t)old->revision && *revision < at && !text_equal(str_text(&json), old->bytes)) {
-		*revision = at;
-		encode(kind, object, &json);
-	}
+	encode_published(core, kind, object, &json);
 	view_put(core->params.view, folder, name, json.data, json.size);
 }
 

@@ -333,7 +333,7 @@ static struct change *begin(struct core *core, struct call *call, struct instanc
 static void commit_if_changed(struct change *change, const char *event)
 {
 	if (field_equal(kind->spec, kind_spec(kind, change->old), kind_spec(kind, change->next))) {
-		answer_object(change->call, 200, kind, change->next);
+		answer_object(change->core, change->call, 200, kind, change->next);
 		change_free(change);
 		return;
 	}
@@ -578,7 +578,7 @@ void instance_attach(struct core *core, struct call *call)
 		return;
 	for (size_t i = 0; name && i < next->spec.volumes.count; i++)
 		if (text_equal(field_list_at(&next->spec.volumes, struct instance_volume, i)->volume, name)) {
-			answer_object(call, 200, kind, next);
+			answer_object(core, call, 200, kind, next);
 			change_free(change);
 			return;
 		}

@@ -76,13 +76,10 @@ bool node_fill_address(struct core *core)
 static void take_stored(struct core *core, const struct node *stored)
 {
 	struct node *node = core->node;
-	int64_t published = node->meta.revision;
 
 	field_done(&meta_table, &node->meta);
 	field_done(kind->spec, &node->spec);
 	field_copy(&meta_table, &stored->meta, &node->meta);
-	if (node->meta.revision < published)
-		node->meta.revision = published;
 	field_copy(kind->spec, &stored->spec, &node->spec);
 }
 

@@ -43,7 +43,7 @@ struct core {
 
 /* ---- Answers ---- */
 void answer_err(struct call *call, const struct err *err);
-void answer_object(struct call *call, int http_status, const struct kind *kind, const void *object);
+void answer_object(struct core *core, struct call *call, int http_status, const struct kind *kind, void *object);
 void answer_json(struct call *call, int http_status, struct str *body);
 /* Another node has to answer: the HTTP floor asks it. */
 void answer_forward(struct call *call, const char *address, const char *node_uid, const char *node_name);
@@ -166,6 +166,8 @@ int config_load(struct core *core, struct err *err);
 void config_follow(struct core *core);			/* What other hosts of the cluster change. */
 void node_publish(struct core *core);
 void publish_object(struct core *core, const struct kind *kind, void *object);
+int64_t published_revision(struct core *core, const struct kind *kind, const void *object);
+void encode_published(struct core *core, const struct kind *kind, void *object, struct str *out);
 void publish_as(struct core *core, const struct kind *kind, void *object, const char *folder, const char *name);
 void publish_all(struct core *core);
 void publish_config(struct core *core);

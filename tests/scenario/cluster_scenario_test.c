@@ -113,7 +113,7 @@ static bool is_seen(struct cluster *all, void *data)
 	return true;
 }
 
-/* Readers wait for a higher revision, also of what follows from other keys. */
+/* Readers wait for a higher revision, also of what follows from notes. */
 static void a_state_that_follows_from_others_has_a_revision_of_its_own(void **state)
 {
 	struct sight node = { .folder = "nodes", .has = "\"state\":\"ready\"" }, web = { .folder = "instances", .name = "web", .has = "running" };
@@ -142,6 +142,18 @@ static void a_state_that_follows_from_others_has_a_revision_of_its_own(void **st
 	node.has = "\"state\":\"ready\"";
 	assert_true(cluster_run_until(&cluster, is_seen, &node, 60000));
 	assert_true(node.revision > revision);
+	/* All hosts show the same one, also who has begun anew: what was shown by one may be sent back to another. */
+	assert_true(cluster_run(&cluster, 2000));
+	web.has = "running";
+	assert_true(is_seen(&cluster, &node) && is_seen(&cluster, &web));
+	for (size_t i = 0; i < HOSTS; i++) {
+		struct sight same_node = node, same_web = web;
+
+		same_node.by = same_web.by = i;
+		assert_true(is_seen(&cluster, &same_node) && is_seen(&cluster, &same_web));
+		assert_int_equal(same_node.revision, node.revision);
+		assert_int_equal(same_web.revision, web.revision);
+	}
 }
 
 static bool is_elsewhere(struct cluster *all, void *data)

@@ -160,6 +160,24 @@ static char *folder_of(struct core *core, const struct kind *kind, const struct 
 	return parent ? text_format("volumes/%s/snapshots", parent->name) : NULL;
 }
 
+/* Where those fields of its status are; null: it has none. */
+static void place_fields(const struct kind *kind, void *object, char ***ret_node_name, char ***ret_lost)
+{
+	struct instance_status *instance = kind_status(kind, object);
+	struct volume_status *volume = kind_status(kind, object);
+	struct pool_status *pool = kind_status(kind, object);
+	struct snapshot_status *snapshot = kind_status(kind, object);
+
+	*ret_node_name = *ret_lost = NULL;
+	switch (kind->id) {
+	case KIND_INSTANCE: *ret_node_name = &instance->node_name, *ret_lost = &instance->lost; break;
+	case KIND_VOLUME: *ret_node_name = &volume->node_name, *ret_lost = &volume->lost; break;
+	case KIND_POOL: *ret_node_name = &pool->node_name, *ret_lost = &pool->lost; break;
+	case KIND_SNAPSHOT: *ret_lost = &snapshot->lost; break;
+	default: break;
+	}
+}
+
 /* Null: nothing is wrong with it. */
 static char *what_is_lost(struct core *core, const char *uid, const struct meta *node)
 {
@@ -171,17 +189,27 @@ static char *what_is_lost(struct core *core, const char *uid, const struct meta 
 }
 
 /* What follows from other objects and is never stored. */
-static void fill_instance(struct core *core, struct instance *instance)
+static void fill_place(struct core *core, const struct kind *kind, void *object)
 {
-	const struct meta *node = objects_get(core->objects, KIND_NODE, instance->status.node);
+	const char *uid = objects_owner(core->objects, kind, object);
+	const struct meta *node = uid ? objects_get(core->objects, KIND_NODE, uid) : NULL;
+	char **node_name, **lost;
+
+	place_fields(kind, object, &node_name, &lost);
+	if (lost) {
+		free(*lost);
+		*lost = what_is_lost(core, uid, node);
+	}
+	if (node_name && store_is_shared(core->params.store))
+		text_replace(node_name, node ? node->name : NULL);
+}
+
+static void fill_stuck(struct core *core, struct instance *instance)
+{
 	auto_free char *key = text_format("stuck/%s", instance->meta.uid);
 	const struct note *note = objects_note(core->objects, key);
 
 	text_replace(&instance->status.stuck, note ? note->value : NULL);
-	free(instance->status.lost);
-	instance->status.lost = what_is_lost(core, instance->status.node, node);
-	if (store_is_shared(core->params.store))
-		text_replace(&instance->status.node_name, node ? node->name : NULL);
 }
 
 static void take_later(struct core *core, const char *prefix, const char *uid, int64_t *revision)
@@ -204,8 +232,8 @@ int64_t published_revision(struct core *core, const struct kind *kind, const voi
 	if (kind->id == KIND_NODE) {
 		take_later(core, "member/", ((const struct meta *)object)->uid, &revision);
 		take_later(core, "leader", NULL, &revision);
-	} else if (kind->id == KIND_INSTANCE) {
-		take_later(core, "member/", ((const struct instance *)object)->status.node, &revision);
+	} else if (kind->id != KIND_IMAGE && kind->id != KIND_NETWORK) {
+		take_later(core, "member/", objects_owner(core->objects, kind, object), &revision);
 		take_later(core, "stuck/", ((const struct meta *)object)->uid, &revision);
 	}
 	return revision;
@@ -241,8 +269,9 @@ void publish_object(struct core *core, const struct kind *kind, void *object)
 		node_changed(core, object);
 		return;
 	}
+	fill_place(core, kind, object);
 	if (kind->id == KIND_INSTANCE)
-		fill_instance(core, object);
+		fill_stuck(core, object);
 	if (kind->id == KIND_VOLUME)
 		text_replace(&((struct volume *)object)->status.instance, volume_holder_name(core, meta->uid));
 	publish_as(core, kind, object, folder, meta->name);

@@ -50,6 +50,7 @@ enum field_flag {
 	FIELD_FIXED = 1 << 2,		/* Given at creation, cannot change afterwards. */
 	FIELD_OMIT_EMPTY = 1 << 3,	/* Left out of JSON when 0, false, null, empty. */
 	FIELD_SECRET = 1 << 4,		/* Written as "***" to people; a PATCH with "***" leaves it as it is. */
+	FIELD_DERIVED = 1 << 5,		/* Measured, or follows from other objects: shown to people, never stored. */
 };
 
 struct field_list { void *items; size_t count; };

@@ -8,8 +8,9 @@ static void encode_object(const struct field_table *table, const void *object, b
 	for (size_t i = 0; i < table->count; i++) {
 		const struct field *field = &table->fields[i];
 		const void *value = field_const_value(field, object);
+		bool is_kept = is_public || !(field->flags & FIELD_DERIVED);
 
-		if (!field_value_is_omitted(field, value))
+		if (is_kept && !field_value_is_omitted(field, value))
 			field_value_encode(field, value, is_public, writer, field->name);
 	}
 	json_write_end_object(writer);

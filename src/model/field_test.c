@@ -446,6 +446,24 @@ static void test_secrets_are_hidden_from_people(void **state)
 	assert_string_equal(out.data, "***");
 }
 
+struct seen { char *kept, *derived; };
+FIELD_TABLE(seen_table, seen, "What is seen.",
+	FIELD(STRING, seen, kept, .doc = "Stored."),
+	FIELD(STRING, seen, derived, .flags = FIELD_OMIT_EMPTY | FIELD_DERIVED, .doc = "Not stored."),
+);
+
+static void test_what_is_derived_is_shown_and_not_stored(void **state)
+{
+	struct seen seen = { .kept = (char *)"one", .derived = (char *)"two" };
+	auto_str struct str stored = { 0 }, shown = { 0 };
+
+	(void)state;
+	field_encode(&seen_table, &seen, &(struct json_writer){ .out = &stored }, NULL);
+	field_encode_public(&seen_table, &seen, &(struct json_writer){ .out = &shown }, NULL);
+	assert_string_equal(str_text(&stored), "{\"kept\":\"one\"}");
+	assert_string_equal(str_text(&shown), "{\"kept\":\"one\",\"derived\":\"two\"}");
+}
+
 static void test_a_huge_string_is_refused_and_shortened(void **state)
 {
 	auto_str struct str text = { 0 }, expected = { 0 };
@@ -648,6 +666,7 @@ int main(void)
 		cmocka_unit_test(test_read_only_and_fixed_fields),
 		cmocka_unit_test(test_elements_keep_what_the_system_set),
 		cmocka_unit_test(test_secrets_are_hidden_from_people),
+		cmocka_unit_test(test_what_is_derived_is_shown_and_not_stored),
 		cmocka_unit_test(test_a_huge_string_is_refused_and_shortened),
 		cmocka_unit_test(test_a_long_list_is_refused_before_it_is_built),
 		cmocka_unit_test(test_diff_names_every_leaf),

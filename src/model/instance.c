@@ -360,9 +360,9 @@ FIELD_TABLE(instance_status_table, instance_status, "What an instance is now; wr
 	FIELD(ENUM, instance_status, state, .choices = instance_state_names, .doc = "What it is doing."),
 	FIELD(STRING, instance_status, node, .flags = FIELD_OMIT_EMPTY, .doc = "uid of the node it is at."),
 	FIELD(OBJECT, instance_status, move, .table = &move_status_table, .flags = FIELD_OMIT_EMPTY, .doc = "How far the last move is."),
-	FIELD(STRING, instance_status, node_name, .flags = FIELD_OMIT_EMPTY, .doc = "Its name, in a cluster."),
-	FIELD(STRING, instance_status, lost, .flags = FIELD_OMIT_EMPTY, .doc = "Its node is lost: what is shown is what that last said."),
-	FIELD(STRING, instance_status, stuck, .flags = FIELD_OMIT_EMPTY, .doc = "Why it cannot leave its node, which is drained."),
+	FIELD(STRING, instance_status, node_name, .flags = FIELD_OMIT_EMPTY | FIELD_DERIVED, .doc = "Its name, in a cluster."),
+	FIELD(STRING, instance_status, lost, .flags = FIELD_OMIT_EMPTY | FIELD_DERIVED, .doc = "Its node is lost: what is shown is what that last said."),
+	FIELD(STRING, instance_status, stuck, .flags = FIELD_OMIT_EMPTY | FIELD_DERIVED, .doc = "Why it cannot leave its node, which is drained."),
 	FIELD(STRING, instance_status, reason, .flags = FIELD_OMIT_EMPTY, .doc = "Why, when something is not well."),
 	FIELD(BOOL, instance_status, disk_ready, .flags = FIELD_OMIT_EMPTY, .doc = "Its root disk exists."),
 	FIELD(INT, instance_status, pid, .flags = FIELD_OMIT_EMPTY, .doc = "Process on the node."),
@@ -404,7 +404,7 @@ FIELD_TABLE(instance_status_table, instance_status, "What an instance is now; wr
 	FIELD(STRING, instance_status, health_output, .flags = FIELD_OMIT_EMPTY, .doc = "What the last check printed."),
 	FIELD(STRINGS, instance_status, isolation, .flags = FIELD_OMIT_EMPTY,
 	      .doc = "Containers: the isolation in force."),
-	FIELD(OBJECT, instance_status, usage, .table = &instance_usage_table, .flags = FIELD_OMIT_EMPTY,
+	FIELD(OBJECT, instance_status, usage, .table = &instance_usage_table, .flags = FIELD_OMIT_EMPTY | FIELD_DERIVED,
 	      .doc = "What it uses."),
 );
 

@@ -18,7 +18,7 @@ struct kind {
 	size_t size, spec_offset, status_offset;
 	const struct field_table *spec, *status;
 	int (*name_check)(const void *name, struct err *err);
-	const char *const *columns;	/* Paths for tables ("meta.name", "status.state", ...), null-terminated. */
+	const char *const *columns;	/* Paths for tables ("meta.name", ...) of commands that have none of their own; null-terminated. */
 };
 
 extern const struct kind kinds[KIND_COUNT];

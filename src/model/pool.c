@@ -36,6 +36,8 @@ FIELD_TABLE(pool_spec_table, pool_spec, "Where a pool is and how it keeps volume
 FIELD_TABLE(pool_status_table, pool_status, "What a pool is now.",
 	FIELD(ENUM, pool_status, state, .choices = pool_state_names, .doc = "Only a ready pool can be used."),
 	FIELD(STRING, pool_status, reason, .flags = FIELD_OMIT_EMPTY, .doc = "Why, when something is not well."),
+	FIELD(STRING, pool_status, node_name, .flags = FIELD_OMIT_EMPTY | FIELD_DERIVED, .doc = "Name of its node, in a cluster."),
+	FIELD(STRING, pool_status, lost, .flags = FIELD_OMIT_EMPTY | FIELD_DERIVED, .doc = "Its node is lost: what is shown is what that last said."),
 	FIELD(STRING, pool_status, path, .flags = FIELD_OMIT_EMPTY, .doc = "Folder the volumes are in."),
 	FIELD(SIZE, pool_status, size, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "Size of its file system."),
 	FIELD(SIZE, pool_status, free, .flags = FIELD_OMIT_EMPTY, .unit = "bytes", .doc = "How much of it is free."),

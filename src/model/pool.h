@@ -23,6 +23,7 @@ extern const char *const pool_state_names[];
 struct pool_status {
 	int state;
 	char *reason;
+	char *node_name, *lost;		/* From the state of its node. */
 	char *path;			/* Where it is mounted. */
 	uint64_t size, free;		/* Of the file system; kept by the agent, seldom stored. */
 };

@@ -17,6 +17,7 @@ extern const char *const snapshot_state_names[];
 struct snapshot_status {
 	int state;
 	char *reason;
+	char *lost;			/* From the state of its node. */
 	bool has_memory;		/* False when the instance was stopped: then there is no memory to keep. */
 	int64_t taken_at;
 	struct field_list volumes;	/* char *: uids of the extra volumes that are part of it. */

@@ -38,6 +38,7 @@ extern const char *const volume_state_names[];
 struct volume_status {
 	int state;
 	char *reason;
+	char *node_name, *lost;		/* From the state of its node. */
 	uint64_t size;			/* In force. */
 	uint64_t allocated;
 	char *instance;			/* Name of the instance it is attached to, or null. */

@@ -19,6 +19,7 @@ check_refused "ha without a shared pool" "shared" on a run --container busybox l
 check "a container that is to survive" on a run --container busybox safe --stop-timeout 1s --on d --ha restart --pool shared -- sleep 31001
 check "a VM that is to survive" on a run tiny safevm --on d --ha restart --pool shared -m 128MiB
 check "a container that is not" on a run --container busybox plain --on d -- sleep 31002
+check "a volume at d" on a volume create atd 1MiB --on d
 check "another, at e" on a run --container busybox other --on e -- sleep 31003
 LIMIT=90 check "the VM has its agent" on a wait safevm --for agent --timeout 80s
 check "the VM keeps something" on a exec safevm -- sh -c 'echo kept >/root/kept; sync'
@@ -67,6 +68,9 @@ check "nothing ran twice" nothing_twice
 check_says "it is told" "its node was lost" on a events
 check_refused "what was on d only cannot be reached" "node 'd' has it" on a exec plain -- true
 check_says "and is shown so" "its node 'd' is fenced" on a ls
+check_says "as are its volumes" "its node 'd' is fenced" eval 'on a volume ls | grep "^atd  *ready  *d "'
+check_says "what was asked for has to wait" "its node 'd' is fenced: what was asked for" eval 'on a volume rm atd 2>&1 || true'
+check_says "nothing can be moved from there" "plain stays: its node 'd' is fenced" eval 'on a node drain d 2>&1 || true; on a node uncordon d'
 check "others go on" runs a other e
 check "creates go on" on a run --container busybox later -- sleep 31004
 LIMIT=90 check "the VM has its agent" on a wait safevm --for agent --timeout 80s
@@ -77,6 +81,7 @@ check_says "and its disk" "kept" on a exec safevm -- cat /root/kept
 start d
 wait_for 60 "d to be ready" is_node a d ready
 wait_for 60 "what was on d only to run there again" eval 'runs a plain d && sleeps 31002'
+wait_for 10 "what was asked for to be done" eval '! on a volume show atd'
 check "what went elsewhere stays there" eval '[ "$(where a safe)" != d ] && runs a safe'
 check "nothing ran twice" nothing_twice
 

@@ -290,18 +290,9 @@ static bool is_news(const struct agent *agent, const struct store_result *result
 /* What item_save and item_save_first write: the object as cached, with the item's own status. */
 void item_put_status(struct item *item, struct store_txn *txn, const void *object)
 {
-	const void *status = item->status;
-	struct instance_status lasting;		/* Borrows what it points to. */
-
-	if (item->kind->id == KIND_INSTANCE) {
-		if (!item_instance(item)->node)
-			text_replace(&item_instance(item)->node, item->agent->node);
-		lasting = *item_instance(item);
-		lasting.usage = (struct instance_usage){ 0 };
-		lasting.stuck = lasting.node_name = lasting.lost = NULL;
-		status = &lasting;
-	}
-	objects_put_status_of(item->agent->params.objects, txn, item->kind, object, status, item->agent->node);
+	if (item->kind->id == KIND_INSTANCE && !item_instance(item)->node)
+		text_replace(&item_instance(item)->node, item->agent->node);
+	objects_put_status_of(item->agent->params.objects, txn, item->kind, object, item->status, item->agent->node);
 }
 
 static void put_status(struct store_txn *txn, struct item *item, void *object)

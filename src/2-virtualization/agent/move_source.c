@@ -100,13 +100,10 @@ static void put_hand_over(struct item *item, const struct instance *instance, ui
 	field_done(item->kind->status, status);
 	field_copy(item->kind->status, item->status, status);
 	text_replace(&status->node, instance->spec.node);
-	text_replace(&status->node_name, NULL);
-	text_replace(&status->stuck, NULL);
 	text_replace(&status->boot_id, NULL);
 	text_replace(&status->reason, NULL);
 	status->state = runs ? INSTANCE_RUNNING : INSTANCE_STOPPED;
 	status->pid = status->next_start_at = 0;
-	status->usage = (struct instance_usage){ 0 };
 	status->move.phase = MOVE_DONE;
 	status->move.ended_at = wall_ms(item);
 	status->move.total = status->move.ended_at - status->move.began_at;

@@ -24,10 +24,7 @@ static void guard_member(struct core *core, struct store_txn *txn, const char *n
 static void reset_status(struct instance_status *status, const char *node)
 {
 	text_replace(&status->node, node);
-	text_replace(&status->node_name, NULL);
-	text_replace(&status->stuck, NULL);
 	text_replace(&status->reason, NULL);
-	text_replace(&status->lost, NULL);
 	text_replace(&status->boot_id, NULL);
 	text_replace(&status->exit_reason, "its node was lost");
 	status->state = status->disk_ready ? INSTANCE_STOPPED : INSTANCE_PENDING;
@@ -50,8 +47,6 @@ static void tell_why_not(struct core *core, const struct instance *instance, con
 	txn = store_txn_new();
 	next = kind_copy(kind, instance);
 	text_replace(&next->status.reason, reason);
-	text_replace(&next->status.node_name, NULL);
-	text_replace(&next->status.stuck, NULL);
 	peers_guard(core->peers, txn);
 	guard_member(core, txn, node);
 	objects_put_status(core->objects, txn, kind, next, node);

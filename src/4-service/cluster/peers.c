@@ -98,13 +98,23 @@ static void node_is_stale(struct peers *peers, const char *node)
 		node_changed(peers->core, stored);
 }
 
-/* Readers see of its instances that it is lost, or back. */
-static void instances_are_stale(struct peers *peers, const char *node)
+/* Readers see of what it has that it is lost, or back. */
+static void things_are_stale(struct peers *peers, const char *node)
 {
-	const struct map *there = objects_at(peers->core->objects, node);
+	static const enum kind_id others[] = { KIND_VOLUME, KIND_POOL, KIND_SNAPSHOT };
+	struct objects *objects = peers->core->objects;
+	const struct map *there = objects_at(objects, node);
 
 	for (size_t i = 0; i < there->count; i++)
 		publish_object(peers->core, &kinds[KIND_INSTANCE], there->entries[i].value);
+	for (size_t i = 0; i < ARRAY_COUNT(others); i++) {
+		const struct kind *kind = &kinds[others[i]];
+		const struct map *all = objects_all(objects, kind->id);
+
+		for (size_t n = 0; n < all->count; n++)
+			if (text_equal(objects_owner(objects, kind, all->entries[n].value), node))
+				publish_object(peers->core, kind, all->entries[n].value);
+	}
 }
 
 static void note_changed(void *data, const char *key, const struct note *note)
@@ -120,7 +130,7 @@ static void note_changed(void *data, const char *key, const struct note *note)
 	}
 	if (text_starts_with(key, "member/")) {
 		node_is_stale(peers, strchr(key, '/') + 1);
-		instances_are_stale(peers, strchr(key, '/') + 1);
+		things_are_stale(peers, strchr(key, '/') + 1);
 		route_try_again(peers);
 	}
 	peers_look_at(peers, strchr(key, '/') + 1);

@@ -134,6 +134,8 @@ static void test_forget_needs_a_folder(void **state)
 
 #define LOST(ha, revision) "{\"kind\":\"instance\",\"meta\":{\"name\":\"web\",\"revision\":" revision "},\"spec\":{\"kind\":\"vm\",\"ha\":\"" ha "\"," \
 	"\"power\":\"stopped\"},\"status\":{\"state\":\"running\",\"lost\":\"its node 'b' is fenced\"}}"
+#define LOST_VOLUME "{\"kind\":\"volume\",\"meta\":{\"name\":\"data\",\"revision\":7},\"spec\":{}," \
+	"\"status\":{\"state\":\"deleting\",\"lost\":\"its node 'b' is fenced\"}}"
 #define STOPPED "{\"kind\":\"instance\",\"meta\":{\"name\":\"web\",\"revision\":9},\"spec\":{\"kind\":\"vm\"},\"status\":{\"state\":\"stopped\"}}"
 
 /* What a lost node has is not waited for, unless one asks for just that, or another node takes it over. */
@@ -158,7 +160,14 @@ static void test_an_instance_of_a_lost_node(void **state)
 		{ .expect = "GET", .reply = OK(STOPPED) },
 	};
 
+	const struct fake_step volume[] = {
+		{ .expect = "DELETE /v1/volumes/data ", .reply = FAKE_CLOSE("202 Accepted", "{}") },
+		{ .expect = "GET /v1/volumes/data ", .reply = OK(LOST_VOLUME) },
+		{ .expect = "GET /v1/volumes/data?after=7", .reply = OK(LOST_VOLUME) },
+	};
+
 	(void)state;
+	CHECK(volume, "volume rm data", 75, "", "strata: volume 'data': its node 'b' is fenced: what was asked for");
 	CHECK(steps, "stop web", 75, "", "strata: instance 'web': its node 'b' is fenced: what was asked for is done when that is back");
 	CHECK(is_taken_over, "stop web", 0, "", NULL);
 	CHECK(comes_back, "wait web --for stopped", 0, "", NULL);

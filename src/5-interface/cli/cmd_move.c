@@ -95,6 +95,15 @@ static int set_draining(struct cli *cli, const char *name, bool is_draining, str
 
 struct left { size_t count, stuck; };
 
+/* Null: it is on its way, or will be. */
+static const char *why_it_stays(const struct json *instance)
+{
+	const char *stuck = json_string(json_path(instance, "status.stuck"), NULL), *lost = json_string(json_path(instance, "status.lost"), NULL);
+
+	/* When its node is fenced it is started elsewhere. */
+	return stuck || text_equal(json_string(json_path(instance, "spec.ha"), ""), "restart") ? stuck : lost;
+}
+
 /* How many are there still; of those that cannot go, why. */
 static int count_left(struct cli *cli, const char *uid, bool must_print, struct left *ret_left, struct err *err)
 {
@@ -106,7 +115,7 @@ static int count_left(struct cli *cli, const char *uid, bool must_print, struct 
 	items = json_get(json, "items") ? json_get(json, "items") : json;
 	for (size_t i = 0; result == 0 && i < json_count(items); i++) {
 		const struct json *item = json_at(items, i);
-		const char *reason = json_string(json_path(item, "status.stuck"), NULL);
+		const char *reason = why_it_stays(item);
 
 		if (!text_equal(json_string(json_path(item, "status.node"), ""), uid))
 			continue;

@@ -12,9 +12,21 @@ static const struct kind *pool_kind(void)
 	return &kinds[KIND_POOL];
 }
 
+static const struct output_column columns[] = {
+	{ .title = "NAME", .path = "meta.name" },
+	{ .title = "STATE", .path = "status.state" },
+	{ .title = "NODE", .path = "status.node_name", .may_be_empty = true },
+	{ .title = "DRIVER", .path = "spec.driver" },
+	{ .title = "SIZE", .path = "status.size" },
+	{ .title = "FREE", .path = "status.free" },
+	{ .title = "AGE", .path = "meta.created_at" },
+	{ .title = "REASON", .path = "status.lost", .otherwise = "status.reason", .may_be_empty = true },
+	{ 0 },
+};
+
 static int run_ls(struct cli *cli, struct err *err)
 {
-	return output_list(cli, &(struct output_list){ .kind = pool_kind(), .path = "/v1/pools" }, err);
+	return output_list(cli, &(struct output_list){ .kind = pool_kind(), .path = "/v1/pools", .columns = columns }, err);
 }
 
 static int run_rm(struct cli *cli, struct err *err)

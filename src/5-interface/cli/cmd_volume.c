@@ -9,9 +9,23 @@ static const struct kind *volume_kind(void)
 	return &kinds[KIND_VOLUME];
 }
 
+static const struct output_column columns[] = {
+	{ .title = "NAME", .path = "meta.name" },
+	{ .title = "STATE", .path = "status.state" },
+	{ .title = "NODE", .path = "status.node_name", .may_be_empty = true },
+	{ .title = "POOL", .path = "spec.pool" },
+	{ .title = "CONTENT", .path = "spec.content" },
+	{ .title = "SIZE", .path = "spec.size" },
+	{ .title = "ALLOCATED", .path = "status.allocated" },
+	{ .title = "INSTANCE", .path = "status.instance" },
+	{ .title = "AGE", .path = "meta.created_at" },
+	{ .title = "REASON", .path = "status.lost", .otherwise = "status.reason", .may_be_empty = true },
+	{ 0 },
+};
+
 static int run_ls(struct cli *cli, struct err *err)
 {
-	return output_list(cli, &(struct output_list){ .kind = volume_kind(), .path = "/v1/volumes" }, err);
+	return output_list(cli, &(struct output_list){ .kind = volume_kind(), .path = "/v1/volumes", .columns = columns }, err);
 }
 
 static int run_show(struct cli *cli, struct err *err)

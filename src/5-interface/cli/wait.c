@@ -33,7 +33,7 @@ static int64_t read_deadline(const struct cli *cli, const struct wait *wait)
 
 void wait_describe(const struct kind *kind, const void *object, struct progress *progress)
 {
-	auto_str struct str state = { 0 };
+	auto_str struct str state = { 0 }, lost = { 0 };
 
 	if (kind->id == KIND_IMAGE) {
 		const struct image_status *status = &((const struct image *)object)->status;
@@ -43,8 +43,10 @@ void wait_describe(const struct kind *kind, const void *object, struct progress 
 			return;
 		}
 	}
-	if (kind->id == KIND_INSTANCE && ((const struct instance *)object)->status.lost) {
-		progress_step(progress, ((const struct instance *)object)->status.lost, 0, 0);
+	if (field_find(kind->status, "lost"))
+		field_text(kind->status, "lost", (const char *)object + kind->status_offset, &lost);
+	if (lost.size) {
+		progress_step(progress, str_text(&lost), 0, 0);
 		return;
 	}
 	field_text(kind->status, "state", (const char *)object + kind->status_offset, &state);
@@ -81,11 +83,15 @@ static int poll_object(struct waiting *waiting, void **ret_object, struct err *e
 /* Is its node lost? From there an instance with 'ha: restart' is started elsewhere. */
 static int check_lost(const struct kind *kind, const void *object, struct err *err)
 {
-	const struct instance *instance = kind->id == KIND_INSTANCE ? object : NULL;
+	bool is_taken_over = object && kind->id == KIND_INSTANCE && ((const struct instance *)object)->spec.ha == HA_RESTART;
+	auto_str struct str lost = { 0 };
 
-	if (!instance || !instance->status.lost || instance->spec.ha == HA_RESTART)
+	if (!object || is_taken_over || !field_find(kind->status, "lost"))
 		return 0;
-	return err_set(err, -EAGAIN, "%s: what was asked for is done when that is back: see 'strata node ls'", shown(instance->status.lost));
+	field_text(kind->status, "lost", (const char *)object + kind->status_offset, &lost);
+	if (!lost.size)
+		return 0;
+	return err_set(err, -EAGAIN, "%s: what was asked for is done when that is back: see 'strata node ls'", shown(str_text(&lost)));
 }
 
 static int look(struct waiting *waiting, struct err *err)

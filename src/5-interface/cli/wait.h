@@ -3,7 +3,7 @@
  *
  * A failure that an object shows from before the request is not that of the request: so a failure
  * counts only when the object has changed since, or has not for a whole long poll. In the same way -EAGAIN says that
- * the node of an instance is lost, when the command offers --no-wait: its work goes on anyway.
+ * its node is lost, when the command offers --no-wait: its work goes on anyway.
  *
  * Errors:  what 'look' says; -EINTR after Ctrl-C and -ETIMEDOUT after --timeout: the work goes on then.
  */

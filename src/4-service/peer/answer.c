@@ -71,10 +71,10 @@ int answer_read_head(const char *bytes, size_t size, struct answer_head *ret_hea
 int answer_error(int status, const char *body, size_t size, struct err *err)
 {
 	auto_json struct json *json = NULL;
-	const char *message = NULL;
+	const char *message = "";
 	struct err ignored;
 
 	if (size && json_parse(body, size, &json, &ignored) == 0)
-		message = json_string(json_path(json, "error.message"), NULL);
-	return err_set(err, err_from_http_status(status), "%s", message ? message : "it answers without saying why");
+		message = json_string(json_path(json, "error.message"), "");
+	return err_set(err, err_from_http_status(status), "%s", message[0] ? message : "it answers without saying why");
 }

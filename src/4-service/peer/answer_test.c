@@ -58,6 +58,7 @@ static void test_no_http(void **state)
 static void test_errors(void **state)
 {
 	static const char body[] = "{\"error\": {\"code\": 409, \"message\": \"instance 'web' is busy\"}}";
+	static const char empty[] = "{\"error\": {\"code\": 404, \"message\": \"\"}}";
 	struct err err;
 
 	(void)state;
@@ -66,6 +67,8 @@ static void test_errors(void **state)
 	assert_int_equal(answer_error(503, "", 0, &err), -EAGAIN);
 	assert_non_null(strstr(err.msg, "without saying why"));
 	assert_int_equal(answer_error(404, "<html>", 6, &err), -ENOENT);
+	assert_int_equal(answer_error(404, empty, strlen(empty), &err), -ENOENT);
+	assert_non_null(strstr(err.msg, "without saying why"));
 }
 
 int main(void)

@@ -90,7 +90,7 @@ int request_refused(struct client *client, const struct client_response *respons
 	    json_parse(str_text(&body), body.size, &json, &ignored) < 0)
 		return err_set(err, code, "the daemon answers with HTTP status %d", response->status);
 	message = json_string(json_path(json, "error.message"), NULL);
-	if (!message)
+	if (!message || !message[0])
 		return err_set(err, code, "the daemon answers with HTTP status %d", response->status);
 	return err_set(err, code, "%s", text_shown(message, sizeof(buffer) - sizeof("..."), buffer, sizeof(buffer)));
 }

@@ -160,22 +160,12 @@ static char *folder_of(struct core *core, const struct kind *kind, const struct 
 	return parent ? text_format("volumes/%s/snapshots", parent->name) : NULL;
 }
 
-/* Where those fields of its status are; null: it has none. */
-static void place_fields(const struct kind *kind, void *object, char ***ret_node_name, char ***ret_lost)
+/* Null: a status of this kind has no such text. */
+static char **status_text(const struct kind *kind, void *object, const char *name)
 {
-	struct instance_status *instance = kind_status(kind, object);
-	struct volume_status *volume = kind_status(kind, object);
-	struct pool_status *pool = kind_status(kind, object);
-	struct snapshot_status *snapshot = kind_status(kind, object);
+	const struct field *field = field_find(kind->status, name);
 
-	*ret_node_name = *ret_lost = NULL;
-	switch (kind->id) {
-	case KIND_INSTANCE: *ret_node_name = &instance->node_name, *ret_lost = &instance->lost; break;
-	case KIND_VOLUME: *ret_node_name = &volume->node_name, *ret_lost = &volume->lost; break;
-	case KIND_POOL: *ret_node_name = &pool->node_name, *ret_lost = &pool->lost; break;
-	case KIND_SNAPSHOT: *ret_lost = &snapshot->lost; break;
-	default: break;
-	}
+	return field ? (char **)((char *)kind_status(kind, object) + field->offset) : NULL;
 }
 
 /* Null: nothing is wrong with it. */
@@ -193,9 +183,8 @@ static void fill_place(struct core *core, const struct kind *kind, void *object)
 {
 	const char *uid = objects_owner(core->objects, kind, object);
 	const struct meta *node = uid ? objects_get(core->objects, KIND_NODE, uid) : NULL;
-	char **node_name, **lost;
+	char **node_name = status_text(kind, object, "node_name"), **lost = status_text(kind, object, "lost");
 
-	place_fields(kind, object, &node_name, &lost);
 	if (lost) {
 		free(*lost);
 		*lost = what_is_lost(core, uid, node);

@@ -83,17 +83,17 @@ static void take_stored(struct core *core, const struct node *stored)
 	field_copy(kind->spec, &stored->spec, &node->spec);
 }
 
-static void publish(struct core *core, struct node *node, const char *folder, const char *name)
+static void fill(struct core *core, struct node *node)
 {
 	placement_fill_node(core->placement, node);
 	peers_fill_node(core->peers, node);
-	publish_as(core, kind, node, folder, name);
 }
 
 void node_publish(struct core *core)
 {
-	publish(core, core->node, "", "node");
-	publish(core, core->node, "nodes", core->node->meta.name);
+	fill(core, core->node);
+	publish_as(core, kind, core->node, "", "node");
+	publish_as(core, kind, core->node, "nodes", core->node->meta.name);
 }
 
 static void place(struct core *core, const struct node *node)
@@ -117,11 +117,13 @@ void node_changed(struct core *core, struct node *stored)
 	peers_look_at(core->peers, stored->meta.uid);
 	if (!text_equal(stored->meta.uid, core->node_uid)) {
 		place(core, stored);
-		publish(core, stored, "nodes", stored->meta.name);
+		fill(core, stored);
+		publish_as(core, kind, stored, "nodes", stored->meta.name);
 		return;
 	}
 	take_stored(core, stored);
 	place(core, core->node);
+	fill(core, stored);			/* What a change of it is answered with. */
 	node_publish(core);
 }
 

@@ -36,8 +36,7 @@ const struct kind kinds[KIND_COUNT] = {
 	KIND(POOL, pool, "pools", name_check, "A place for volumes, images and the roots of instances.",
 	     "meta.name", "status.state"),
 	KIND(NODE, node, "nodes", name_check, "A host.",
-	     "meta.name", "status.state", "spec.cordoned",
-	     "status.cpus", "status.cpus_promised", "status.memory", "status.memory_promised", "status.accelerator"),
+	     "meta.name", "status.state"),
 };
 
 const struct kind *kind_find(const char *name)

@@ -12,9 +12,25 @@
 #include "base/units.h"
 #include "model/config.h"
 
+static const struct output_column columns[] = {
+	{ .title = "NAME", .path = "meta.name" },
+	{ .title = "STATE", .path = "status.state" },
+	{ .title = "LEADER", .path = "status.is_leader", .may_be_empty = true },
+	{ .title = "CORDONED", .path = "spec.cordoned" },
+	{ .title = "ADDRESS", .path = "status.address", .may_be_empty = true },
+	{ .title = "CPUS", .path = "status.cpus" },
+	{ .title = "CPUS PROMISED", .path = "status.cpus_promised" },
+	{ .title = "MEMORY", .path = "status.memory" },
+	{ .title = "MEMORY PROMISED", .path = "status.memory_promised" },
+	{ .title = "ACCELERATOR", .path = "status.accelerator" },
+	{ .title = "VERSION", .path = "status.version" },
+	{ .title = "REASON", .path = "status.reason", .may_be_empty = true },
+	{ 0 },
+};
+
 static int run_node_ls(struct cli *cli, struct err *err)
 {
-	return output_list(cli, &(struct output_list){ .kind = &kinds[KIND_NODE], .path = "/v1/nodes" }, err);
+	return output_list(cli, &(struct output_list){ .kind = &kinds[KIND_NODE], .path = "/v1/nodes", .columns = columns }, err);
 }
 
 static int run_node_show(struct cli *cli, struct err *err)

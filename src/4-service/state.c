@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -15,21 +14,13 @@
 static int take_lock(struct state *state, struct err *err)
 {
 	auto_free char *path = text_format("%s/lock", state->directory);
-	char pid[16] = { 0 };
+	pid_t holder;
+	int r = file_lock(path, &state->lock_fd, &holder, err);
 
-	state->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (state->lock_fd < 0)
-		return err_set(err, -errno, "state folder '%s': %m", state->directory);
-	if (flock(state->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		ssize_t size = pread(state->lock_fd, pid, sizeof(pid) - 1, 0);
-
-		return err_set(err, -EBUSY, "state folder '%s' is used by another stratad%s%s: stop that one or name another folder with --state",
-			       state->directory, size > 0 ? " with pid " : "", size > 0 ? pid : "");
-	}
-	snprintf(pid, sizeof(pid), "%d", getpid());
-	if (ftruncate(state->lock_fd, 0) < 0 || pwrite(state->lock_fd, pid, strlen(pid), 0) < 0)
-		return err_set(err, -errno, "state folder '%s' cannot be written: %m", state->directory);
-	return 0;
+	if (r != -EBUSY)
+		return r < 0 ? err_prefix(err, "state folder '%s'", state->directory) : 0;
+	return err_set(err, -EBUSY, "state folder '%s' is used by another stratad with pid %d: stop that one or name another folder with --state",
+		       state->directory, (int)holder);
 }
 
 static int read_identity(struct state *state, struct rng *rng, struct err *err)

@@ -24,6 +24,14 @@ int file_read_all(const char *path, size_t max_bytes, struct str *out, struct er
  */
 int file_write_atomic(const char *path, const void *data, size_t size, mode_t mode, struct err *err);
 
+/*
+ * Locks the file, which is made when it is not there, until '*ret_fd' is closed, and writes our pid into it for others to read.
+ * Who was about to start a program when it was killed has left its lock to a child for a moment: when the pid that stands there is
+ * of nobody (or ours, before an exec), it is waited for. -EBUSY: '*ret_holder' (0: not known) has it, or still so after the wait.
+ */
+enum { FILE_LOCK_WAIT_MS = 5000 };
+int file_lock(const char *path, int *ret_fd, pid_t *ret_holder, struct err *err);
+
 /* Makes the folder and those above it that are missing. */
 int file_make_dirs(const char *path, mode_t mode, struct err *err);
 

@@ -10,9 +10,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -333,6 +337,83 @@ static void test_copy_can_be_cancelled(void **state)
 	assert_int_equal(file_copy_sparse(from, to, &progress, &err), -ECANCELED);
 }
 
+/* A child that does nothing until it is killed, and has all that we had. */
+static pid_t start_child(void)
+{
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0)
+		for (;;)
+			pause();
+	return child;
+}
+
+static void end_child(pid_t child)
+{
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+static void test_lock_of_who_lives(void **state)
+{
+	auto_free char *path = PATH_IN(state, "lock");
+	auto_str struct str text = { 0 };
+	pid_t holder, child = fork();
+	struct err err;
+	int fd = -1, r = 0;
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		file_lock(path, &fd, &holder, &err);
+		for (;;)
+			pause();
+	}
+	while (file_read_all(path, 100, &text, &err) < 0 || !text.size)
+		poll(NULL, 0, 1);
+	assert_int_equal(atoi(str_text(&text)), child);
+	r = file_lock(path, &fd, &holder, &err);
+	end_child(child);
+	assert_int_equal(r, -EBUSY);
+	assert_int_equal(holder, child);
+	assert_int_equal(file_lock(path, &fd, &holder, &err), 0);
+	close(fd);
+}
+
+static void *end_soon(void *data)
+{
+	const pid_t *child = data;
+
+	poll(NULL, 0, 100);
+	kill(*child, SIGKILL);
+	return NULL;
+}
+
+/* Killed between fork and exec of a program that it starts. */
+static void test_lock_of_who_is_dead_is_waited_for(void **state)
+{
+	auto_free char *path = PATH_IN(state, "lock");
+	pid_t holder, dead = start_child(), heir;
+	char text[16];
+	pthread_t thread;
+	struct err err;
+	int fd = -1;
+
+	end_child(dead);
+	assert_int_equal(file_lock(path, &fd, &holder, &err), 0);
+	snprintf(text, sizeof(text), "%d\n", (int)dead);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(pwrite(fd, text, strlen(text), 0), strlen(text));
+	heir = start_child();
+	close(fd);
+	assert_int_equal(pthread_create(&thread, NULL, end_soon, &heir), 0);
+	assert_int_equal(file_lock(path, &fd, &holder, &err), 0);
+	assert_int_equal(holder, dead);
+	pthread_join(thread, NULL);
+	assert_int_equal(waitpid(heir, NULL, 0), heir);
+	close(fd);
+}
+
 #define FOLDER_TEST(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
@@ -342,6 +423,7 @@ int main(void)
 		FOLDER_TEST(test_too_large_or_missing_file_changes_nothing),
 		FOLDER_TEST(test_full_disk_keeps_the_old_file),
 		FOLDER_TEST(test_missing_folders_are_made),
+		FOLDER_TEST(test_lock_of_who_lives), FOLDER_TEST(test_lock_of_who_is_dead_is_waited_for),
 		FOLDER_TEST(test_tree_is_removed_without_following_links),
 		cmocka_unit_test(test_nameless_trees_are_refused),
 		FOLDER_TEST(test_very_deep_tree_is_removed),

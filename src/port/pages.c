@@ -140,7 +140,7 @@ void pages_clock_note(struct pages_clock *clock, uint64_t now_ns, uint64_t stamp
 uint64_t pages_clock_age_ns(const struct pages_clock *clock, uint64_t now_ns, uint64_t stamp_ns)
 {
 	int64_t least = clock->has_previous && clock->previous_least_ns < clock->least_ns ? clock->previous_least_ns : clock->least_ns;
-	int64_t age = (int64_t)(now_ns - stamp_ns) - least;
+	int64_t age = (int64_t)(now_ns - stamp_ns - (uint64_t)least);	/* Others' stamps may be anything. */
 
 	return age > 0 ? (uint64_t)age : 0;
 }

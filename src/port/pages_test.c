@@ -69,6 +69,11 @@ static void test_clock(void **state)
 	/* After hours of silence, in which it drifted, the next stamp counts and no old one. */
 	pages_clock_note(&clock, 20000 * S + 5 * S, 19900 * S);
 	assert_int_equal(pages_clock_age_ns(&clock, 20000 * S + 5 * S, 19900 * S), 0);
+	/* Whatever others write: nothing overflows. */
+	clock = (struct pages_clock){ 0 };
+	pages_clock_note(&clock, 200 * S, UINT64_C(1) << 63);
+	pages_clock_age_ns(&clock, 200 * S, 1);
+	assert_int_equal(pages_clock_age_ns(&clock, 200 * S, UINT64_C(1) << 63), 0);
 }
 
 static void test_later(void **state)

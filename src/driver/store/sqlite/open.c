@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,34 +54,15 @@ static int execute(sqlite3 *db, const char *path, const char *statements, struct
 
 /* Lock */
 
-static int is_locked(int fd, const char *path, struct err *err)
-{
-	char pid[24] = "";
-	ssize_t size = pread(fd, pid, sizeof(pid) - 1, 0);
-
-	pid[size > 0 ? strcspn(pid, "\n") : 0] = '\0';
-	return err_set(err, -EBUSY, "store '%s' is in use by process %s: stop it first, or use another state folder",
-		       shown(path), pid[0] ? shown(pid) : "?");
-}
-
 int sqlite_lock(const char *path, int *ret_fd, struct err *err)
 {
 	auto_free char *lock_path = text_format("%s.lock", path);
-	auto_close int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	char pid[24];
-	int length;
+	pid_t holder;
+	int r = file_lock(lock_path, ret_fd, &holder, err);
 
-	if (fd < 0)
-		return err_set(err, -errno, "store: open '%s': %m", shown(lock_path));
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? is_locked(fd, path, err) :
-					      err_set(err, -errno, "store: lock '%s': %m", shown(lock_path));
-	/* Only for the message of others: a full disk must not keep the store from being opened. */
-	length = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)length, 0) < 0)
-		errno = 0;
-	*ret_fd = take_fd(fd);
-	return 0;
+	if (r != -EBUSY)
+		return r < 0 ? err_prefix(err, "store") : 0;
+	return err_set(err, -EBUSY, "store '%s' is in use by process %d: stop it first, or use another state folder", shown(path), (int)holder);
 }
 
 /* Creation */

@@ -485,10 +485,9 @@ static void test_leases_end_each_at_its_time(void **state)
 	struct store_fixture *fixture = *state;
 	uint64_t ttl_ms = fixture->subject->lease_ms;
 	int64_t begin_ms = loop_wall_ms(fixture->loop);
-	uint64_t late = store_fixture_grant(fixture, 3 * ttl_ms), early = store_fixture_grant(fixture, ttl_ms);
 
-	store_fixture_put(fixture, "late", "1", late);
-	store_fixture_put(fixture, "early", "2", early);
+	store_fixture_put(fixture, "late", "1", store_fixture_grant(fixture, 3 * ttl_ms));
+	store_fixture_put(fixture, "early", "2", store_fixture_grant(fixture, ttl_ms));
 	wait_for_deletes(fixture, 1);
 	assert_true(loop_wall_ms(fixture->loop) - begin_ms >= (int64_t)ttl_ms - 1);
 	store_fixture_assert_seen(fixture, "late=1 early=2 -early");

@@ -241,9 +241,11 @@ static void write_endpoints(struct membership *cluster, const struct member_list
 	struct store_txn *txn;
 	size_t count = 0;
 
-	for (size_t i = 0; i < members->items.count; i++)
+	for (size_t i = 0; i < members->items.count; i++) {
 		if (members->items.items[i].client_url && !members->items.items[i].is_learner)
 			urls[count++] = members->items.items[i].client_url;
+		cluster->is_unsettled |= members->items.items[i].is_learner;
+	}
 	qsort(urls, count, sizeof(*urls), compare_texts);
 	list_write("endpoints", urls, count, &json);
 	if (!count || !note || text_equal(note->value, json.data))

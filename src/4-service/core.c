@@ -173,7 +173,7 @@ static char *what_is_lost(struct core *core, const char *uid, const struct meta 
 {
 	enum node_state state = !uid || text_equal(uid, core->node_uid) ? NODE_READY : peers_state(core->peers, uid);
 
-	if (state != NODE_UNREACHABLE && state != NODE_FENCED)
+	if (!node_is_lost(state))
 		return NULL;
 	return text_format("its node '%s' is %s", node ? node->name : uid, node_state_names[state]);
 }

@@ -183,14 +183,9 @@ static int read_page(struct core *core, const struct node *node, struct page *re
 	return r < 0 ? r : core->params.load.page(core->params.load.data, uid, ret_page, ret_age_ms, err);
 }
 
-static bool is_lost(const struct node *node)
-{
-	return node->status.state == NODE_UNREACHABLE || node->status.state == NODE_FENCED;
-}
-
 static const char *why_unknown(const struct node *node)
 {
-	if (is_lost(node))
+	if (node_is_lost((enum node_state)node->status.state))
 		return "it does not answer";
 	return node->status.address ? "nothing came from it yet" : "it has no address: set 'api.listen' there";
 }
@@ -215,7 +210,7 @@ void node_load_show(struct core *core, struct call *call)
 	writer.out = &json;
 	json_write_object(&writer, NULL);
 	json_write_string(&writer, "node", ((struct node *)found)->meta.name);
-	if (!is_lost(found) && read_page(core, found, page, &age_ms, &err) == 0)
+	if (!node_is_lost((enum node_state)((struct node *)found)->status.state) && read_page(core, found, page, &age_ms, &err) == 0)
 		write_page(core, page, age_ms, &writer);
 	else
 		json_write_string(&writer, "text", why_unknown(found));

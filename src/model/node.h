@@ -21,6 +21,7 @@ struct node_spec {
 enum node_state { NODE_JOINING, NODE_READY, NODE_UNREACHABLE, NODE_FENCED, NODE_DRAINING, NODE_GONE, NODE_STATE_COUNT };
 extern const char *const node_state_names[];
 bool node_may_move(enum node_state from, enum node_state to);
+static inline bool node_is_lost(enum node_state state) { return state == NODE_UNREACHABLE || state == NODE_FENCED; }
 
 /* The note member/<node>. */
 struct node_member {

@@ -55,11 +55,11 @@ static void move(struct peers *peers, const char *node, const struct node_member
 	peers_guard(peers, txn);
 	store_txn_guard(txn, STORE_UNCHANGED, key, note ? note->revision : 0);
 	store_txn_put(txn, key, json.data, json.size, 0);
-	if (state == NODE_UNREACHABLE || state == NODE_FENCED)
+	if (node_is_lost(state))
 		leader_guard_lost(txn, node);
 	if (object)
 		objects_put_event(core->objects, txn, &kinds[KIND_NODE], &object->meta, node_state_names[state],
-				  state == NODE_UNREACHABLE || state == NODE_FENCED, "node '%s' is %s%s%s", object->meta.name,
+				  node_is_lost(state), "node '%s' is %s%s%s", object->meta.name,
 				  node_state_names[state], reason ? ": " : "", reason ? reason : "");
 	store_submit(core->params.store, txn, NULL, NULL);
 }

@@ -167,10 +167,10 @@ void node_power_show(struct core *core, struct call *call)
 	question = alloc(sizeof(*question));
 	*question = (struct power_question){ .core = core, .call = call, .node = text_copy(node->meta.name) };
 	field_copy(&node_power_table, &node->spec.power, &question->how);
-	if (core->params.power[node->spec.power.driver])
-		work_submit(core->params.work, ask, asked, question_free, question);
-	else
+	if (question->how.driver == NODE_POWER_NONE || power_check(core, &question->how, &question->err) < 0)
 		asked(question);
+	else
+		work_submit(core->params.work, ask, asked, question_free, question);
 }
 
 /* ---- A node is lost ---- */

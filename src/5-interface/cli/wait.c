@@ -31,6 +31,13 @@ static int64_t read_deadline(const struct cli *cli, const struct wait *wait)
 	return wait->default_timeout_ms ? clock_monotonic_ms() + wait->default_timeout_ms : 0;
 }
 
+/* Is its node lost? Empty: no. */
+static void read_lost(const struct kind *kind, const void *object, struct str *out)
+{
+	if (field_find(kind->status, "lost"))
+		field_text(kind->status, "lost", (const char *)object + kind->status_offset, out);
+}
+
 void wait_describe(const struct kind *kind, const void *object, struct progress *progress)
 {
 	auto_str struct str state = { 0 }, lost = { 0 };
@@ -43,8 +50,7 @@ void wait_describe(const struct kind *kind, const void *object, struct progress 
 			return;
 		}
 	}
-	if (field_find(kind->status, "lost"))
-		field_text(kind->status, "lost", (const char *)object + kind->status_offset, &lost);
+	read_lost(kind, object, &lost);
 	if (lost.size) {
 		progress_step(progress, str_text(&lost), 0, 0);
 		return;
@@ -80,15 +86,14 @@ static int poll_object(struct waiting *waiting, void **ret_object, struct err *e
 	return result == -ENOENT ? 0 : result;
 }
 
-/* Is its node lost? From there an instance with 'ha: restart' is started elsewhere. */
+/* From a lost node an instance with 'ha: restart' is started elsewhere. */
 static int check_lost(const struct kind *kind, const void *object, struct err *err)
 {
 	bool is_taken_over = object && kind->id == KIND_INSTANCE && ((const struct instance *)object)->spec.ha == HA_RESTART;
 	auto_str struct str lost = { 0 };
 
-	if (!object || is_taken_over || !field_find(kind->status, "lost"))
-		return 0;
-	field_text(kind->status, "lost", (const char *)object + kind->status_offset, &lost);
+	if (object && !is_taken_over)
+		read_lost(kind, object, &lost);
 	if (!lost.size)
 		return 0;
 	return err_set(err, -EAGAIN, "%s: what was asked for is done when that is back: see 'strata node ls'", shown(str_text(&lost)));
